@@ -1,0 +1,104 @@
+"""What each venue can do and how certain it is: data, not code.
+
+An unproved property takes its worse value. `proof` names where each identity property comes from, so that a
+conformance run can raise it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from brokers.ids import Environment, Venue
+from brokers.types import MarginMode, OrderType, PositionMode, ProductKind, TimeInForce
+
+
+class IdScope(StrEnum):
+    """Among which orders the venue refuses a client order id that it has seen."""
+
+    PERMANENT = "permanent"  # for ever: re-sending the same id is the query
+    OPEN_ONLY = "open_only"  # among open orders only: re-sending may execute twice
+    NONE = "none"  # never
+
+
+@dataclass(frozen=True, slots=True)
+class OrderIdentity:
+    """What decides how an unanswered order is resolved, per product of a venue.
+
+    `deadline_s_max`: longest validity that the venue enforces on a request (0: it enforces none).
+    `visibility_horizon_s`: after this long without a trace, a complete look-up proves absence.
+    """
+
+    id_scope: IdScope
+    deadline_s_max: int
+    visibility_horizon_s: int
+    lookup_by_client_id: bool
+    fills_carry_client_id: bool
+    acknowledges_asynchronously: bool
+    client_id_length_max: int
+    client_id_alphabet: str
+    lookup_window_unfilled_s: int
+    lookup_window_filled_s: int
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateBudget:
+    """Requests that the venue allows to one account: `limit` in any `window_s` seconds."""
+
+    name: str
+    limit: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One REST host of the venue and the environment that it belongs to."""
+
+    name: str
+    environment: Environment
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """One venue's row: products, order forms, identity, limits, hosts."""
+
+    venue: Venue
+    products: frozenset[ProductKind]
+    order_types: frozenset[OrderType]
+    time_in_force: frozenset[TimeInForce]
+    post_only: bool
+    reduce_only: bool
+    position_modes: frozenset[PositionMode]
+    margin_modes: frozenset[MarginMode]
+    sets_leverage: bool
+    cash_events: bool
+    identity: dict[ProductKind, OrderIdentity]
+    budgets: tuple[RateBudget, ...]
+    hosts: tuple[Host, ...]
+    fee_rate_taker: str  # a planning default, decimal text; the venue's own rate wins where it can be read
+
+    def host(self, *, environment: Environment, name: str = "") -> Host:
+        """The host of an environment, by name where it has several; ValueError lists what there is."""
+        fitting = [h for h in self.hosts if h.environment is environment]
+        named = [h for h in fitting if h.name == name] if name else fitting[:1]
+        if not named:
+            known = ", ".join(f"{h.name} ({h.environment})" for h in self.hosts)
+            raise ValueError(f"{self.venue} has no host {name!r} for {environment}; known: {known}")
+        return named[0]
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON-ready form, closed sets sorted."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset):
+        return sorted(str(item) for item in value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, StrEnum) else value

@@ -1,0 +1,62 @@
+"""Time as a seam: the only place of the venue layer that asks the machine what time it is."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for records, monotonic time for deadlines, and waiting."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let at least `seconds` pass on this clock."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(max(0.0, seconds))
+
+
+class ManualClock:
+    """A clock that moves only when told: accelerated runs and tests. `wait` advances it."""
+
+    def __init__(self, start: datetime) -> None:
+        if start.tzinfo is None:
+            raise ValueError(f"ManualClock start must be aware UTC, was {start!r}")
+        self._now = start.astimezone(UTC)
+        self._elapsed = 0.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    def wait(self, seconds: float) -> None:
+        self.advance(timedelta(seconds=max(0.0, seconds)))
+
+    def advance(self, by: timedelta) -> None:
+        """Move forward; never back."""
+        if by < timedelta(0):
+            raise ValueError(f"ManualClock only moves forward, was asked for {by}")
+        self._now += by
+        self._elapsed += by.total_seconds()

@@ -1,0 +1,150 @@
+"""The one port: what every venue adapter offers. Synchronous, no Prefect, no database.
+
+Every method raises only `brokers.errors.BrokerError`. Reads may be asked again when the error is `retryable`; `place`
+may not: it is called by `trading.orders` alone, with a ticket that the transport lets through once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Self
+
+from brokers.capabilities import Capabilities, OrderIdentity
+from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
+from brokers.types import (
+    AccountProof,
+    Balance,
+    CashEvent,
+    ClockReading,
+    Fill,
+    Instrument,
+    LeverageInfo,
+    MarginHealth,
+    Order,
+    OrderAck,
+    OrderRequest,
+    Position,
+    PositionMode,
+    PreparedOrder,
+    ProfitAndLoss,
+    Quote,
+)
+from brokers.wire import SendTicket, WireRecord
+
+
+class Broker(ABC):
+    """One account at one venue."""
+
+    account_id: AccountId
+    capabilities: Capabilities
+
+    # -- connection ---------------------------------------------------------------------------------------------
+    @abstractmethod
+    def connect(self) -> AccountProof:
+        """Prove host, key, permissions and clock; EnvironmentMismatch when they do not belong together."""
+
+    @abstractmethod
+    def clock_reading(self) -> ClockReading:
+        """Measure the venue's clock; also sets the offset that later signatures use."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release sockets. No request may follow."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- market data that operations need -----------------------------------------------------------------------
+    @abstractmethod
+    def instruments(self, ids: Iterable[InstrumentId] | None = None) -> tuple[Instrument, ...]:
+        """The instruments asked for, or all; InstrumentUnknown names the first id that the venue does not list."""
+
+    @abstractmethod
+    def quotes(self, ids: Sequence[InstrumentId]) -> tuple[Quote, ...]:
+        """Quotes in the order asked, in as few requests as the venue offers."""
+
+    # -- account ------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def balances(self) -> tuple[Balance, ...]:
+        """Every currency with a balance or a liability."""
+
+    @abstractmethod
+    def positions(self) -> tuple[Position, ...]:
+        """Every open position (in hedge mode one per side)."""
+
+    @abstractmethod
+    def margin_health(self) -> MarginHealth: ...
+
+    @abstractmethod
+    def profit_and_loss(self) -> tuple[ProfitAndLoss, ...]: ...
+
+    @abstractmethod
+    def leverage(self, instrument_id: InstrumentId) -> LeverageInfo: ...
+
+    @abstractmethod
+    def set_leverage(self, instrument_id: InstrumentId, leverage: Decimal) -> LeverageInfo:
+        """Set, read back, compare; the result is what was read. 'Not modified' is success."""
+
+    @abstractmethod
+    def set_position_mode(self, instrument_id: InstrumentId, mode: PositionMode) -> LeverageInfo:
+        """Set, read back, compare."""
+
+    # -- orders: reads ------------------------------------------------------------------------------------------
+    @abstractmethod
+    def find_order(
+        self,
+        *,
+        instrument_id: InstrumentId,
+        client_order_id: ClientOrderId | None = None,
+        venue_order_id: VenueOrderId | None = None,
+    ) -> Order | None:
+        """Open and recent orders first, then history. None means: all reads succeeded and none shows it."""
+
+    @abstractmethod
+    def open_orders(self) -> tuple[Order, ...]: ...
+
+    @abstractmethod
+    def order_history(self, *, since: datetime, until: datetime) -> tuple[Order, ...]:
+        """Every closed order that the venue still shows, paged to the end."""
+
+    @abstractmethod
+    def fills(
+        self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None
+    ) -> tuple[Fill, ...]:
+        """Every fill in the window, oldest first, paged to the end; funding and settlement rows are not fills."""
+
+    @abstractmethod
+    def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
+        """Every wallet change in the window, oldest first, paged to the end; unknown kinds come as UNMAPPED."""
+
+    # -- orders: writes, for trading.orders only ----------------------------------------------------------------
+    @abstractmethod
+    def identity(self, instrument_id: InstrumentId) -> OrderIdentity:
+        """How an order in this instrument is identified and resolved."""
+
+    @abstractmethod
+    def prepare_order(self, request: OrderRequest, client_order_id: ClientOrderId) -> PreparedOrder:
+        """Freeze the payload without sending; InvalidOrder or Unsupported when it cannot be."""
+
+    @abstractmethod
+    def place(self, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck:
+        """Send once. NotSent, Refused or OutcomeUnknown; the evidence is in `ticket.record` either way."""
+
+    @abstractmethod
+    def cancel(
+        self,
+        *,
+        instrument_id: InstrumentId,
+        client_order_id: ClientOrderId | None = None,
+        venue_order_id: VenueOrderId | None = None,
+    ) -> WireRecord:
+        """Ask for cancellation (may be repeated freely). OrderAlreadyDone and OrderNotFound: read the order again."""
