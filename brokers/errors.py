@@ -29,7 +29,8 @@
         ├── RedirectRefused         3xx: not followed, and it proves nothing about execution
         └── AnswerUnreadable        not JSON, not the documented shape, an unknown code, ids that differ
 
-The first split is certainty; the default is `OutcomeUnknown`. For reads, `retryable` says whether asking again may help.
+The first split is certainty; the default is `OutcomeUnknown`. For reads, `retryable` says
+whether asking again may help.
 """
 
 from __future__ import annotations

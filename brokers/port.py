@@ -117,9 +117,7 @@ class Broker(ABC):
         """Every closed order that the venue still shows, paged to the end."""
 
     @abstractmethod
-    def fills(
-        self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None
-    ) -> tuple[Fill, ...]:
+    def fills(self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None) -> tuple[Fill, ...]:
         """Every fill in the window, oldest first, paged to the end; funding and settlement rows are not fills."""
 
     @abstractmethod

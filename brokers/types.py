@@ -350,7 +350,7 @@ class LeverageInfo:
 
 @dataclass(frozen=True, slots=True)
 class MarginHealth:
-    """Account-wide margin: amounts in `currency` as the venue states them; ratio is maintenance / equity (1 = liquidation)."""
+    """Account-wide margin in `currency` as the venue states it; ratio is maintenance over equity (1 = liquidation)."""
 
     account_id: AccountId
     currency: str
@@ -376,7 +376,7 @@ class ProfitAndLoss:
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """The venue's clock against ours: `offset` = venue time minus local time; `error` bounds it (half the round trip)."""
+    """The venue clock against ours: `offset` is venue minus local time, `error` its bound (half the round trip)."""
 
     venue_time: datetime
     offset: timedelta

@@ -1,0 +1,1 @@
+"""Blocks, pools, deployments and the local stack."""

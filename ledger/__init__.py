@@ -1,0 +1,1 @@
+"""Tables, exact decimals, sessions and migrations: the memory of everything."""

@@ -1,0 +1,1 @@
+"""Decisions: pure planning, reconciliation and risk; and the single send point."""
