@@ -1,0 +1,97 @@
+"""Column types that keep money exact and time unambiguous on SQLite and PostgreSQL alike.
+
+SQLModel's default Decimal goes through a float on SQLite: 12345678.123456789012345678 comes back changed. Here a
+decimal is text on SQLite and NUMERIC(38, 18) on PostgreSQL, and comes back normalised and equal on both.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, Numeric, String, types
+
+PRECISION_MAX = 38
+SCALE_MAX = 18
+_INTEGER_DIGITS_MAX = PRECISION_MAX - SCALE_MAX
+
+
+class ExactDecimal(types.TypeDecorator[Decimal]):
+    """A finite Decimal with at most 20 digits before and 18 after the point; anything else is refused, not rounded."""
+
+    impl = String(64)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Numeric(PRECISION_MAX, SCALE_MAX, asdecimal=True))
+        return dialect.type_descriptor(String(64))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        exact = require_storable(value)
+        return exact if dialect.name == "postgresql" else format(exact, "f")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else canonical(Decimal(value))
+
+
+def require_storable(value: Decimal) -> Decimal:
+    """Return the canonical value; TypeError or ValueError names what cannot be kept exactly."""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"an exact amount must be a Decimal, was {type(value).__name__} {value!r}")
+    if not value.is_finite():
+        raise ValueError(f"an exact amount must be finite, was {value}")
+    exact = canonical(value)
+    exponent = exact.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if -exponent > SCALE_MAX:
+        raise ValueError(f"an exact amount has at most {SCALE_MAX} decimal places, was {value}")
+    if exact.adjusted() >= _INTEGER_DIGITS_MAX:
+        raise ValueError(f"an exact amount has at most {_INTEGER_DIGITS_MAX} digits before the point, was {value}")
+    return exact
+
+
+def canonical(value: Decimal) -> Decimal:
+    """The same number without trailing zeros, exponent or negative zero, whatever the decimal context."""
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    kept = list(digits)
+    while exponent < 0 and kept and kept[-1] == 0:
+        kept.pop()
+        exponent += 1
+    if exponent > 0:
+        kept.extend([0] * exponent)
+        exponent = 0
+    if not any(kept):
+        return Decimal(0)
+    return Decimal((sign, tuple(kept), exponent))
+
+
+class UtcDateTime(types.TypeDecorator[datetime]):
+    """An aware UTC time to the microsecond; on SQLite as sortable text."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(DateTime(timezone=True))
+        return dialect.type_descriptor(String(32))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time in the ledger must be aware UTC, was naive {value!r}")
+        utc = value.astimezone(UTC)
+        return utc if dialect.name == "postgresql" else utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

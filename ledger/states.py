@@ -1,0 +1,112 @@
+"""The closed sets that the ledger stores as text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class IntentState(StrEnum):
+    """The life of an order intent (docs/architecture.md draws it)."""
+
+    RECEIVED = "received"
+    DENIED = "denied"  # risk said no: terminal
+    READY = "ready"
+    CLAIMED = "claimed"  # a worker holds the lease; nothing was sent
+    SENDING = "sending"  # committed: the first byte may have left
+    UNKNOWN = "unknown"  # the outcome is not known; only evidence ends it
+    NOT_PLACED = "not_placed"  # absence proved
+    ACKED = "acked"  # the venue received it
+    WORKING = "working"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"  # terminal
+    CANCELLED = "cancelled"  # terminal
+    VENUE_EXPIRED = "venue_expired"  # terminal: IOC/FOK remainder, post-only that would take
+    REFUSED = "refused"  # terminal: the venue said no
+    EXPIRED = "expired"  # terminal: our time to live was over before it was placed
+    WITHDRAWN = "withdrawn"  # terminal: taken back before it was sent
+    NEEDS_HUMAN = "needs_human"
+    ADOPTED_LATE = "adopted_late"  # seen at the venue after we called it not placed: halts the pool
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL_STATES
+
+    @property
+    def is_live_at_venue(self) -> bool:
+        return self in (IntentState.ACKED, IntentState.WORKING, IntentState.PARTIALLY_FILLED, IntentState.ADOPTED_LATE)
+
+
+TERMINAL_STATES = frozenset(
+    {
+        IntentState.DENIED,
+        IntentState.FILLED,
+        IntentState.CANCELLED,
+        IntentState.VENUE_EXPIRED,
+        IntentState.REFUSED,
+        IntentState.EXPIRED,
+        IntentState.WITHDRAWN,
+    }
+)
+
+
+class CancelState(StrEnum):
+    """A cancel is an intent of its own and may be re-sent freely."""
+
+    NONE = "none"
+    READY = "cancel_ready"
+    SENDING = "cancel_sending"
+    UNKNOWN = "cancel_unknown"
+    DONE = "cancel_done"
+
+
+class ObservationSource(StrEnum):
+    SEND_ANSWER = "send_answer"
+    FIND_ORDER = "find_order"
+    OPEN_ORDERS = "open_orders"
+    ORDER_HISTORY = "order_history"
+    FILLS = "fills"
+    CANCEL_ANSWER = "cancel_answer"
+    LADDER = "ladder"
+    SPOOL = "spool"
+    HUMAN = "human"
+
+
+class PlanState(StrEnum):
+    PLANNED = "planned"
+    EXECUTING = "executing"
+    COMPLETED = "completed"
+    COMPLETED_ADJUSTED = "completed_adjusted"  # ended with proof, but lines were skipped, refused or left over
+    FAILED = "failed"
+    CANCELLED_MID_RUN = "cancelled_mid_run"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in (PlanState.PLANNED, PlanState.EXECUTING)
+
+
+class ReconciliationOutcome(StrEnum):
+    CLEAN = "clean"
+    BREAKS = "breaks"
+    NOT_RECONCILED = "not_reconciled"  # the venue could not be read: never called clean
+
+
+class SnapshotPurpose(StrEnum):
+    BASELINE = "baseline"  # the opening figures that fills and cash events are added to
+    SYNC = "sync"
+    BEFORE_PLAN = "before_plan"
+    AFTER_PLAN = "after_plan"
+    RECONCILIATION = "reconciliation"
+
+
+class ControlState(StrEnum):
+    """Ordered from free to stopped; the stricter of two wins."""
+
+    RUN = "run"
+    PAUSE = "pause"  # no new claims
+    REDUCE_ONLY = "reduce_only"
+    HALT = "halt"  # only cancels
+    KILL = "kill"
+
+    @property
+    def strictness(self) -> int:
+        return list(ControlState).index(self)
