@@ -1,0 +1,338 @@
+"""Prefect blocks: venue credentials, trading accounts and portfolios, as the operator edits them in the UI.
+
+Registered by the `prefect.collections` entry point and `prefect block register -m tasks.blocks`. An account *names* its
+credentials and never nests them: the UI's edit form replaces a nested secret by asterisks. For the same reason a secret
+that consists of asterisks is refused when a block is loaded; the form itself does not run validators when it saves.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from prefect.blocks.core import Block
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from brokers.config import AccountConfig
+from brokers.errors import EnvironmentMismatch
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.rounding import decimal_text
+from brokers.types import ProductKind
+from tasks.config import Account, AccountSettings, ConfigRefused, block_name, risk_policy
+from trading.rebalancing.portfolio import BandRule, OrderStyle, Portfolio, Scope, Unmanaged
+
+NUMBER = r"^-?\d{1,12}(\.\d{1,12})?$"
+MASK = frozenset("*•")
+B = TypeVar("B", bound=Block)
+
+
+def require_secret(value: SecretStr, field: str) -> SecretStr:
+    """Refuse what a form shows instead of a secret; the value itself never appears in the message."""
+    text = value.get_secret_value().strip()
+    if not text or set(text) <= MASK:
+        raise ValueError(f"{field} is empty or a placeholder of asterisks, not a secret; enter the credential again")
+    return value
+
+
+class VenueCredentials(Protocol):
+    """What every venue's credential block offers."""
+
+    environment: Environment
+    api_key: SecretStr
+    api_secret: SecretStr
+
+
+class BybitCredentials(Block):
+    """API key of one Bybit account."""
+
+    _block_type_name = "Bybit Credentials"
+    _block_type_slug = "bybit-credentials"
+    _description = (
+        "API key of one Bybit account in one environment. Make the key without the right to withdraw, bound to the "
+        "addresses of the workers. Run **check account** after saving: the form does not test what is entered."
+    )
+
+    environment: Environment = Field(
+        default=...,
+        title="Environment",
+        description="Where the key belongs. A key of another environment than the account's is refused.",
+    )
+    api_key: SecretStr = Field(default=..., title="API key", description="As Bybit shows it.")
+    api_secret: SecretStr = Field(default=..., title="API secret", description="Shown by Bybit only once.")
+
+    @field_validator("api_key", "api_secret")
+    @classmethod
+    def _not_masked(cls, value: SecretStr, info: Any) -> SecretStr:
+        return require_secret(value, str(info.field_name))
+
+
+CREDENTIALS: dict[Venue, type[Block]] = {Venue.BYBIT: BybitCredentials}
+
+
+class LeverageTarget(BaseModel):
+    """The leverage wanted for one instrument."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    instrument: str = Field(
+        title="Instrument",
+        description="Unified symbol, for instance BTC/USDT:USDT.",
+        min_length=1,
+        max_length=64,
+        json_schema_extra={"position": 0},
+    )
+    leverage: str = Field(
+        title="Leverage",
+        description="A number of at least 1, for instance 3.",
+        pattern=NUMBER,
+        json_schema_extra={"position": 1},
+    )
+
+
+class TradingAccount(Block):
+    """One account at one venue in one environment."""
+
+    _block_type_name = "Trading Account"
+    _block_type_slug = "trading-account"
+    _description = (
+        "One account at one venue in one environment: its credentials by name, its risk limits, its leverage targets. "
+        "Name the document **venue-environment-name**, for instance `bybit-testnet-main`: jobs ask for that name."
+    )
+
+    venue: Venue = Field(default=..., title="Venue")
+    environment: Environment = Field(
+        default=...,
+        title="Environment",
+        description="simulated, testnet or production. Only the pool of the same environment runs jobs on it.",
+    )
+    account_name: str = Field(
+        default=..., title="Account name", description="Lowercase letters, digits and dashes, for instance main."
+    )
+    credentials_name: str = Field(
+        default=...,
+        title="Credentials (name)",
+        description="Name of the venue's credential block. By name only: nested secrets would be lost when editing.",
+    )
+    host: str = Field(default="", title="Host (name)", description="One of the venue's hosts; empty takes the first.")
+    base_url: str = Field(
+        default="", title="Simulator address", description="For simulated accounts only: http://127.0.0.1:PORT."
+    )
+    settle_currencies: list[str] = Field(default=["USDT"], title="Settle currencies")
+    products: list[ProductKind] = Field(default=[ProductKind.SPOT, ProductKind.LINEAR], title="Products")
+    leverage: list[LeverageTarget] = Field(default=[], title="Leverage targets")
+    risk_overrides: dict[str, Any] = Field(
+        default={},
+        title="Risk limits that differ",
+        description='Fields of the risk policy that differ from the environment\'s defaults, for instance '
+        '{"order_notional_max": "5000"}. Amounts in quotes.',
+    )
+
+    @property
+    def account_id(self) -> AccountId:
+        return AccountId(self.venue, self.environment, self.account_name)
+
+    def require_name(self, document_name: str) -> None:
+        """The document's name must be the account's: nobody can run testnet under a production name or the reverse."""
+        if document_name != block_name(self.account_id):
+            raise ConfigRefused(
+                f"trading account block {document_name!r} describes {self.account_id}; "
+                f"save it under the name {block_name(self.account_id)!r}"
+            )
+
+    def to_account(self, credentials: VenueCredentials) -> Account:
+        """Join the account with its credentials; EnvironmentMismatch when they belong to different environments."""
+        if credentials.environment != self.environment:
+            raise EnvironmentMismatch(
+                f"credentials {self.credentials_name!r} are for {Environment(credentials.environment).value}, account "
+                f"{self.account_id} is {self.environment.value}; name credentials of the account's environment"
+            )
+        return Account(
+            connection=AccountConfig(
+                account_id=self.account_id,
+                api_key=credentials.api_key,
+                api_secret=credentials.api_secret,
+                host=self.host,
+                base_url=self.base_url,
+                settle_currencies=tuple(self.settle_currencies),
+                products=frozenset(self.products),
+            ),
+            policy=risk_policy(self.environment, self.risk_overrides),
+            leverage={InstrumentId(row.instrument): Decimal(row.leverage) for row in self.leverage},
+        )
+
+    @classmethod
+    def from_settings(cls, settings: AccountSettings) -> Self:
+        """The block that says the same as an account in YAML; its credentials block has the same name."""
+        return cls(
+            venue=settings.venue,
+            environment=settings.environment,
+            account_name=settings.name,
+            credentials_name=settings.block_name,
+            host=settings.host,
+            base_url=settings.base_url,
+            settle_currencies=list(settings.settle_currencies),
+            products=sorted(settings.products),
+            leverage=[
+                LeverageTarget(instrument=str(instrument), leverage=decimal_text(value))
+                for instrument, value in settings.leverage.items()
+            ],
+            risk_overrides=dict(settings.risk),
+        )
+
+
+class TargetWeight(BaseModel):
+    """One line of a portfolio."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    instrument: str = Field(
+        title="Instrument",
+        description="Unified symbol: BTC/USDT is spot, BTC/USDT:USDT the linear perpetual.",
+        min_length=1,
+        max_length=64,
+        json_schema_extra={"position": 0},
+    )
+    weight: str = Field(
+        title="Weight",
+        description="Fraction of the equity, for instance 0.25; negative is short.",
+        pattern=NUMBER,
+        json_schema_extra={"position": 1},
+    )
+
+
+class PortfolioBlock(Block):
+    """A named set of target weights and the rules of getting there."""
+
+    _block_type_name = "Portfolio"
+    _block_type_slug = "portfolio"
+    _description = (
+        "Target weights and the rules of getting there: drift bands, cash buffer, smallest trade. Save it under its "
+        "own name: jobs ask for it. Fractions are written as text, for instance 0.02 for two percent."
+    )
+    _PLAIN: ClassVar[tuple[str, ...]] = (
+        "quote_currency",
+        "cash_buffer",
+        "scope",
+        "minimum_trade_notional",
+        "tolerance",
+        "order_style",
+        "collar",
+        "price_move_max",
+        "cost_rate",
+        "gross_max",
+        "unmanaged",
+        "rounds_max",
+        "plan_age_s_max",
+    )
+
+    portfolio_name: str = Field(default=..., title="Portfolio name", description="The same as the block's name.")
+    quote_currency: str = Field(default="USDT", title="Quote currency", pattern=r"^[A-Z0-9]{2,12}$")
+    targets: list[TargetWeight] = Field(default=..., title="Target weights")
+    drift_absolute: str = Field(
+        default="", title="Absolute drift band", description="In weight: 0.02 is two points. Empty: no such band."
+    )
+    drift_relative: str = Field(
+        default="", title="Relative drift band", description="Of the target: 0.1 is a tenth of it. Empty: no such band."
+    )
+    drift_rule: BandRule = Field(
+        default=BandRule.ANY, title="Bands to leave", description="Trade when any band is left, or only when all are."
+    )
+    cash_buffer: str = Field(default="0.0025", title="Cash buffer", description="Fraction never invested, 0 to 1.")
+    scope: Scope = Field(
+        default=Scope.WHOLE_BOOK, title="Scope", description="What is traded once a line has left its band."
+    )
+    minimum_trade_notional: str = Field(default="0", title="Smallest trade", description="In quote currency.")
+    tolerance: str = Field(default="0.005", title="Tolerance", description="Distance that counts as reached, of equity.")
+    order_style: OrderStyle = Field(
+        default=OrderStyle.LIMIT, title="Order style", description="limit is immediate-or-cancel at a protected price."
+    )
+    collar: str = Field(default="0.01", title="Price collar", description="Furthest price from the quote, a fraction.")
+    price_move_max: str = Field(default="0.03", title="Largest price move", description="Since the plan, a fraction.")
+    cost_rate: str = Field(default="0.0005", title="Assumed cost", description="Beyond the fee, of notional.")
+    gross_max: str = Field(default="1", title="Largest gross weight", description="Sum of absolute weights.")
+    unmanaged: Unmanaged = Field(
+        default=Unmanaged.LEAVE, title="Other holdings", description="What becomes of holdings that are not named."
+    )
+    rounds_max: int = Field(default=3, title="Orders per line", ge=1, le=10)
+    plan_age_s_max: int = Field(default=900, title="Plan is stale after (seconds)", ge=1, le=86_400)
+
+    def to_portfolio(self) -> Portfolio:
+        """The portfolio; ValueError names the field that is wrong."""
+        targets = {row.instrument: row.weight for row in self.targets}
+        if len(targets) != len(self.targets):
+            raise ConfigRefused(f"portfolio {self.portfolio_name} names an instrument twice")
+        return Portfolio.model_validate(
+            {
+                "name": self.portfolio_name,
+                "targets": targets,
+                "drift": {
+                    "absolute": self.drift_absolute or None,
+                    "relative": self.drift_relative or None,
+                    "rule": self.drift_rule,
+                },
+                **{name: getattr(self, name) for name in self._PLAIN},
+            }
+        )
+
+    @classmethod
+    def from_portfolio(cls, portfolio: Portfolio) -> Self:
+        """The block that says the same."""
+        plain = {name: getattr(portfolio, name) for name in cls._PLAIN}
+        return cls(
+            portfolio_name=portfolio.name,
+            targets=[
+                TargetWeight(instrument=str(instrument), weight=decimal_text(weight))
+                for instrument, weight in portfolio.targets.items()
+            ],
+            drift_absolute=_text_or_empty(portfolio.drift.absolute),
+            drift_relative=_text_or_empty(portfolio.drift.relative),
+            drift_rule=portfolio.drift.rule,
+            **{name: decimal_text(value) if isinstance(value, Decimal) else value for name, value in plain.items()},
+        )
+
+
+BLOCKS: tuple[type[Block], ...] = (BybitCredentials, TradingAccount, PortfolioBlock)
+
+
+def _text_or_empty(value: Decimal | None) -> str:
+    return "" if value is None else decimal_text(value)
+
+
+def load_account(name: str) -> Account:
+    """The account block of that name joined with the credentials that it names.
+
+    ConfigRefused when a block is missing or wrong, EnvironmentMismatch when environments differ.
+    """
+    block = _load(TradingAccount, name)
+    block.require_name(name)
+    kind = CREDENTIALS.get(block.venue)
+    if kind is None:
+        raise ConfigRefused(f"there is no credential block type for {block.venue.value} yet")
+    credentials: Any = _load(kind, block.credentials_name)
+    return block.to_account(credentials)
+
+
+def load_portfolio(name: str) -> Portfolio:
+    """The portfolio block of that name; ConfigRefused when it is missing or wrong."""
+    block = _load(PortfolioBlock, name)
+    if block.portfolio_name != name:
+        raise ConfigRefused(f"portfolio block {name!r} describes {block.portfolio_name!r}; save it under that name")
+    try:
+        return block.to_portfolio()
+    except ValueError as error:
+        raise ConfigRefused(f"portfolio block {name!r} is not valid: {error}") from error
+
+
+def _load(kind: type[B], name: str) -> B:
+    slug = kind.get_block_type_slug()
+    try:
+        return kind.load(name)
+    except ValueError as error:
+        raise ConfigRefused(
+            f"block {slug}/{name} is missing or not valid; create or correct it under Blocks in the UI, "
+            f"or run: algotrendy accounts apply FILE ({_first_line(error)})"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -1,0 +1,250 @@
+"""What an operator writes down: accounts and portfolios, in YAML or in Prefect blocks, read strictly.
+
+Both ways end in the same two values: `Account` (connection, risk policy, leverage targets) and
+`trading.rebalancing.portfolio.Portfolio`. Unknown keys, repeated keys and binary floats are refused. In YAML a secret
+stands as the name of an environment variable; it may stand inline only where the environment is `simulated`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from brokers.config import AccountConfig
+from brokers.errors import EnvironmentMismatch
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.types import ProductKind
+from trading.rebalancing.portfolio import Exact, InstrumentKey, Portfolio
+from trading.risk import RiskPolicy
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
+
+
+class ConfigRefused(ValueError):
+    """The configuration cannot be used; the message names the place, the value and the remedy."""
+
+    reason = "CONFIG_REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account, ready to be opened: how to connect, what risk allows, which leverage is wanted."""
+
+    connection: AccountConfig
+    policy: RiskPolicy
+    leverage: Mapping[InstrumentId, Decimal] = field(default_factory=dict)
+
+    @property
+    def account_id(self) -> AccountId:
+        return self.connection.account_id
+
+
+def block_name(account_id: AccountId) -> str:
+    """The name of an account's block and the `account` parameter of every flow: `bybit-simulated-demo`."""
+    return f"{account_id.venue.value.replace('_', '')}-{account_id.environment.value}-{account_id.name}"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class CredentialsSettings(_Strict):
+    """A key and its secret, named by environment variables or, for simulated accounts, given inline."""
+
+    api_key_env: VariableName | None = None
+    api_secret_env: VariableName | None = None
+    api_key: SecretStr | None = None
+    api_secret: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        named = (self.api_key_env is not None, self.api_secret_env is not None)
+        inline = (self.api_key is not None, self.api_secret is not None)
+        if (named, inline) not in (((True, True), (False, False)), ((False, False), (True, True))):
+            raise ValueError("credentials must give api_key_env and api_secret_env, or both secrets inline (simulated)")
+        return self
+
+    @property
+    def is_inline(self) -> bool:
+        return self.api_key is not None
+
+    def resolve(self, environ: Mapping[str, str]) -> tuple[SecretStr, SecretStr]:
+        """The key and the secret; ConfigRefused names the variable that is not set."""
+        if self.api_key is not None and self.api_secret is not None:
+            return self.api_key, self.api_secret
+        found = []
+        for variable in (self.api_key_env, self.api_secret_env):
+            text = environ.get(variable or "", "")
+            if not text:
+                raise ConfigRefused(f"environment variable {variable} is not set; export it before this command")
+            found.append(SecretStr(text))
+        return found[0], found[1]
+
+
+class AccountSettings(_Strict):
+    """One account as it is written down."""
+
+    venue: Venue
+    environment: Environment
+    name: Name
+    credentials: CredentialsSettings
+    host: str = ""
+    base_url: str = ""
+    settle_currencies: tuple[Currency, ...] = ("USDT",)
+    products: frozenset[ProductKind] = frozenset({ProductKind.SPOT, ProductKind.LINEAR})
+    risk: Mapping[str, Any] = Field(default_factory=dict)
+    leverage: Mapping[InstrumentKey, Annotated[Exact, Field(gt=0, le=100)]] = Field(default_factory=dict)
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if self.environment is not Environment.SIMULATED and self.credentials.is_inline:
+            raise ValueError(
+                f"credentials of {self.account_id} must name environment variables (api_key_env, api_secret_env): "
+                "secrets may stand in the file for simulated accounts only"
+            )
+        if self.environment is not Environment.SIMULATED and self.base_url:
+            raise ValueError(f"base_url of {self.account_id} may be given for simulated accounts only; name a host")
+        risk_policy(self.environment, self.risk)
+        return self
+
+    @property
+    def account_id(self) -> AccountId:
+        return AccountId(self.venue, self.environment, self.name)
+
+    @property
+    def block_name(self) -> str:
+        return block_name(self.account_id)
+
+    def resolve(self, environ: Mapping[str, str] | None = None) -> Account:
+        """The account with its secrets; ConfigRefused when one is missing."""
+        api_key, api_secret = self.credentials.resolve(os.environ if environ is None else environ)
+        return Account(
+            connection=AccountConfig(
+                account_id=self.account_id,
+                api_key=api_key,
+                api_secret=api_secret,
+                host=self.host,
+                base_url=self.base_url,
+                settle_currencies=tuple(self.settle_currencies),
+                products=self.products,
+            ),
+            policy=risk_policy(self.environment, self.risk),
+            leverage=dict(self.leverage),
+        )
+
+
+class Configuration(_Strict):
+    """A file of accounts and portfolios."""
+
+    accounts: tuple[AccountSettings, ...] = ()
+    portfolios: tuple[Portfolio, ...] = ()
+
+    @field_validator("accounts", "portfolios")
+    @classmethod
+    def _unique(cls, items: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [item.block_name if isinstance(item, AccountSettings) else item.name for item in items]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"names must be unique, repeated: {', '.join(repeated)}")
+        return items
+
+    def account(self, name: str) -> AccountSettings:
+        """The account by block name or account id; ConfigRefused lists what there is."""
+        for settings in self.accounts:
+            if name in (settings.block_name, str(settings.account_id)):
+                return settings
+        known = ", ".join(settings.block_name for settings in self.accounts) or "none"
+        raise ConfigRefused(f"there is no account {name!r}; known: {known}")
+
+    def portfolio(self, name: str) -> Portfolio:
+        """The portfolio by name; ConfigRefused lists what there is."""
+        for portfolio in self.portfolios:
+            if portfolio.name == name:
+                return portfolio
+        known = ", ".join(portfolio.name for portfolio in self.portfolios) or "none"
+        raise ConfigRefused(f"there is no portfolio {name!r}; known: {known}")
+
+    def at_simulator(self, base_url: str) -> Configuration:
+        """Simulated accounts without an address are given this one."""
+        accounts = tuple(
+            settings.model_copy(update={"base_url": base_url})
+            if settings.environment is Environment.SIMULATED and not settings.base_url
+            else settings
+            for settings in self.accounts
+        )
+        return self.model_copy(update={"accounts": accounts})
+
+
+def risk_policy(environment: Environment, overrides: Mapping[str, Any]) -> RiskPolicy:
+    """The environment's defaults with the account's overrides on top; ValueError names a wrong field."""
+    base = RiskPolicy.for_environment(environment)
+    unknown = sorted(set(overrides) - set(RiskPolicy.model_fields))
+    if unknown:
+        raise ValueError(f"risk has no field {', '.join(unknown)}; fields: {', '.join(sorted(RiskPolicy.model_fields))}")
+    return RiskPolicy.model_validate({**base.model_dump(), **overrides})
+
+
+def load(file: Path) -> Configuration:
+    """Read a YAML file; ConfigRefused names the file, the place and the remedy, never a secret."""
+    try:
+        return parse(file.read_text(encoding="utf-8"), where=str(file))
+    except FileNotFoundError as error:
+        raise ConfigRefused(f"there is no file {file}") from error
+
+
+def parse(text: str, *, where: str = "configuration") -> Configuration:
+    """Read YAML text."""
+    try:
+        data = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader that also refuses repeated keys
+    except yaml.YAMLError as error:
+        raise ConfigRefused(f"{where} is not valid YAML: {_one_line(error)}") from error
+    if not isinstance(data, dict):
+        raise ConfigRefused(f"{where} must be a mapping with the keys accounts and portfolios")
+    try:
+        return Configuration.model_validate(data)
+    except ValidationError as error:
+        raise ConfigRefused(f"{where}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Every mistake with its place, without the values: one of them may be a secret."""
+    lines = (
+        f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+    return "; ".join(lines)
+
+
+def require_environment(account_id: AccountId, environment: Environment) -> None:
+    """Refuse an account of another environment than the pool's, before anything is opened."""
+    if account_id.environment is not environment:
+        raise EnvironmentMismatch(
+            f"account {account_id} is {account_id.environment.value}, this process runs for {environment.value}; "
+            f"run the job from a deployment of the {account_id.environment.value} pool"
+        )
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a mapping with the same key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
