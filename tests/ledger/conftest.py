@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from brokers.clock import Clock
 from brokers.ids import Environment
 from ledger.engine import Ledger

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlmodel import select
+
 from brokers.clock import ManualClock
 from brokers.ids import Environment
 from ledger.engine import Ledger
 from ledger.errors import LedgerEnvironmentMismatch
 from ledger.tables import Control
-from sqlmodel import select
 
 
 def control(scope: str = "bybit.simulated.main") -> Control:

@@ -1,0 +1,130 @@
+"""Plans and their legs: stored once per business key, moved only by the worker whose epoch counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CursorResult, Update, update
+from sqlmodel import Session, col, select
+
+from ledger.records import lock_account
+from ledger.states import PlanState
+from ledger.tables import PlanLegRow, PlanRow
+
+
+def store_plan(session: Session, plan: PlanRow, legs: Sequence[PlanLegRow]) -> tuple[PlanRow, bool]:
+    """Store a plan with its legs. A known business key returns the stored plan and False: the caller resumes that."""
+    lock_account(session, plan.account_id)
+    stored = plan_by_key(session, plan.business_key)
+    if stored is not None:
+        return stored, False
+    for leg in legs:
+        if leg.plan_id != plan.plan_id:
+            raise ValueError(f"leg {leg.leg_number} must carry plan_id {plan.plan_id}, was {leg.plan_id}")
+    session.add(plan)
+    session.flush()
+    session.add_all(legs)
+    session.flush()
+    return plan, True
+
+
+def load_plan(session: Session, plan_id: str) -> PlanRow:
+    """The plan by its id; LookupError when there is none."""
+    row = session.get(PlanRow, plan_id)
+    if row is None:
+        raise LookupError(f"the ledger has no plan {plan_id}")
+    return row
+
+
+def plan_by_key(session: Session, business_key: str) -> PlanRow | None:
+    return session.exec(select(PlanRow).where(PlanRow.business_key == business_key)).first()
+
+
+def plans_of(session: Session, account_id: str, *, unfinished: bool = False) -> tuple[PlanRow, ...]:
+    """Plans of an account, newest first."""
+    query = select(PlanRow).where(PlanRow.account_id == account_id)
+    if unfinished:
+        open_states = [state.value for state in PlanState if not state.is_terminal]
+        query = query.where(col(PlanRow.state).in_(open_states))
+    return tuple(session.exec(query.order_by(col(PlanRow.created_at).desc(), PlanRow.plan_id)))
+
+
+def legs_of(session: Session, plan_id: str) -> tuple[PlanLegRow, ...]:
+    query = select(PlanLegRow).where(PlanLegRow.plan_id == plan_id)
+    return tuple(session.exec(query.order_by(col(PlanLegRow.leg_number))))
+
+
+def claim_plan(session: Session, plan_id: str, *, worker: str, now: datetime, lease_until: datetime) -> int | None:
+    """Take (or renew) the plan for `worker` and return its epoch; None at the end or while another's lease runs.
+
+    A renewal keeps the epoch; taking over raises it, so that the former worker's moves no longer apply.
+    """
+    plan = load_plan(session, plan_id)
+    session.refresh(plan)
+    if PlanState(plan.state).is_terminal:
+        return None
+    is_held = plan.lease_owner is not None and plan.lease_until is not None and plan.lease_until > now
+    if is_held and plan.lease_owner != worker:
+        return None
+    epoch = plan.epoch if is_held else plan.epoch + 1
+    values = {
+        "epoch": epoch,
+        "lease_owner": worker,
+        "lease_until": lease_until,
+        "state": PlanState.EXECUTING.value,
+    }
+    return epoch if _move(session, plan_id, plan.epoch, update(PlanRow).values(values)) else None
+
+
+def finish_plan(session: Session, plan_id: str, *, epoch: int, state: PlanState, result: str, at: datetime) -> bool:
+    """End a plan in a terminal state; False when `epoch` no longer counts or the plan had ended."""
+    if not state.is_terminal:
+        raise ValueError(f"finish_plan needs a terminal state, was {state.value}")
+    values = {
+        "state": state.value,
+        "result": result,
+        "finished_at": at,
+        "lease_owner": None,
+        "lease_until": None,
+    }
+    return _move(session, plan_id, epoch, update(PlanRow).values(values))
+
+
+def update_leg(
+    session: Session,
+    plan_id: str,
+    leg_number: int,
+    *,
+    epoch: int,
+    state: str,
+    at: datetime,
+    reason: str = "",
+    detail: str = "",
+    filled_quantity: Decimal | None = None,
+) -> bool:
+    """Move one leg; False when `epoch` no longer counts."""
+    if not _move(session, plan_id, epoch, update(PlanRow).values(epoch=epoch)):
+        return False
+    leg = session.get(PlanLegRow, (plan_id, leg_number))
+    if leg is None:
+        raise LookupError(f"plan {plan_id} has no leg {leg_number}")
+    leg.state, leg.reason, leg.detail, leg.updated_at = state, reason, detail, at
+    if filled_quantity is not None:
+        leg.filled_quantity = filled_quantity
+    session.flush()
+    return True
+
+
+def _move(session: Session, plan_id: str, epoch: int, statement: Update) -> bool:
+    """Compare-and-set on the epoch of a plan that has not ended."""
+    open_states = [state.value for state in PlanState if not state.is_terminal]
+    session.flush()
+    done = session.execute(
+        statement.where(
+            col(PlanRow.plan_id) == plan_id, col(PlanRow.epoch) == epoch, col(PlanRow.state).in_(open_states)
+        ).execution_options(synchronize_session="fetch")
+    )
+    assert isinstance(done, CursorResult)
+    return done.rowcount == 1
