@@ -1,0 +1,1 @@
+"""The single send point: an intent puts at most one order on a venue, and none is lost."""
