@@ -1,0 +1,60 @@
+"""`python -m simulators VENUE`: run one simulator until it is told to stop."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from simulators.bybit.simulator import BybitConfig, build_bybit
+from simulators.core.control import Control
+from simulators.core.server import Service, start
+from simulators.demo import demo_config
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m simulators", description="Run a simulated venue on loopback.")
+    parser.add_argument("venue", choices=["bybit"])
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--config", type=Path, help="YAML or JSON configuration; without it the demonstration venue")
+    parser.add_argument("--state-file", type=Path, help="write url and pid here when ready; removed at the end")
+    return parser.parse_args(arguments)
+
+
+def _announce(url: str, venue: str, state_file: Path | None) -> None:
+    line = json.dumps({"venue": venue, "url": url, "pid": os.getpid()})
+    if state_file is not None:
+        partial = state_file.with_name(state_file.name + ".partial")
+        partial.write_text(line + "\n", encoding="utf-8")
+        partial.replace(state_file)
+    print(line, flush=True)
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    config = BybitConfig.load(options.config) if options.config else demo_config()
+    simulator = build_bybit(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner, url = await start(Service(simulator, Control(simulator)), host=options.host, port=options.port)
+    _announce(url, options.venue, options.state_file)
+    try:
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        if options.state_file is not None:
+            options.state_file.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code."""
+    asyncio.run(_serve(_arguments(arguments)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

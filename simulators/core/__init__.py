@@ -1,0 +1,1 @@
+"""The venue-neutral core: instruments, accounts, prices, matching, settlement, faults, control."""

@@ -1,0 +1,212 @@
+"""The socket side: one port for the venue's protocol and the control API, faults on the wire, threads, signals."""
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from simulators.core.clock import wall_ns
+from simulators.core.control import Control, ControlError
+from simulators.core.faults import Action, FaultKind, Plan
+from simulators.core.simulator import RequestRecord, Simulator
+from simulators.core.wire import Answer, Call, dump, to_json
+
+CONTROL_PREFIX = "/_control/"
+BODY_BYTES_MAX = 4 * 1024 * 1024
+HTML = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
+ControlT = TypeVar("ControlT", bound=Control)
+
+
+class Service(Generic[ControlT]):
+    """Serves one simulator."""
+
+    def __init__(self, simulator: Simulator, control: ControlT) -> None:
+        self.simulator = simulator
+        self.control = control
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        target = request.raw_path
+        path, _, query = target.partition("?")
+        if path.startswith(CONTROL_PREFIX):
+            return await asyncio.to_thread(
+                self._control, request.method, path[len(CONTROL_PREFIX) :], query, body
+            )
+        call = Call(
+            method=request.method,
+            path=path,
+            raw_query=query,
+            body=body,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            remote=request.remote or "",
+            received_ms=wall_ns() // 1_000_000,
+        )
+        record, plan = self.simulator.receive(call)
+        if not plan.fired:
+            return _response(self.simulator.execute(call, record, plan))
+        return await self._faulty(request, call, record, plan)
+
+    # faults
+    async def _faulty(
+        self, request: web.BaseRequest, call: Call, record: RequestRecord, plan: Plan
+    ) -> web.StreamResponse:
+        if plan.before_s:
+            await asyncio.sleep(plan.before_s)
+        action = plan.terminal
+        answer: Answer | None = None
+        for _ in range(_copies(action)):
+            answer = self.simulator.execute(call, record, plan)
+        if plan.after_s:
+            await asyncio.sleep(plan.after_s)
+        if action is None or action.kind is FaultKind.DUPLICATE:
+            assert answer is not None, "an undisturbed request is executed"
+            return _response(answer)
+        return self._deliver(request, record, action, answer)
+
+    def _deliver(
+        self, request: web.BaseRequest, record: RequestRecord, action: Action, answer: Answer | None
+    ) -> web.StreamResponse:
+        kind = action.kind
+        if kind in (FaultKind.DROP, FaultKind.EXECUTE_THEN_DROP):
+            record.status = None
+            return _cut(request, b"", reset=False)
+        if kind is FaultKind.RESET:
+            assert answer is not None
+            record.status = None
+            return _cut(request, _raw(answer)[: action.after_bytes], reset=True)
+        if kind is FaultKind.TRUNCATED:
+            assert answer is not None
+            return web.Response(body=answer.body[: action.after_bytes], content_type="application/json")
+        if kind is FaultKind.BAD_JSON:
+            return web.Response(body=b'{"retCode":0,"retMsg":"OK","result":{"ord', content_type="application/json")
+        if kind is FaultKind.HTML:
+            return web.Response(body=HTML, content_type="text/html")
+        record.status = action.status
+        if kind is FaultKind.REDIRECT:
+            assert action.status is not None
+            assert action.location is not None
+            return web.Response(status=action.status, headers={"Location": action.location})
+        with self.simulator.lock:
+            if kind is FaultKind.ERROR:
+                assert action.code is not None
+                record.code = str(action.code)
+                return _response(self.simulator.front.coded(action.code, action.message))
+            assert action.status is not None
+            response = _response(self.simulator.front.overloaded(action.status))
+        if action.retry_after_s is not None:
+            response.headers["Retry-After"] = str(action.retry_after_s)
+        return response
+
+    # control
+    def _control(self, method: str, name: str, query: str, body: bytes) -> web.Response:
+        try:
+            arguments: object = json.loads(body) if body else dict(parse_qsl(query))
+            if not isinstance(arguments, dict):
+                raise ControlError("arguments must be a JSON object")
+            result = self.control.call(method, name, arguments)
+        except (ControlError, ValueError) as error:
+            return web.Response(status=400, body=dump({"error": str(error)}), content_type="application/json")
+        return web.Response(body=dump(to_json(result)), content_type="application/json")
+
+
+def _copies(action: Action | None) -> int:
+    """Return how often a request is executed under a final action."""
+    if action is None or action.kind in _EXECUTING:
+        return 1
+    if action.kind is FaultKind.DUPLICATE:
+        return action.copies
+    return 1 if action.execute else 0
+
+
+_EXECUTING = frozenset({FaultKind.EXECUTE_THEN_DROP, FaultKind.RESET, FaultKind.TRUNCATED})
+
+
+def _response(answer: Answer) -> web.Response:
+    headers = dict(answer.headers)
+    headers["Content-Type"] = answer.content_type
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def _raw(answer: Answer) -> bytes:
+    head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: {answer.content_type}\r\n"
+    return f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body
+
+
+def _cut(request: web.BaseRequest, sent: bytes, *, reset: bool) -> web.StreamResponse:
+    """Send some bytes and end the connection: with a reset (RST), or an ordinary close (FIN)."""
+    transport = request.transport
+    if transport is not None:
+        if sent:
+            transport.write(sent)
+        if reset:
+            raw = transport.get_extra_info("socket")
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        else:
+            transport.close()
+    return web.Response(status=500)
+
+
+class Running(Generic[ControlT]):
+    """A simulator that answers on `url`; `control` is the same state for Python."""
+
+    def __init__(self, *, url: str, simulator: Simulator, control: ControlT) -> None:
+        self.url = url
+        self.simulator = simulator
+        self.control = control
+
+
+async def start(service: Service[ControlT], *, host: str, port: int) -> tuple[web.ServerRunner, str]:
+    """Listen on a loopback address and return the runner and the URL."""
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError(f"a simulator listens on loopback only, was asked for {host!r}")
+    server = web.Server(service, access_log=None)
+    runner = web.ServerRunner(server, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, backlog=512)
+    await site.start()
+    bound = runner.addresses[0][1]
+    return runner, f"http://{host}:{bound}"
+
+
+@contextmanager
+def serve_in_thread(
+    simulator: Simulator, control: ControlT, *, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[Running[ControlT]]:
+    """Serve in a background thread until the block ends."""
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+    found: list[tuple[web.ServerRunner, str]] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            found.append(loop.run_until_complete(start(Service(simulator, control), host=host, port=port)))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            failed.append(error)
+        ready.set()
+        if found:
+            loop.run_forever()
+            loop.run_until_complete(found[0][0].cleanup())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    thread = threading.Thread(target=run, name="simulator", daemon=True)
+    thread.start()
+    ready.wait()
+    if failed:
+        raise failed[0]
+    try:
+        yield Running(url=found[0][1], simulator=simulator, control=control)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=10)

@@ -1,0 +1,112 @@
+"""Requests and answers between the socket and a protocol front."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from simulators.core.accounts import Account
+from simulators.core.money import plain
+from simulators.core.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request, read whole. `target` is path and query exactly as received; header names are lower case."""
+
+    method: str
+    path: str
+    raw_query: str
+    body: bytes
+    headers: Mapping[str, str]
+    remote: str
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer. `executed` tells whether the request reached the engine and was accepted there."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json; charset=utf-8"
+    executed: bool = False
+    code: str = ""
+
+
+@dataclass(slots=True)
+class Handling:
+    """How a fault wants a request handled inside the front; all optional."""
+
+    stale_ms: int | None = None
+    hide_young_ms: int | None = None
+    fill_ratio: Decimal | None = None
+
+
+class Front(Protocol):
+    """A venue's wire protocol over the core."""
+
+    name: str
+
+    def handle(self, call: Call, handling: Handling) -> Answer:
+        """Answer a request; called with the simulator's lock held."""
+        ...
+
+    def account_of(self, call: Call) -> Account | None:
+        """Return whose credentials a request carries, without checking them."""
+        ...
+
+    def overloaded(self, status: int) -> Answer:
+        """Return the venue's own answer for HTTP 429 and 5xx."""
+        ...
+
+    def coded(self, code: int, message: str) -> Answer:
+        """Return a business error of the venue with the given code and text."""
+        ...
+
+    def set_rate_limits(self, *, enabled: bool) -> None:
+        """Switch the request limits on or off."""
+        ...
+
+
+class FrontFactory(Protocol):
+    """Builds a front for a venue; called again at each reset."""
+
+    def __call__(self, venue: Venue) -> Front: ...
+
+
+SECRET_HEADERS = frozenset({"x-bapi-sign", "authorization", "cookie", "x-mbx-apikey", "ok-access-sign", "api-sign"})
+
+
+def without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers fit for a log."""
+    return {name: "***" if name in SECRET_HEADERS else value for name, value in headers.items()}
+
+
+def to_json(value: object) -> object:
+    """Turn the core's values into JSON: Decimals become plain strings, enums their values; secrets stay out."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in fields(value) if f.repr}
+    if isinstance(value, Mapping):
+        return {str(to_json(key)): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    return value
+
+
+def dump(value: object) -> bytes:
+    """Serialise compactly."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
