@@ -7,6 +7,7 @@
     │   ├── EnvironmentMismatch     account, credentials, host and pool do not belong together
     │   ├── ConnectFailed           DNS, TCP or TLS failed before the first byte
     │   ├── HostRefused             the transport's pin refused the host
+    │   ├── TicketMissing           an order tried to leave without a send ticket
     │   ├── SecondSendRefused       the transport refused to send one attempt twice
     │   └── DeadlinePassed          `send_by` or `not_after` was over before the first byte
     ├── Refused                     the venue said no, with its own code and text
@@ -27,7 +28,8 @@
         ├── ConnectionLost          reset or end of file after the first byte
         ├── VenueFaulted            5xx, 429 without a documented meaning, a documented "timeout" code
         ├── RedirectRefused         3xx: not followed, and it proves nothing about execution
-        └── AnswerUnreadable        not JSON, not the documented shape, an unknown code, ids that differ
+        ├── AnswerUnreadable        not JSON, not the documented shape, an unknown code, ids that differ
+        └── VerificationFailed      a setting was accepted, but reading it back shows another value
 
 The first split is certainty; the default is `OutcomeUnknown`. For reads, `retryable` says
 whether asking again may help.
@@ -101,6 +103,10 @@ class ConnectFailed(NotSent):
 
 class HostRefused(NotSent):
     reason = "HOST_REFUSED"
+
+
+class TicketMissing(NotSent):
+    reason = "TICKET_MISSING"
 
 
 class SecondSendRefused(NotSent):
@@ -190,3 +196,8 @@ class RedirectRefused(OutcomeUnknown):
 
 class AnswerUnreadable(OutcomeUnknown):
     reason = "ANSWER_UNREADABLE"
+
+
+class VerificationFailed(OutcomeUnknown):
+    reason = "VERIFICATION_FAILED"
+    retryable = False

@@ -1,0 +1,86 @@
+"""Bybit's row of facts: hosts, products, identity, budgets. Imports no SDK.
+
+Sources: Bybit V5 documentation, pages "Integration Guidance", "Place Order", "Get Open & Closed Orders",
+"Get Order History", "Rate Limit", "Demo Trading Service". Unproved properties take their worse value.
+"""
+
+from __future__ import annotations
+
+from brokers.capabilities import Capabilities, Host, IdScope, OrderIdentity, RateBudget
+from brokers.ids import Environment, Venue
+from brokers.types import MarginMode, OrderType, PositionMode, ProductKind, TimeInForce
+
+RECV_WINDOW_MS_MAX = 5_000
+CLIENT_ID_LENGTH_MAX = 36
+CLIENT_ID_ALPHABET = "[A-Za-z0-9_-]"
+_DAY_S = 86_400
+
+_PRODUCTION = (
+    ("production", "https://api.bybit.com"),
+    ("bytick", "https://api.bytick.com"),
+    ("nl", "https://api.bybit.nl"),
+    ("kz", "https://api.bybit.kz"),
+    ("ae", "https://api.bybit.ae"),
+    ("eu", "https://api.bybit.eu"),
+    ("id", "https://api.bybit.id"),
+    ("tr", "https://api.bybit.tr"),
+    ("ge", "https://api.bybitgeorgia.ge"),
+    ("jp", "https://api.manepa.jp"),
+)
+HOSTS = (
+    Host("testnet", Environment.TESTNET, "https://api-testnet.bybit.com"),
+    Host("demo", Environment.TESTNET, "https://api-demo.bybit.com"),
+    *(Host(name, Environment.PRODUCTION, url) for name, url in _PRODUCTION),
+)
+
+
+def _identity(scope: IdScope, proof: str) -> OrderIdentity:
+    return OrderIdentity(
+        id_scope=scope,
+        deadline_s_max=RECV_WINDOW_MS_MAX // 1000,
+        visibility_horizon_s=60,
+        lookup_by_client_id=True,
+        fills_carry_client_id=True,
+        acknowledges_asynchronously=True,
+        client_id_length_max=CLIENT_ID_LENGTH_MAX,
+        client_id_alphabet=CLIENT_ID_ALPHABET,
+        lookup_window_unfilled_s=_DAY_S,
+        lookup_window_filled_s=7 * _DAY_S,  # two years on production and testnet, seven days on demo
+        proof=proof,
+    )
+
+
+CAPABILITIES = Capabilities(
+    venue=Venue.BYBIT,
+    products=frozenset({ProductKind.SPOT, ProductKind.LINEAR}),
+    order_types=frozenset(OrderType),
+    time_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
+    post_only=True,
+    reduce_only=True,
+    position_modes=frozenset(PositionMode),
+    margin_modes=frozenset({MarginMode.CROSS, MarginMode.ISOLATED, MarginMode.PORTFOLIO}),
+    sets_leverage=True,
+    cash_events=True,
+    identity={
+        ProductKind.LINEAR: _identity(
+            IdScope.PERMANENT,
+            "documented: orderLinkId of perpetuals and futures is 'always unique'; duplicate answers 110072",
+        ),
+        ProductKind.SPOT: _identity(
+            IdScope.OPEN_ONLY,
+            "duplicate answers 170141; no retention of ids is published for spot, so the worse value is taken",
+        ),
+    },
+    budgets=(
+        RateBudget("ip", 600, 5.0),
+        RateBudget("place_linear", 10, 1.0),
+        RateBudget("place_spot", 20, 1.0),
+        RateBudget("cancel_linear", 10, 1.0),
+        RateBudget("cancel_spot", 20, 1.0),
+        RateBudget("read", 50, 1.0),
+        RateBudget("transaction_log", 25, 1.0),
+        RateBudget("settings", 10, 1.0),
+    ),
+    hosts=HOSTS,
+    fee_rate_taker="0.001",
+)

@@ -1,0 +1,92 @@
+"""What an operator says of one account; the factory turns it into a `Broker`."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from brokers.errors import EnvironmentMismatch
+from brokers.ids import AccountId, Environment
+from brokers.types import ProductKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConfig:
+    """One account's connection.
+
+    `host` names one of the venue's hosts for the account's environment ("" takes the first); `base_url` is for
+    `simulated` accounts only and must be plain http on a loopback address. Timeouts are total seconds per request.
+    """
+
+    account_id: AccountId
+    api_key: SecretStr
+    api_secret: SecretStr
+    host: str = ""
+    base_url: str = ""
+    settle_currencies: tuple[str, ...] = ("USDT", "USDC")
+    products: frozenset[ProductKind] = frozenset({ProductKind.SPOT, ProductKind.LINEAR})
+    read_timeout_s: float = 10.0
+    write_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("read_timeout_s", "write_timeout_s"):
+            value: float = getattr(self, name)
+            if not 0 < value <= 60:
+                raise ValueError(f"{name} must be above 0 and at most 60, was {value}")
+        if not self.products:
+            raise ValueError("products must name at least one product")
+        for currency in self.settle_currencies:
+            if not (currency.isascii() and currency.isalnum() and currency.isupper()):
+                raise ValueError(f"settle_currencies must be upper-case codes, was {currency!r}")
+
+    @property
+    def key_fingerprint(self) -> str:
+        """First 16 hex digits of the key's sha256: tells keys apart without showing them."""
+        return hashlib.sha256(self.api_key.get_secret_value().encode()).hexdigest()[:16]
+
+
+def require_secrets(config: AccountConfig) -> None:
+    """Refuse empty or masked credentials before any request: a form that shows asterisks may have stored them."""
+    for name in ("api_key", "api_secret"):
+        text: str = getattr(config, name).get_secret_value()
+        if not text.strip():
+            raise EnvironmentMismatch(f"{name} of {config.account_id} is empty; enter the credential again")
+        if set(text.strip()) <= set("*•"):
+            raise EnvironmentMismatch(
+                f"{name} of {config.account_id} is a placeholder of asterisks, not a secret; enter the credential again"
+            )
+        if not text.isascii() or not text.isprintable() or text != text.strip():
+            raise EnvironmentMismatch(f"{name} of {config.account_id} has blanks or odd characters; paste it again")
+
+
+def simulated_base_url(config: AccountConfig) -> str:
+    """The checked base URL of a simulated account; EnvironmentMismatch when it is not loopback http."""
+    if config.account_id.environment is not Environment.SIMULATED:
+        raise EnvironmentMismatch(
+            f"base_url may be given for simulated accounts only, account is {config.account_id}; name a host instead"
+        )
+    try:
+        parts = urlsplit(config.base_url)
+        port = parts.port
+    except ValueError as error:
+        raise EnvironmentMismatch(f"base_url of {config.account_id} is not a URL, was {config.base_url!r}") from error
+    plain = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.username is None
+    if parts.scheme != "http" or not _is_loopback(parts.hostname or "") or port is None or not plain:
+        raise EnvironmentMismatch(
+            f"base_url of a simulated account must read http://127.0.0.1:PORT, was {config.base_url!r}; "
+            "start a simulator and give its address"
+        )
+    return config.base_url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

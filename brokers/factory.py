@@ -1,0 +1,38 @@
+"""The one place that opens a broker: environment, host and credentials are checked before anything is built."""
+
+from __future__ import annotations
+
+from brokers.clock import Clock
+from brokers.config import AccountConfig, require_secrets, simulated_base_url
+from brokers.errors import EnvironmentMismatch, Unsupported
+from brokers.ids import Environment
+from brokers.port import Broker
+from brokers.registry import entry
+
+
+def open_broker(config: AccountConfig, *, clock: Clock) -> Broker:
+    """Build the adapter of the account's venue, pinned to one host; no request is made.
+
+    Raises EnvironmentMismatch when account, host and credentials do not belong together and Unsupported when the venue
+    has no adapter or lacks a product. Call `connect()` next: it proves the rest at the venue.
+    """
+    found = entry(config.account_id.venue)
+    require_secrets(config)
+    missing = config.products - found.capabilities.products
+    if missing:
+        raise Unsupported(
+            f"{config.account_id.venue.value} does not offer {', '.join(sorted(missing))}; "
+            f"it offers {', '.join(sorted(found.capabilities.products))}"
+        )
+    return found.open(config, base_url_of(config), clock)
+
+
+def base_url_of(config: AccountConfig) -> str:
+    """The only address that this account may talk to; EnvironmentMismatch when the configuration contradicts itself."""
+    environment = config.account_id.environment
+    if config.base_url or environment is Environment.SIMULATED:
+        return simulated_base_url(config)
+    try:
+        return entry(config.account_id.venue).capabilities.host(environment=environment, name=config.host).base_url
+    except ValueError as error:
+        raise EnvironmentMismatch(f"account {config.account_id}: {error}") from error

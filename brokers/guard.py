@@ -1,0 +1,321 @@
+"""The send guard: what may leave this process, how often, and what is known of it afterwards.
+
+Independent of any HTTP library. A transport (`brokers.transport` for requests; others share the same guard) asks the
+guard before it connects, tells it just before the first byte leaves, and hands it the complete answer:
+
+    call = guard.begin(...)      host pinned? verb allowed? ticket there and unused? → or a NotSent error
+    call.first_byte()            the last moment to refuse: `send_by`; from here on the outcome is unknown
+    call.answered(...)           a complete answer was read: status, headers and body are evidence
+    call.failure(error)          the exception's certainty, from the phase that the call had reached
+
+The active ticket or record is a context variable: only code inside `guard.sending(...)` can send an order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from brokers.clock import Clock, SystemClock
+from brokers.errors import (
+    AnswerTimedOut,
+    AnswerUnreadable,
+    BrokerError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlinePassed,
+    HostRefused,
+    InvalidOrder,
+    NotSent,
+    RedirectRefused,
+    SecondSendRefused,
+    TicketMissing,
+    Unsupported,
+)
+from brokers.wire import SendTicket, WirePhase, WireRecord
+
+ANSWER_BYTES_MAX = 5_000_000
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
+_HIDDEN_QUERY = frozenset({"signature", "sign", "apikey", "api_key", "token"})
+
+
+class Verb(StrEnum):
+    """What a request does, decided by the adapter from method and path."""
+
+    READ = "read"
+    WRITE = "write"  # may be repeated freely: cancel, setters that are read back
+    ORDER = "order"  # opens risk: only under a ticket, only once
+    FORBIDDEN = "forbidden"  # no business of ours: withdrawals, key management, anything unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port: the only place that a pinned transport will talk to."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """Read the origin of an absolute http(s) URL; HostRefused when it has none."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+        except ValueError as error:
+            raise HostRefused(f"url must be absolute with a numeric port, was {_shown(url)!r}") from error
+        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+            raise HostRefused(f"url must be absolute http or https, was {_shown(url)!r}")
+        return cls(scheme=parts.scheme, host=parts.hostname.lower(), port=port)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    guard: SendGuard
+    record: WireRecord
+    ticket: SendTicket | None = None
+    sha256: str = ""
+    timeout_s: float | None = None
+
+
+_SCOPE: ContextVar[_Scope | None] = ContextVar("brokers_guard_scope", default=None)
+
+
+class SendGuard:
+    """One per adapter and account; safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        origins: frozenset[Origin],
+        classify: Callable[[str, str], Verb],
+        clock: Clock,
+        timeout_s: float,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> None:
+        if not origins:
+            raise ValueError("origins must name at least one allowed host")
+        self.origins = origins
+        self.clock = clock
+        self.io_clock = SystemClock()  # sockets live in real time, whatever clock decides business deadlines
+        self.timeout_s = timeout_s
+        self.answer_bytes_max = answer_bytes_max
+        self._classify = classify
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self._closed = True
+
+    @property
+    def ticket(self) -> SendTicket | None:
+        """The ticket of the send that is under way in this context."""
+        scope = self._scope()
+        return scope.ticket if scope else None
+
+    @contextmanager
+    def sending(self, ticket: SendTicket, *, sha256: str) -> Iterator[WireRecord]:
+        """Let one order request out whose body has this sha256; keep the certainty of what happened.
+
+        Whatever leaves this block as an exception tells the truth about the wire: an SDK's own exception or a refusal
+        of a *second* send after a first byte becomes OutcomeUnknown, before it NotSent.
+        """
+        record = ticket.record
+        if record.phase is not WirePhase.NOT_STARTED or record.sends:
+            raise SecondSendRefused(f"ticket {ticket.send_id} was used already; a new attempt needs a new ticket")
+        with self._active(_Scope(self, record, ticket=ticket, sha256=sha256, timeout_s=ticket.timeout_s)):
+            try:
+                yield record
+            except NotSent as error:
+                if record.sends:
+                    raise _unknown_after_send(record, error) from error
+                raise
+            except BrokerError:
+                raise
+            except Exception as error:
+                if record.sends:
+                    raise _unknown_after_send(record, error) from error
+                raise NotSent(f"nothing was sent: {_text(error)}") from error
+
+    @contextmanager
+    def recording(self, *, timeout_s: float | None = None) -> Iterator[WireRecord]:
+        """Give the record of the calls made inside (the last one wins); reads and repeatable writes only."""
+        record = WireRecord()
+        with self._active(_Scope(self, record, timeout_s=timeout_s)):
+            yield record
+
+    def begin(self, *, method: str, url: str, body: bytes) -> GuardedCall:
+        """Check everything that can be checked before a connection is used; raise NotSent errors only."""
+        if self._closed:
+            raise NotSent("this connection was closed; open the broker again")
+        origin = Origin.of(url)
+        if origin not in self.origins:
+            allowed = ", ".join(sorted(f"{o.scheme}://{o.host}:{o.port}" for o in self.origins))
+            raise HostRefused(f"host must be one of {allowed}, was {origin.scheme}://{origin.host}:{origin.port}")
+        path = urlsplit(url).path
+        verb = self._classify(method.upper(), path)
+        if verb is Verb.FORBIDDEN:
+            raise Unsupported(f"{method} {path} is not among the requests that this adapter may make")
+        scope = self._scope()
+        call = GuardedCall(self, scope=scope, verb=verb)
+        if verb is Verb.ORDER:
+            call.check_ticket(body)
+        call.open(method=method.upper(), url=url, body=body)
+        return call
+
+    def _scope(self) -> _Scope | None:
+        scope = _SCOPE.get()
+        return scope if scope is not None and scope.guard is self else None
+
+    @contextmanager
+    def _active(self, scope: _Scope) -> Iterator[None]:
+        token = _SCOPE.set(scope)
+        try:
+            yield
+        finally:
+            _SCOPE.reset(token)
+
+
+class GuardedCall:
+    """One request through a guard."""
+
+    def __init__(self, guard: SendGuard, *, scope: _Scope | None, verb: Verb) -> None:
+        self._guard = guard
+        self._ticket = scope.ticket if scope and verb is Verb.ORDER else None
+        self._sha256 = scope.sha256 if scope else ""
+        # A read inside `sending` must not overwrite the evidence of the order.
+        borrows = scope is not None and (verb is Verb.ORDER or scope.ticket is None)
+        self.record = scope.record if scope and borrows else WireRecord()
+        timeout_s = scope.timeout_s if scope and scope.timeout_s is not None else guard.timeout_s
+        self.timeout_s = timeout_s
+        self._deadline = guard.io_clock.monotonic() + timeout_s
+        self._left = False
+
+    def check_ticket(self, body: bytes) -> None:
+        """Refuse an order without a ticket, on a used ticket, too late, or with bytes that were not committed."""
+        ticket = self._ticket
+        if ticket is None:
+            raise TicketMissing("an order may only be sent by place() under a SendTicket")
+        if self.record.sends or self.record.phase is not WirePhase.NOT_STARTED:
+            raise SecondSendRefused(f"ticket {ticket.send_id} already sent; the second send was stopped before a byte")
+        sha256 = hashlib.sha256(body).hexdigest()
+        if self._sha256 and sha256 != self._sha256:
+            raise InvalidOrder(f"body sha256 must be the committed {self._sha256}, was {sha256}; nothing was sent")
+        self._check_send_by(ticket)
+
+    def open(self, *, method: str, url: str, body: bytes) -> None:
+        """Start the record."""
+        record = self.record
+        record.phase = WirePhase.CONNECTING
+        record.sends = 0
+        record.method = method
+        record.url = _shown(url)
+        record.request_body = body
+        record.request_sha256 = hashlib.sha256(body).hexdigest()
+        record.status = None
+        record.response_headers = {}
+        record.response_body = b""
+        record.started_at = self._guard.clock.now()
+        record.ended_at = None
+        record.error = ""
+
+    def remaining_s(self) -> float:
+        """Seconds of the one total deadline that are left; TimeoutError when none are."""
+        left = self._deadline - self._guard.io_clock.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"the total deadline of {self.timeout_s} s is over")
+        return left
+
+    @property
+    def is_expired(self) -> bool:
+        return self._deadline <= self._guard.io_clock.monotonic()
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the first byte may have left."""
+        return self._left
+
+    def first_byte(self) -> None:
+        """Tell that the next instruction writes to the socket; the last check of `send_by` is here."""
+        if self._left:
+            return
+        if self._ticket is not None:
+            self._check_send_by(self._ticket)
+        self._left = True
+        self.record.phase = WirePhase.SENDING
+        self.record.sends += 1
+
+    def reconnecting(self) -> None:
+        """Tell that a new connection is about to be made; after the first byte that would be a second send."""
+        if self._left:
+            raise ConnectionLost("the connection broke after the first byte; sending again was stopped")
+
+    def answered(self, *, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep a complete answer; RedirectRefused when it is a redirection."""
+        record = self.record
+        record.status = status
+        record.response_headers = {k.lower(): v for k, v in headers.items() if k.lower() not in _HIDDEN_HEADERS}
+        record.response_body = body
+        record.phase = WirePhase.ANSWERED
+        record.ended_at = self._guard.clock.now()
+        if 300 <= status < 400:
+            record.error = f"redirect {status}"
+            target = record.response_headers.get("location", "")
+            raise RedirectRefused(
+                f"answer {status} redirects; it was not followed and proves nothing about the request",
+                code=str(status),
+                details={"location": target[:200]},
+            )
+
+    def failure(self, error: BaseException) -> BrokerError:
+        """The typed error for an exception of the transport, by the phase that was reached."""
+        record = self.record
+        record.ended_at = record.ended_at or self._guard.clock.now()
+        if isinstance(error, BrokerError):
+            record.error = record.error or f"{error.reason}: {error.message}"
+            return error
+        record.error = _text(error)
+        what = f"{record.method} {urlsplit(record.url).path}"
+        if not self._left:
+            return ConnectFailed(f"{what}: no connection, nothing was sent: {record.error}")
+        if self.is_expired:
+            return AnswerTimedOut(f"{what}: no complete answer within {self.timeout_s} s")
+        return ConnectionLost(f"{what}: the connection broke after the first byte: {record.error}")
+
+    def too_large(self) -> AnswerUnreadable:
+        """The error for an answer above the size limit."""
+        limit = self._guard.answer_bytes_max
+        return AnswerUnreadable(f"answer must have at most {limit} bytes, was larger")
+
+    def _check_send_by(self, ticket: SendTicket) -> None:
+        late_s = self._guard.clock.monotonic() - ticket.send_by_monotonic_s
+        if late_s > 0:
+            raise DeadlinePassed(f"send_by of {ticket.send_id} passed {late_s:.3f} s ago; nothing was sent")
+
+
+def _unknown_after_send(record: WireRecord, error: BaseException) -> BrokerError:
+    record.error = record.error or _text(error)
+    return ConnectionLost(f"one order request left, then: {_text(error)}")
+
+
+def _text(error: BaseException) -> str:
+    """Type and text, bounded; transport exceptions carry host and path but never headers."""
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _shown(url: str) -> str:
+    """The URL without the query values that could be used against us."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(unreadable url)"
+    if not any(name.lower() in _HIDDEN_QUERY for name, _ in parse_qsl(parts.query)):
+        return url
+    kept = [(k, "***" if k.lower() in _HIDDEN_QUERY else v) for k, v in parse_qsl(parts.query, keep_blank_values=True)]
+    return urlunsplit(parts._replace(query=urlencode(kept)))

@@ -1,0 +1,55 @@
+"""Venue to capabilities and adapter. A venue without an adapter has no row: nothing is promised that is not built.
+
+Rows are data and import no SDK; the adapter's SDK is imported when a broker is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from brokers.bybit.profile import CAPABILITIES as BYBIT
+from brokers.capabilities import Capabilities
+from brokers.clock import Clock
+from brokers.config import AccountConfig
+from brokers.errors import Unsupported
+from brokers.ids import Venue
+from brokers.port import Broker
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One venue: its row of facts and how to open it (the base URL is checked and final)."""
+
+    capabilities: Capabilities
+    open: Callable[[AccountConfig, str, Clock], Broker]
+
+
+def _open_bybit(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
+    from brokers.bybit.adapter import BybitBroker
+
+    return BybitBroker(config, base_url=base_url, clock=clock)
+
+
+_ENTRIES: dict[Venue, Entry] = {
+    Venue.BYBIT: Entry(capabilities=BYBIT, open=_open_bybit),
+}
+
+
+def entry(venue: Venue) -> Entry:
+    """The venue's entry; Unsupported lists the venues that have one."""
+    found = _ENTRIES.get(venue)
+    if found is None:
+        known = ", ".join(sorted(_ENTRIES))
+        raise Unsupported(f"there is no adapter for {venue.value} yet; adapters: {known}")
+    return found
+
+
+def capabilities(venue: Venue) -> Capabilities:
+    """The venue's row of facts; Unsupported where there is no adapter."""
+    return entry(venue).capabilities
+
+
+def supported_venues() -> tuple[Venue, ...]:
+    """Every venue with an adapter, by name."""
+    return tuple(sorted(_ENTRIES))

@@ -1,0 +1,40 @@
+"""Fixtures of the venue layer's tests: scripted servers and a broker that talks to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from brokers.bybit.adapter import BybitBroker
+from brokers.clock import SystemClock
+from brokers.factory import open_broker
+from tests.brokers.loopback import Loopback, account_config, instruments_route, server_time, start_loopback
+
+
+@pytest.fixture
+def loopback() -> Iterator[Loopback]:
+    server, listener = start_loopback()
+    yield server
+    server.stop.set()
+    listener.close()
+
+
+@pytest.fixture
+def decoy() -> Iterator[Loopback]:
+    """A second host that must never hear from us: proxy, redirect target."""
+    server, listener = start_loopback()
+    yield server
+    server.stop.set()
+    listener.close()
+
+
+@pytest.fixture
+def broker(loopback: Loopback) -> Iterator[BybitBroker]:
+    """A Bybit broker on the scripted server, which knows one instrument per product and the time."""
+    loopback.on("/v5/market/time", server_time)
+    loopback.on("/v5/market/instruments-info", instruments_route)
+    opened = open_broker(account_config(loopback.url, read_timeout_s=3.0, write_timeout_s=3.0), clock=SystemClock())
+    assert isinstance(opened, BybitBroker)
+    yield opened
+    opened.close()
