@@ -19,10 +19,11 @@ HIDDEN = "**********"
 DASH = "–"
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, name: str = "") -> Any:
     """A JSON-ready form: decimals as exact text, times as ISO 8601 with Z, ids as text, secrets as asterisks.
 
-    TypeError names a type that has no form; a float is one of them, since money must never be one.
+    `name` is the field's; a float is let through only as seconds (a name that ends in `_s`), since money must never be
+    one. TypeError names a type that has no form.
     """
     if value is None or (isinstance(value, (bool, int)) and not isinstance(value, Enum)):
         return value
@@ -30,8 +31,10 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, str):
         return str(value)
+    if isinstance(value, float) and name.endswith("_s"):
+        return value
     scalar = _scalar(value)
-    return scalar if scalar is not None else _composite(value)
+    return scalar if scalar is not None else _composite(value, name)
 
 
 def _scalar(value: Any) -> str | None:
@@ -51,20 +54,20 @@ def _scalar(value: Any) -> str | None:
     return None
 
 
-def _composite(value: Any) -> Any:
+def _composite(value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name), name=f.name) for f in dataclasses.fields(value)}
     if isinstance(value, BaseModel):
-        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        return {field: plain(getattr(value, field), name=field) for field in type(value).model_fields}
     if isinstance(value, BrokerError):
         return {"reason": value.reason, "message": value.message, "code": value.code, "text": value.text}
     if isinstance(value, Mapping):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
+        return {str(plain(key)): plain(item, name=str(key)) for key, item in value.items()}
     if isinstance(value, Set):
         return sorted((plain(item) for item in value), key=str)
     if isinstance(value, Sequence):
-        return [plain(item) for item in value]
-    raise TypeError(f"{type(value).__name__} has no plain form; give plain() a Decimal, text, time, id or dataclass")
+        return [plain(item, name=name) for item in value]
+    raise TypeError(f"{name or 'value'} is a {type(value).__name__}, which has no plain form; give a Decimal or text")
 
 
 def to_json(value: Any) -> str:
