@@ -7,7 +7,7 @@ from simulators.bybit.errors import BybitError, bad_request
 from simulators.bybit.paging import page
 from simulators.bybit.params import DAY_MS, Context
 from simulators.bybit.render import ENTRIES, Row, entry_row
-from simulators.core.accounts import Account
+from simulators.core.accounts import Account, newest_first
 from simulators.core.margin import MarginState
 from simulators.core.money import ONE, ZERO, plain
 from simulators.core.types import Entry, MarketKind
@@ -128,7 +128,6 @@ def _totals(venue: Venue, states: dict[str, MarginState]) -> Row:
 
 
 def _coin(venue: Venue, account: Account, coin: str, state: MarginState) -> Row:
-    realised = sum((e.cash_flow + e.funding - e.fee for e in _trading(account, coin)), ZERO)
     collateral = coin in _settles(venue)
     return {
         "coin": coin,
@@ -147,15 +146,11 @@ def _coin(venue: Venue, account: Account, coin: str, state: MarginState) -> Row:
         "totalPositionIM": plain(state.position_margin, 8),
         "totalPositionMM": plain(state.maintenance, 8),
         "unrealisedPnl": plain(state.unrealised, 8),
-        "cumRealisedPnl": plain(realised, 8),
+        "cumRealisedPnl": plain(account.realised[coin], 8),
         "bonus": "0",
         "marginCollateral": collateral,
         "collateralSwitch": collateral,
     }
-
-
-def _trading(account: Account, coin: str) -> list[Entry]:
-    return [e for e in account.entries if e.coin == coin and e.market is MarketKind.LINEAR]
 
 
 def transaction_log(context: Context) -> Row:
@@ -178,11 +173,10 @@ def transaction_log(context: Context) -> Row:
         return (not coin or entry.coin == coin) and (not kind or ENTRIES[entry.kind] == kind)
 
     return page(
-        (entry for entry in reversed(context.me.entries) if wanted(entry)),
+        filter(wanted, newest_first(context.me.entries, params.before())),
         anchor=lambda entry: (entry.entry_id, entry.sequence),
         render=entry_row,
         limit=params.limit(20, 50),
-        cursor=params.text("cursor"),
     )
 
 

@@ -48,7 +48,10 @@ _LINEAR: Mapping[Reason, tuple[int, str]] = {
         "The number of stop orders exceeds the maximum allowable limit",
     ),
     Reason.ORDER_NOT_FOUND: (110001, "order not exists or too late to cancel"),
-    Reason.ORDER_NOT_MODIFIED: (10001, "The order remains unchanged as the parameters entered match the existing ones."),
+    Reason.ORDER_NOT_MODIFIED: (
+        10001,
+        "The order remains unchanged as the parameters entered match the existing ones.",
+    ),
     Reason.AMEND_BELOW_FILLED: (110032, "Order is illegal"),
     Reason.LEVERAGE_INVALID: (10001, "leverage invalid"),
     Reason.LEVERAGE_NOT_MODIFIED: (110043, "leverage not modified"),

@@ -20,6 +20,7 @@ from simulators.core.wire import Answer, Call, Handling, dump
 Handler = Callable[[Context], Row]
 AHEAD_MS = 1000
 RECV_WINDOW_MS = 5000
+BUSY = "The trading service is experiencing a high server load. Please retry if you encounter this issue."
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,7 @@ class BybitFront:
     def overloaded(self, status: int) -> Answer:
         """Return what Bybit's edge says under load: retCode 429 with that status, plain text for 5xx."""
         if status == 429:
-            message = "The trading service is experiencing a high server load. Please retry if you encounter this issue."
-            return self._envelope(429, message, {}, status=429)
+            return self._envelope(429, BUSY, {}, status=429)
         return Answer(status=status, body=b"<html><body>Service Unavailable</body></html>", content_type="text/html")
 
     def coded(self, code: int, message: str) -> Answer:
@@ -133,9 +133,7 @@ class BybitFront:
             "retExtInfo": {},
             "time": self.venue.clock.gateway_ms(),
         }
-        return Answer(
-            status=status, body=dump(body), headers=headers or {}, executed=code == 0, code=str(code)
-        )
+        return Answer(status=status, body=dump(body), headers=headers or {}, executed=code == 0, code=str(code))
 
     # authentication
     def _authenticate(self, call: Call, now: int) -> tuple[Account, ApiKey]:

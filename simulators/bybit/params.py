@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from urllib.parse import unquote
 
 from simulators.bybit.errors import BybitError, bad_request
 from simulators.core.accounts import Account
@@ -86,6 +87,16 @@ class Params:
         if value < 1:
             raise bad_request("params error: limit invalid")
         return min(value, maximum)
+
+    def before(self) -> int | None:
+        """Return the number that the cursor points at: the page goes on below it."""
+        cursor = unquote(self.text("cursor"))
+        if not cursor:
+            return None
+        number = cursor.rpartition(":")[2]
+        if not number.isdigit():
+            raise bad_request("params error: cursor invalid")
+        return int(number)
 
     def category(self) -> MarketKind:
         """Return the market of a request; inverse and option are not listed here."""

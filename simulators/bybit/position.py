@@ -6,6 +6,7 @@ from simulators.bybit.errors import BybitError, bad_request
 from simulators.bybit.paging import page
 from simulators.bybit.params import NUMBER, Context
 from simulators.bybit.render import Row, closed_row, position_row
+from simulators.core.accounts import newest_first
 from simulators.core.types import Instrument, MarketKind, Position, PositionMode
 
 MODES = {0: PositionMode.ONE_WAY, 3: PositionMode.HEDGE}
@@ -30,13 +31,14 @@ def positions(context: Context) -> Row:
             instrument = venue.instruments[(kind, position.symbol)]
             if instrument.settle == coin or (not coin and instrument.base == base):
                 found.append((instrument, position))
+    before = params.before()
     numbered = [(len(found) - number, item) for number, item in enumerate(found)]
+    numbered = [row for row in numbered if before is None or row[0] < before]
     body = page(
         numbered,
         anchor=lambda row: (row[1][1].symbol, row[0]),
         render=lambda row: position_row(venue, account, row[1][0], row[1][1]),
         limit=params.limit(20, 200),
-        cursor=params.text("cursor"),
     )
     return body | {"category": kind.value}
 
@@ -97,7 +99,7 @@ def closed_pnl(context: Context) -> Row:
     start, end = params.window(context.venue.now_ms())
     chosen = (
         closed
-        for closed in reversed(context.me.closed)
+        for closed in newest_first(context.me.closed, params.before())
         if start <= closed.updated_ms <= end and symbol in ("", closed.symbol)
     )
     body = page(
@@ -105,6 +107,5 @@ def closed_pnl(context: Context) -> Row:
         anchor=lambda closed: (closed.order_id, closed.sequence),
         render=closed_row,
         limit=params.limit(50, 100),
-        cursor=params.text("cursor"),
     )
     return body | {"category": kind.value}

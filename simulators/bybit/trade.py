@@ -9,6 +9,7 @@ from simulators.bybit.errors import BybitError, bad_request
 from simulators.bybit.paging import page
 from simulators.bybit.params import DAY_MS, POSITION_SIDES, WINDOW_MS, Context, Params
 from simulators.bybit.render import EXECUTIONS, SIDES, TIMES, TYPES, Row, execution_row, order_row
+from simulators.core.accounts import newest_first
 from simulators.core.money import BASIS_POINT
 from simulators.core.types import (
     Execution,
@@ -99,9 +100,7 @@ def _time_in_force(params: Params, order_type: OrderType, *, spot: bool) -> Time
     return found
 
 
-def _direction(
-    context: Context, kind: MarketKind, symbol: str, trigger: Decimal | None
-) -> TriggerDirection | None:
+def _direction(context: Context, kind: MarketKind, symbol: str, trigger: Decimal | None) -> TriggerDirection | None:
     if trigger is None:
         return None
     if kind is MarketKind.LINEAR:
@@ -224,17 +223,16 @@ def realtime(context: Context) -> Row:
         context.venue.instrument(kind, symbol)
     if named is None and kind is MarketKind.LINEAR and not (symbol or coin or base):
         raise bad_request("params error: symbol, settleCoin or baseCoin is required")
-    view = context.view_ms(context.venue.lags.orders_ms)
+    every = context.me.orders_newest_first(_orders_view(context), before=params.before())
     orders: Iterable[Order]
     if named is not None:
-        recent = _recent_closed(context, kind) if any(not o.is_open for o in named) else set()
-        orders = [o for o in named if o.is_open or o.order_id in recent]
-    elif view is None:
-        live = (context.me.orders[order_id].now for order_id in reversed(context.me.open_ids))
-        orders = live if not params.integer("openOnly", 0) else _closed_and_open(context, kind)
+        orders = [o for o in _below(named, params.before()) if o.is_open or _is_recent(context, o)]
+    elif params.integer("openOnly", 0):
+        orders = (o for o in every if o.is_open or _is_recent(context, o))
+    elif _orders_view(context) is None:
+        orders = _live(context, params.before())
     else:
-        every = _visible(context, context.me.orders_newest_first(view))
-        orders = every if params.integer("openOnly", 0) else (o for o in every if o.is_open)
+        orders = (o for o in every if o.is_open)
     conditional = {"StopOrder": True, "tpslOrder": True, "Order": False}.get(params.text("orderFilter"))
     chosen = (
         order
@@ -246,19 +244,27 @@ def realtime(context: Context) -> Row:
     return _orders_page(context, chosen, default=20)
 
 
-def _recent_closed(context: Context, kind: MarketKind) -> set[str]:
-    recent: set[str] = set()
-    for order in context.me.orders_newest_first():
-        if order.request.kind is kind and not order.is_open:
-            recent.add(order.order_id)
-            if len(recent) == RECENT_CLOSED_MAX:
-                break
-    return recent
+def _live(context: Context, before: int | None) -> Iterator[Order]:
+    for order_id in reversed(context.me.open_ids):
+        order = context.me.orders[order_id].now
+        if before is None or order.sequence < before:
+            yield order
 
 
-def _closed_and_open(context: Context, kind: MarketKind) -> Iterator[Order]:
-    recent = _recent_closed(context, kind)
-    return (o for o in context.me.orders_newest_first() if o.is_open or o.order_id in recent)
+def _below(orders: list[Order], before: int | None) -> list[Order]:
+    return [order for order in orders if before is None or order.sequence < before]
+
+
+def _is_recent(context: Context, order: Order) -> bool:
+    """Tell whether a closed order is among the 500 most recently placed closed ones of its category."""
+    if context.me.orders_after(order) < RECENT_CLOSED_MAX:
+        return True
+    newer = 0
+    for other in context.me.orders_newest_first():
+        if other.sequence <= order.sequence or newer >= RECENT_CLOSED_MAX:
+            break
+        newer += other.request.kind is order.request.kind and not other.is_open
+    return newer < RECENT_CLOSED_MAX
 
 
 def _orders_page(context: Context, orders: Iterable[Order], *, default: int) -> Row:
@@ -267,7 +273,6 @@ def _orders_page(context: Context, orders: Iterable[Order], *, default: int) -> 
         anchor=lambda order: (order.order_id, order.sequence),
         render=order_row,
         limit=context.params.limit(default, 50),
-        cursor=context.params.text("cursor"),
     )
     return body | {"category": context.params.text("category")}
 
@@ -280,7 +285,8 @@ def history(context: Context) -> Row:
     now = context.venue.now_ms()
     start, end = params.window(now)
     named = _named(context, kind)
-    every = named if named is not None else context.me.orders_newest_first(_orders_view(context))
+    view, before = _orders_view(context), params.before()
+    every = _below(named, before) if named is not None else context.me.orders_newest_first(view, before=before)
     if named is not None and params.integer("startTime") is None and params.integer("endTime") is None:
         start = now - 730 * DAY_MS
     chosen = (
@@ -326,12 +332,10 @@ def executions(context: Context) -> Row:
             mine = execution.symbol == symbol if symbol else not base or instrument.base == base
         return mine and (not exec_type or EXECUTIONS[execution.kind] == exec_type)
 
-    chosen = (e for e in reversed(context.me.executions) if wanted(e))
     body = page(
-        chosen,
+        filter(wanted, newest_first(context.me.executions, params.before())),
         anchor=lambda execution: (execution.execution_id, execution.sequence),
         render=execution_row,
         limit=params.limit(50, 100),
-        cursor=params.text("cursor"),
     )
     return body | {"category": kind.value}

@@ -1,9 +1,10 @@
 """An account of the venue: wallets, orders, positions, executions, transaction log, and lagged views of them."""
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from simulators.core.money import ZERO
 from simulators.core.types import (
@@ -19,8 +20,25 @@ from simulators.core.types import (
     PositionSide,
 )
 
-T = TypeVar("T")
 KEEP_REVISIONS = 64
+
+
+class Numbered(Protocol):
+    """A record that carries the venue-wide event number."""
+
+    @property
+    def sequence(self) -> int: ...
+
+
+T = TypeVar("T")
+N = TypeVar("N", bound=Numbered)
+
+
+def newest_first(rows: Sequence[N], before: int | None = None) -> Iterator[N]:
+    """Yield records, which are kept in order of their number, from the newest below `before` back."""
+    end = len(rows) if before is None else bisect_left(rows, before, key=lambda row: row.sequence)
+    for index in range(end - 1, -1, -1):
+        yield rows[index]
 
 
 class Revisions(Generic[T]):
@@ -65,10 +83,12 @@ class Account:
         self.leverages: dict[str, Decimal] = {}
         self.orders: dict[str, Revisions[Order]] = {}
         self.open_ids: dict[str, None] = {}
+        self.placed: list[Order] = []
         self.ids_by_client: dict[tuple[MarketKind, str], list[str]] = {}
         self.executions: list[Execution] = []
         self.entries: list[Entry] = []
         self.closed: list[ClosedTrade] = []
+        self.realised: dict[str, Decimal] = defaultdict(Decimal)
         self._wallets: dict[str, Revisions[Decimal]] = {}
         self._positions: dict[tuple[str, PositionSide], Revisions[Position]] = {}
 
@@ -95,6 +115,7 @@ class Account:
         revisions = self.orders.get(order.order_id)
         if revisions is None:
             self.orders[order.order_id] = Revisions(at_ms, order)
+            self.placed.append(order)
             if order.client_id:
                 key = (order.request.kind, order.client_id)
                 self.ids_by_client.setdefault(key, []).append(order.order_id)
@@ -120,12 +141,16 @@ class Account:
         """Return the open orders, oldest first, as they are now."""
         return [self.orders[order_id].now for order_id in self.open_ids]
 
-    def orders_newest_first(self, view_ms: int | None = None) -> Iterator[Order]:
-        """Yield every visible order, newest first."""
-        for revisions in reversed(self.orders.values()):
-            order = revisions.at(view_ms)
+    def orders_newest_first(self, view_ms: int | None = None, *, before: int | None = None) -> Iterator[Order]:
+        """Yield every visible order, newest first, from the number `before` back."""
+        for placed in newest_first(self.placed, before):
+            order = self.orders[placed.order_id].at(view_ms)
             if order is not None:
                 yield order
+
+    def orders_after(self, order: Order) -> int:
+        """Return how many orders were placed later than this one."""
+        return len(self.placed) - bisect_right(self.placed, order.sequence, key=lambda placed: placed.sequence)
 
     # positions
     def position(self, symbol: str, side: PositionSide, view_ms: int | None = None) -> Position:

@@ -220,9 +220,7 @@ class VenueConfig(Strict):
         return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def build_board(
-    config: VenueConfig, instruments: dict[InstrumentKey, Instrument], clock: Clock
-) -> PriceBoard:
+def build_board(config: VenueConfig, instruments: dict[InstrumentKey, Instrument], clock: Clock) -> PriceBoard:
     """Return the price board of a configuration, brought to the clock's market time."""
     prices: dict[str, Decimal] = dict(config.prices.start)
     sources: list[PriceSource] = []

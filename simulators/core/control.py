@@ -242,9 +242,7 @@ class Control:
         """Cancel an order as the venue's staff would."""
         with self._simulator.lock:
             self._present()
-            return self._simulator.venue.cancel(
-                self._account(account), order_id, reason=Reason.CANCELLED_BY_ADMIN
-            )
+            return self._simulator.venue.cancel(self._account(account), order_id, reason=Reason.CANCELLED_BY_ADMIN)
 
     # market and clock
     @exposed("POST")

@@ -59,15 +59,6 @@ class MarginBook:
         """Return the leverage in force for a symbol."""
         return account.leverages.get(instrument.symbol, min(DEFAULT_LEVERAGE, instrument.leverage_max))
 
-    def locked(self, account: Account, coin: str) -> Decimal:
-        """Return what open spot orders hold of a coin."""
-        total = ZERO
-        for order in account.open_orders():
-            if order.request.kind is MarketKind.SPOT and order.status is not OrderStatus.UNTRIGGERED:
-                held_coin, amount = self.spot_hold(order)
-                total += amount if held_coin == coin else ZERO
-        return total
-
     def spot_hold(self, order: Order) -> tuple[str, Decimal]:
         """Return the coin and the amount that an open spot order holds."""
         instrument = self._instruments[(MarketKind.SPOT, order.request.symbol)]
@@ -77,9 +68,7 @@ class MarginBook:
             return instrument.quote, order.request.quote_qty - order.filled_value
         return instrument.quote, order.remaining_qty * order.price
 
-    def state(
-        self, account: Account, coin: str, *, without: str = "", view_ms: int | None = None
-    ) -> MarginState:
+    def state(self, account: Account, coin: str, *, without: str = "", view_ms: int | None = None) -> MarginState:
         """Return the margin state of a settlement coin, leaving out the order `without`."""
         positions = [p for p in account.positions(view_ms) if self._linear(p.symbol).settle == coin]
         orders = [o for o in account.open_orders() if o.order_id != without]

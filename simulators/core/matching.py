@@ -119,7 +119,8 @@ class Matching:
         settles = any(i.settle == coin for i in self._instruments.values() if i.kind is MarketKind.LINEAR)
         if settles:
             free = min(free, state.available)
-        if order.request.order_type is OrderType.MARKET and order.request.quote_qty is None and coin == instrument.quote:
+        by_qty = order.request.order_type is OrderType.MARKET and order.request.quote_qty is None
+        if by_qty and coin == instrument.quote:
             need = sum((price * qty for price, qty in self.plan(order)), ZERO)
         if need > free:
             raise Refusal(Reason.INSUFFICIENT_BALANCE, coin=coin, need=need, free=free)

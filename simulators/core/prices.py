@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -32,9 +33,7 @@ class PriceSource(Protocol):
 class RandomWalk:
     """A geometric walk of one symbol; the same seed gives the same path."""
 
-    def __init__(
-        self, *, symbol: str, seed: int, start_ms: int, interval_s: int, volatility_bps: Decimal
-    ) -> None:
+    def __init__(self, *, symbol: str, seed: int, start_ms: int, interval_s: int, volatility_bps: Decimal) -> None:
         self._symbol = symbol
         self._random = random.Random(f"{seed}:{symbol}")  # noqa: S311 - a price path, not a secret
         self._interval_ms = interval_s * 1000
@@ -72,7 +71,7 @@ class Replay:
         if absent:
             raise ValueError(f"replay file {path} has no column {absent}; it has {sorted(rows[0])}")
         times = [_epoch_ms(row[time_column]) for row in rows]
-        if any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(times)):
             raise ValueError(f"replay file {path}: column {time_column} must be strictly increasing")
         values = {symbol: [Decimal(row[column]) for row in rows] for symbol, column in columns.items()}
         return cls(times, values)

@@ -36,9 +36,7 @@ class Service(Generic[ControlT]):
         target = request.raw_path
         path, _, query = target.partition("?")
         if path.startswith(CONTROL_PREFIX):
-            return await asyncio.to_thread(
-                self._control, request.method, path[len(CONTROL_PREFIX) :], query, body
-            )
+            return await asyncio.to_thread(self._control, request.method, path[len(CONTROL_PREFIX) :], query, body)
         call = Call(
             method=request.method,
             path=path,

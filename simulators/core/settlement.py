@@ -150,6 +150,8 @@ class Settlement:
         )
         account.put_wallet(coin, balance, at_ms)
         account.entries.append(entry)
+        if entry.market is MarketKind.LINEAR:
+            account.realised[coin] += change
         return entry
 
     def fill(
@@ -211,9 +213,7 @@ class Settlement:
         return filled
 
     @staticmethod
-    def _advance(
-        order: Order, *, qty: Decimal, value: Decimal, fee: Decimal, fee_coin: str, at_ms: int
-    ) -> Order:
+    def _advance(order: Order, *, qty: Decimal, value: Decimal, fee: Decimal, fee_coin: str, at_ms: int) -> Order:
         filled_qty = order.filled_qty + qty
         fees = dict(order.fees)
         fees[fee_coin] = fees.get(fee_coin, ZERO) + fee

@@ -78,9 +78,7 @@ class OrderStatus(Enum):
         return self in _OPEN
 
 
-_OPEN = frozenset(
-    {OrderStatus.PENDING, OrderStatus.UNTRIGGERED, OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}
-)
+_OPEN = frozenset({OrderStatus.PENDING, OrderStatus.UNTRIGGERED, OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED})
 
 
 class Reason(Enum):
@@ -242,7 +240,7 @@ class Order:
 
     @property
     def remaining_qty(self) -> Decimal:
-        return self.qty - self.filled_qty
+        return max(self.qty - self.filled_qty, ZERO)
 
     @property
     def client_id(self) -> str:

@@ -86,9 +86,7 @@ class Venue:
         self.lags = lags or Lags()
         self.rng = random.Random(f"{seed}:ids")  # noqa: S311 - reproducible identifiers, not secrets
         self.ids = ids
-        self.settlement = Settlement(
-            ids=ids, rng=self.rng, spot_fee_in_received_coin=rules.spot_fee_in_received_coin
-        )
+        self.settlement = Settlement(ids=ids, rng=self.rng, spot_fee_in_received_coin=rules.spot_fee_in_received_coin)
         self.margin = MarginBook(self.instruments, board)
         self.matching = Matching(
             instruments=self.instruments,
@@ -186,9 +184,7 @@ class Venue:
                 rate = self.rate_of(position.symbol)
                 if rate and at_ms % (instrument.funding_interval_s * 1000) == 0:
                     mark = self.board.last(instrument)
-                    self.settlement.fund(
-                        account, position, instrument, rate=rate, mark=mark, at_ms=self.now_ms()
-                    )
+                    self.settlement.fund(account, position, instrument, rate=rate, mark=mark, at_ms=self.now_ms())
 
     def _liquidate(self, account: Account) -> None:
         coins = {self.instruments[(MarketKind.LINEAR, p.symbol)].settle for p in account.positions()}
@@ -228,9 +224,7 @@ class Venue:
         request = self._closing_all(account, request, instrument)
         if request.origin is not Origin.VENUE:
             quote = self.board.quote(instrument)
-            check_request(
-                request, instrument, quote, mode=account.mode(instrument), band=self.rules.price_band
-            )
+            check_request(request, instrument, quote, mode=account.mode(instrument), band=self.rules.price_band)
             self._check_counts(account, request)
         self._check_reduce_only(account, request)
         now = self.now_ms()
