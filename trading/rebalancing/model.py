@@ -1,0 +1,160 @@
+"""What a plan is: lines, legs, what it expects, and its text in the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any, cast
+
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
+
+from brokers.ids import AccountId
+from brokers.strictjson import encode
+from brokers.types import OrderSide, PositionSide
+from trading.rebalancing.portfolio import Exact, InstrumentKey, Portfolio
+from trading.rebalancing.reasons import LineReason
+
+AccountKey = Annotated[
+    AccountId,
+    BeforeValidator(lambda value: AccountId.parse(value) if isinstance(value, str) else value),
+    PlainSerializer(str, return_type=str),
+]
+
+
+class LineAction(StrEnum):
+    """What the plan does with a line."""
+
+    TRADE = "trade"
+    HOLD = "hold"  # in its band, or nothing to do
+    SKIP = "skip"  # wanted, and not possible: the reasons say why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine:
+    """One instrument: where it is, where it should be, where the legs bring it.
+
+    Weights are of equity, quantities signed. `target_quantity` is not rounded; `residual_quantity` is target less
+    after, the dust when it is below a lot.
+    """
+
+    instrument_id: InstrumentKey
+    is_managed: bool
+    price: Exact
+    current_quantity: Exact
+    target_quantity: Exact
+    after_quantity: Exact
+    residual_quantity: Exact
+    current_notional: Exact
+    target_notional: Exact
+    after_notional: Exact
+    current_weight: Exact
+    target_weight: Exact
+    after_weight: Exact
+    drift: Exact
+    is_breached: bool
+    action: LineAction
+    reasons: tuple[LineReason, ...]
+    lot_size: Exact
+    contract_size: Exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLeg:
+    """One order's worth of change. `price` is the expected one (ask for buys, bid for sells), `mid` the plan's measure.
+
+    `money` is what an increase needs (positive) or a reduction frees (negative), after costs. An increase with
+    `after_legs` is sent only when those are filled in full.
+    """
+
+    number: int
+    instrument_id: InstrumentKey
+    side: OrderSide
+    quantity: Exact
+    is_reduction: bool
+    reduce_only: bool
+    position_side: PositionSide | None
+    price: Exact
+    mid: Exact
+    notional: Exact
+    money: Exact
+    cost: Exact
+    after_legs: tuple[int, ...]
+    tick_size: Exact
+    lot_size: Exact
+    contract_size: Exact
+    quantity_min: Exact
+    notional_min: Exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmanagedHolding:
+    """Something held that the portfolio does not name. `notional` is None where it has no price here."""
+
+    name: str
+    quantity: Exact
+    notional: Exact | None
+    reason: LineReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What the plan expects if every leg is filled at its expected price. Drift is half the sum over lines."""
+
+    turnover: Exact
+    fees: Exact
+    costs: Exact
+    free_money: Exact
+    gross_weight_before: Exact
+    gross_weight_after: Exact
+    net_weight_after: Exact
+    drift_before: Exact
+    drift_after: Exact
+    drift_max_after: Exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A decided rebalance, reproducible from its snapshot. Same targets, snapshot and prices give the same hash."""
+
+    account_id: AccountKey
+    portfolio: Portfolio
+    time: datetime
+    equity: Exact
+    free_money: Exact
+    fee_rate: Exact
+    lines: tuple[PlanLine, ...]
+    legs: tuple[PlanLeg, ...]
+    unmanaged: tuple[UnmanagedHolding, ...]
+    expected: Expected
+    plan_hash: str
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.legs
+
+    def leg(self, number: int) -> PlanLeg:
+        """The leg of a number; legs are numbered from 1 without gaps."""
+        found = self.legs[number - 1]
+        assert found.number == number, f"legs must be numbered in order, place {number} holds {found.number}"
+        return found
+
+    def reasons(self) -> Counter[LineReason]:
+        """How often each reason occurs."""
+        return Counter(reason for line in self.lines for reason in line.reasons)
+
+    def to_json(self) -> str:
+        """Canonical text for the ledger; `from_json` gives an equal plan."""
+        return encode(_adapter().dump_python(self, mode="json"))
+
+    @staticmethod
+    def from_json(text: str) -> Plan:
+        """Read a stored plan; ValueError when it is not one."""
+        return cast(Plan, _adapter().validate_json(text))
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(Plan)

@@ -1,0 +1,475 @@
+"""The rebalance decision: targets and a snapshot in, a plan out. Pure.
+
+Invariants (property-tested in tests/trading/rebalancing):
+1. No leg violates its instrument's filters: lot, smallest and largest quantity, smallest notional.
+2. What all increases need is at most the free money less the cash buffer plus what the reductions free, costs included.
+3. A leg never crosses zero: reductions end at zero at most; a change of side is a reduction and an increase that waits.
+4. Only differences are traded, toward the target and never past it; nothing is sold to be bought again.
+5. A wider band never makes more lines leave it, and never gives more legs while money is not short.
+6. Planning again after the legs were filled as expected gives no leg, but for dust and the costs just paid.
+7. Equal inputs give equal plans and equal hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
+
+from brokers.ids import InstrumentId
+from brokers.rounding import MONEY, decimal_text, quantise_quantity
+from brokers.types import ZERO, Instrument, OrderSide, PositionMode, PositionSide, Quote
+from trading.rebalancing.hashing import plan_hash
+from trading.rebalancing.model import Expected, LineAction, Plan, PlanLeg, PlanLine, UnmanagedHolding
+from trading.rebalancing.portfolio import OrderStyle, Portfolio, Scope, Unmanaged
+from trading.rebalancing.reasons import LineReason
+from trading.rebalancing.view import AccountView, PlanImpossible, is_paid_in_full
+
+PIECES_MAX = 20  # orders that one change may be cut into where the venue bounds the order size
+_STORED = Decimal("1e-18")
+ONE = Decimal(1)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A wanted order before numbering."""
+
+    line: _Line
+    direction: int  # +1 works on the long part, -1 on the short part
+    is_reduction: bool
+    quantity: Decimal
+
+    @property
+    def side(self) -> OrderSide:
+        return OrderSide.BUY if (self.direction > 0) != self.is_reduction else OrderSide.SELL
+
+    @property
+    def price(self) -> Decimal:
+        quote = self.line.quote
+        assert quote is not None, "a draft is made for quoted lines only"
+        return quote.ask if self.side is OrderSide.BUY else quote.bid
+
+
+@dataclass(slots=True)
+class _Line:
+    """One instrument while the plan is being made."""
+
+    instrument_id: InstrumentId
+    is_managed: bool
+    instrument: Instrument | None
+    quote: Quote | None
+    long: Decimal  # magnitudes
+    short: Decimal
+    weight: Decimal  # of equity, the buffer taken off
+    target: Decimal = ZERO  # signed quantity, not rounded
+    is_breached: bool = False
+    reasons: list[LineReason] = field(default_factory=list)
+    drafts: list[_Draft] = field(default_factory=list)
+
+    @property
+    def current(self) -> Decimal:
+        return self.long - self.short
+
+    @property
+    def unit(self) -> Decimal:
+        """Value of one unit of quantity at the plan's price; zero where there is none."""
+        if self.quote is None or self.instrument is None:
+            return ZERO
+        return self.quote.mid * self.instrument.contract_size
+
+
+def plan(portfolio: Portfolio, view: AccountView) -> Plan:
+    """Decide what to trade. PlanImpossible when the account cannot be planned at all; lines fail one by one instead."""
+    with localcontext(MONEY):
+        if view.equity <= 0:
+            raise PlanImpossible(
+                "EQUITY_NOT_POSITIVE", f"equity is {decimal_text(view.equity)} {view.quote_currency}; deposit first"
+            )
+        lines = _lines(portfolio, view)
+        _check_paid_in_full(portfolio, lines)
+        for line in lines:
+            _set_target(line, portfolio, view)
+        any_breach = any(line.is_breached for line in lines)
+        for line in lines:
+            _draft(line, portfolio, view, book_moves=any_breach and portfolio.scope is Scope.WHOLE_BOOK)
+        _fund(lines, portfolio, view)
+        legs = _numbered(lines, portfolio, view)
+        return _assembled(portfolio, view, lines, legs)
+
+
+def _lines(portfolio: Portfolio, view: AccountView) -> list[_Line]:
+    parts: dict[InstrumentId, list[Decimal]] = {}
+    for holding in view.holdings:
+        pair = parts.setdefault(holding.instrument_id, [ZERO, ZERO])
+        pair[0 if holding.quantity > 0 else 1] += abs(holding.quantity)
+    wanted = set(portfolio.targets)
+    if portfolio.unmanaged is Unmanaged.CLOSE:
+        wanted |= set(parts)
+    investable = ONE - portfolio.cash_buffer
+    return [
+        _Line(
+            instrument_id=key,
+            is_managed=key in portfolio.targets,
+            instrument=view.instruments.get(key),
+            quote=view.quotes.get(key),
+            long=parts.get(key, [ZERO, ZERO])[0],
+            short=parts.get(key, [ZERO, ZERO])[1],
+            weight=portfolio.targets.get(key, ZERO) * investable,
+        )
+        for key in sorted(wanted)
+    ]
+
+
+def _check_paid_in_full(portfolio: Portfolio, lines: Iterable[_Line]) -> None:
+    paid = sum(
+        (
+            portfolio.targets.get(line.instrument_id, ZERO)
+            for line in lines
+            if line.instrument and is_paid_in_full(line.instrument.product)
+        ),
+        ZERO,
+    )
+    if paid > 1:
+        raise PlanImpossible(
+            "SPOT_WEIGHTS_ABOVE_ONE",
+            f"weights of products paid in full sum to {decimal_text(paid)}, above 1; lower them or use linear lines",
+        )
+
+
+def _set_target(line: _Line, portfolio: Portfolio, view: AccountView) -> None:
+    problem = _problem(line, portfolio, view)
+    if problem is not None:
+        line.reasons.append(problem)
+    if line.unit > 0:
+        line.target = line.weight * view.equity / line.unit
+        current = line.current * line.unit / view.equity
+        line.is_breached = problem is None and portfolio.drift.is_breached(current=current, target=line.weight)
+        if line.long and line.short and problem is None:
+            line.is_breached = True  # hedged both ways: the plan nets it
+    if problem is not None:
+        line.is_breached = False
+
+
+def _problem(line: _Line, portfolio: Portfolio, view: AccountView) -> LineReason | None:
+    """Why a line cannot be traded at all, or None."""
+    instrument = line.instrument
+    if instrument is None:
+        return LineReason.INSTRUMENT_UNKNOWN
+    currency = portfolio.quote_currency
+    if instrument.quote_currency != currency or instrument.settle_currency != currency:
+        return LineReason.QUOTE_CURRENCY_DIFFERS
+    if not instrument.is_trading:
+        return LineReason.INSTRUMENT_NOT_TRADING
+    if line.quote is None:
+        return LineReason.QUOTE_MISSING
+    if line.instrument_id in view.open_order_instruments:
+        return LineReason.OPEN_ORDER_AT_VENUE
+    if line.weight < 0 and is_paid_in_full(instrument.product):
+        return LineReason.NO_SHORT_IN_PRODUCT
+    return None
+
+
+def _draft(line: _Line, portfolio: Portfolio, view: AccountView, *, book_moves: bool) -> None:
+    if line.reasons:
+        return
+    if not (line.is_breached or book_moves):
+        line.reasons.append(LineReason.WITHIN_BAND)
+        return
+    assert line.instrument is not None, "a line without an instrument has a reason"
+    lot = line.instrument.lot_size
+    for direction, have, want in (
+        (1, line.long, max(line.target, ZERO)),
+        (-1, line.short, max(-line.target, ZERO)),
+    ):
+        is_reduction = have > want
+        quantity = quantise_quantity(abs(have - want), lot=lot)
+        if quantity > 0:
+            line.drafts.append(_Draft(line, direction, is_reduction, quantity))
+        elif have != want:
+            line.reasons.append(LineReason.BELOW_LOT)
+    _cap_at_available(line, view)
+    notional = sum((draft.quantity for draft in line.drafts), ZERO) * line.unit
+    is_exit = line.target == 0
+    if line.drafts and notional < portfolio.minimum_trade_notional and not is_exit:
+        _drop(line, line.drafts, LineReason.BELOW_MINIMUM_TRADE)
+    _drop_invalid(line, portfolio)
+
+
+def _cap_at_available(line: _Line, view: AccountView) -> None:
+    """Sell at most what open orders leave free."""
+    assert line.instrument is not None
+    free = [h.available for h in view.holdings if h.instrument_id == line.instrument_id and h.available is not None]
+    for draft in list(line.drafts):
+        if free and draft.is_reduction and draft.direction > 0:
+            possible = quantise_quantity(sum(free, ZERO), lot=line.instrument.lot_size)
+            if possible < draft.quantity:
+                line.reasons.append(LineReason.HELD_BY_OPEN_ORDERS)
+                draft.quantity = possible
+        if draft.quantity == 0:
+            line.drafts.remove(draft)
+
+
+def _drop_invalid(line: _Line, portfolio: Portfolio) -> None:
+    """Take out drafts that the venue's filters would refuse, and increases whose reduction went."""
+    for draft in list(line.drafts):
+        reason = _filter_reason(draft, draft.quantity, portfolio)
+        if reason is not None:
+            _drop(line, [draft], reason)
+            if draft.is_reduction and not _is_hedged(line):
+                _drop(line, [other for other in line.drafts if not other.is_reduction], LineReason.REDUCTION_INCOMPLETE)
+
+
+def _is_hedged(line: _Line) -> bool:
+    return bool(line.long and line.short)
+
+
+def _filter_reason(draft: _Draft, quantity: Decimal, portfolio: Portfolio) -> LineReason | None:
+    instrument, quote = draft.line.instrument, draft.line.quote
+    assert instrument is not None and quote is not None
+    if quantity < instrument.lot_size:
+        return LineReason.BELOW_LOT
+    if quantity < instrument.quantity_min:
+        return LineReason.BELOW_QUANTITY_MIN
+    cautious = quote.bid
+    if draft.side is OrderSide.SELL and portfolio.order_style is OrderStyle.LIMIT:
+        cautious = quote.bid * (ONE - portfolio.collar)
+    if quantity * instrument.contract_size * cautious < instrument.notional_min:
+        return LineReason.BELOW_NOTIONAL_MIN
+    return None
+
+
+def _drop(line: _Line, drafts: Iterable[_Draft], reason: LineReason) -> None:
+    dropped = list(drafts)
+    line.drafts = [draft for draft in line.drafts if draft not in dropped]
+    if dropped and reason not in line.reasons:
+        line.reasons.append(reason)
+
+
+# -- money -----------------------------------------------------------------------------------------------------
+
+
+def _money(draft: _Draft, quantity: Decimal, portfolio: Portfolio, view: AccountView) -> Decimal:
+    """What an increase needs (positive) or a reduction frees (negative), costs included."""
+    instrument, quote = draft.line.instrument, draft.line.quote
+    assert instrument is not None and quote is not None
+    notional = quantity * instrument.contract_size * draft.price
+    costs = notional * (view.fee_rate + portfolio.cost_rate)
+    if is_paid_in_full(instrument.product):
+        return costs - notional if draft.is_reduction else notional + costs
+    leverage = max(view.leverages.get(instrument.instrument_id, ONE), ONE)
+    slip = abs(draft.price - quote.mid) * quantity * instrument.contract_size
+    margin = notional / leverage
+    return costs + slip - margin if draft.is_reduction else margin + costs + slip
+
+
+def _fund(lines: list[_Line], portfolio: Portfolio, view: AccountView) -> None:
+    """Make increases smaller, all by one factor, where money is short; drop those that become too small."""
+    needed, usable = _budget(lines, portfolio, view)
+    if needed <= usable:
+        return
+    factor = max(usable, ZERO) / needed
+    for line in lines:
+        for draft in [draft for draft in line.drafts if not draft.is_reduction]:
+            assert line.instrument is not None
+            smaller = quantise_quantity(draft.quantity * factor, lot=line.instrument.lot_size)
+            if _filter_reason(draft, smaller, portfolio) is not None:
+                _drop(line, [draft], LineReason.MONEY_SHORT)
+                continue
+            draft.quantity = smaller
+            if LineReason.SCALED_TO_MONEY not in line.reasons:
+                line.reasons.append(LineReason.SCALED_TO_MONEY)
+
+
+def _budget(lines: Iterable[_Line], portfolio: Portfolio, view: AccountView) -> tuple[Decimal, Decimal]:
+    """What the increases need, and what may be spent."""
+    needed = ZERO
+    usable = view.free_money - portfolio.cash_buffer * view.equity
+    for line in lines:
+        for draft in line.drafts:
+            money = _money(draft, draft.quantity, portfolio, view)
+            if draft.is_reduction:
+                usable -= money
+            else:
+                needed += money
+    return needed, usable
+
+
+# -- legs ------------------------------------------------------------------------------------------------------
+
+
+def _pieces(draft: _Draft, portfolio: Portfolio) -> list[Decimal]:
+    """Cut a change into orders that the venue's largest size allows; a rest that is too small for an order goes."""
+    instrument = draft.line.instrument
+    assert instrument is not None
+    is_market = portfolio.order_style is OrderStyle.MARKET
+    largest = instrument.quantity_max_market if is_market else instrument.quantity_max_limit
+    if not largest or draft.quantity <= largest:
+        return [draft.quantity]
+    step = quantise_quantity(largest, lot=instrument.lot_size)
+    if _filter_reason(draft, step, portfolio) is not None:
+        draft.line.reasons.append(LineReason.ABOVE_QUANTITY_MAX)  # the venue's own bounds leave no valid order
+        return []
+    whole = int(draft.quantity // step)
+    pieces = [step] * min(whole, PIECES_MAX)
+    rest = draft.quantity - step * whole
+    if whole >= PIECES_MAX:
+        draft.line.reasons.append(LineReason.ABOVE_QUANTITY_MAX)
+    elif rest > 0 and _filter_reason(draft, rest, portfolio) is None:
+        pieces.append(rest)
+    elif rest > 0:
+        draft.line.reasons.append(LineReason.BELOW_QUANTITY_MIN)
+    return pieces
+
+
+def _numbered(lines: list[_Line], portfolio: Portfolio, view: AccountView) -> tuple[PlanLeg, ...]:
+    """Reductions first, larger ones first; increases wait for the reductions of their own instrument."""
+    drafts = [draft for line in lines for draft in line.drafts]
+    drafts.sort(key=lambda d: (not d.is_reduction, -d.quantity * d.line.unit, d.line.instrument_id, -d.direction))
+    legs: list[PlanLeg] = []
+    reductions: dict[InstrumentId, list[int]] = {}
+    for draft in drafts:
+        key = draft.line.instrument_id
+        pieces = _pieces(draft, portfolio)
+        draft.quantity = sum(pieces, ZERO)
+        if not pieces:
+            draft.line.drafts.remove(draft)
+        for quantity in pieces:
+            number = len(legs) + 1
+            if draft.is_reduction:
+                reductions.setdefault(key, []).append(number)
+            legs.append(_leg(draft, quantity, number, tuple(reductions.get(key, ())), portfolio, view))
+    return tuple(legs)
+
+
+def _leg(
+    draft: _Draft, quantity: Decimal, number: int, after: tuple[int, ...], portfolio: Portfolio, view: AccountView
+) -> PlanLeg:
+    instrument, quote = draft.line.instrument, draft.line.quote
+    assert instrument is not None and quote is not None
+    notional = quantity * instrument.contract_size * draft.price
+    slip = abs(draft.price - quote.mid) * quantity * instrument.contract_size
+    is_hedge = view.modes.get(instrument.instrument_id) is PositionMode.HEDGE
+    side_held = PositionSide.LONG if draft.direction > 0 else PositionSide.SHORT
+    return PlanLeg(
+        number=number,
+        instrument_id=instrument.instrument_id,
+        side=draft.side,
+        quantity=quantity,
+        is_reduction=draft.is_reduction,
+        reduce_only=draft.is_reduction and not is_paid_in_full(instrument.product),
+        position_side=side_held if is_hedge else None,
+        price=draft.price,
+        mid=quote.mid,
+        notional=_stored(notional),
+        money=_stored(_money(draft, quantity, portfolio, view)),
+        cost=_stored(notional * (view.fee_rate + portfolio.cost_rate) + slip),
+        after_legs=() if draft.is_reduction else after,
+        tick_size=instrument.tick_size,
+        lot_size=instrument.lot_size,
+        contract_size=instrument.contract_size,
+        quantity_min=instrument.quantity_min,
+        notional_min=instrument.notional_min,
+    )
+
+
+# -- the plan --------------------------------------------------------------------------------------------------
+
+
+def _assembled(portfolio: Portfolio, view: AccountView, lines: list[_Line], legs: tuple[PlanLeg, ...]) -> Plan:
+    done = tuple(_plan_line(line, view) for line in lines)
+    return Plan(
+        account_id=view.account_id,
+        portfolio=portfolio,
+        time=view.time,
+        equity=_stored(view.equity),
+        free_money=_stored(view.free_money),
+        fee_rate=view.fee_rate,
+        lines=done,
+        legs=legs,
+        unmanaged=_unmanaged(portfolio, view),
+        expected=_expected(view, done, legs),
+        plan_hash=plan_hash(portfolio, view),
+    )
+
+
+def _plan_line(line: _Line, view: AccountView) -> PlanLine:
+    after = line.current + sum((draft.side.sign * draft.quantity for draft in line.drafts), ZERO)
+    unit, equity = line.unit, view.equity
+    action = LineAction.TRADE if line.drafts else LineAction.SKIP
+    if not line.drafts and (not line.reasons or line.reasons == [LineReason.WITHIN_BAND]):
+        action = LineAction.HOLD
+    is_known = unit > 0
+    target = line.target if is_known else line.current
+    current_weight = _rounded(line.current * unit / equity)
+    return PlanLine(
+        instrument_id=line.instrument_id,
+        is_managed=line.is_managed,
+        price=line.quote.mid if line.quote else ZERO,
+        current_quantity=line.current,
+        target_quantity=_stored(target),
+        after_quantity=after,
+        residual_quantity=_stored(target - after),
+        current_notional=_stored(line.current * unit),
+        target_notional=_stored(line.weight * equity),
+        after_notional=_stored(after * unit),
+        current_weight=current_weight,
+        target_weight=_rounded(line.weight),
+        after_weight=_rounded(after * unit / equity),
+        drift=_rounded(line.current * unit / equity - line.weight),
+        is_breached=line.is_breached,
+        action=action,
+        reasons=tuple(dict.fromkeys(line.reasons)),
+        lot_size=line.instrument.lot_size if line.instrument else ONE,
+        contract_size=line.instrument.contract_size if line.instrument else ONE,
+    )
+
+
+def _unmanaged(portfolio: Portfolio, view: AccountView) -> tuple[UnmanagedHolding, ...]:
+    found = []
+    if portfolio.unmanaged is Unmanaged.LEAVE:
+        for holding in view.holdings:
+            if holding.instrument_id in portfolio.targets:
+                continue
+            quote, instrument = view.quotes.get(holding.instrument_id), view.instruments.get(holding.instrument_id)
+            value = holding.quantity * quote.mid * instrument.contract_size if quote and instrument else None
+            found.append(
+                UnmanagedHolding(
+                    name=str(holding.instrument_id),
+                    quantity=holding.quantity,
+                    notional=None if value is None else _stored(value),
+                    reason=LineReason.UNMANAGED_LEFT,
+                )
+            )
+    found.extend(
+        UnmanagedHolding(name=currency, quantity=total, notional=None, reason=LineReason.UNMANAGED_LEFT)
+        for currency, total in view.unpriced
+    )
+    return tuple(found)
+
+
+def _expected(view: AccountView, lines: Iterable[PlanLine], legs: Iterable[PlanLeg]) -> Expected:
+    book, orders = list(lines), list(legs)
+    drifts = [abs(line.after_weight - line.target_weight) for line in book]
+    turnover = sum((leg.notional for leg in orders), ZERO)
+    return Expected(
+        turnover=_stored(turnover),
+        fees=_stored(turnover * view.fee_rate),
+        costs=_stored(sum((leg.cost for leg in orders), ZERO)),
+        free_money=_stored(view.free_money - sum((leg.money for leg in orders), ZERO)),
+        gross_weight_before=sum((abs(line.current_weight) for line in book), ZERO),
+        gross_weight_after=sum((abs(line.after_weight) for line in book), ZERO),
+        net_weight_after=sum((line.after_weight for line in book), ZERO),
+        drift_before=sum((abs(line.drift) for line in book), ZERO) / 2,
+        drift_after=sum(drifts, ZERO) / 2,
+        drift_max_after=max(drifts, default=ZERO),
+    )
+
+
+def _stored(value: Decimal) -> Decimal:
+    """What the ledger can keep: at most 18 places, toward zero."""
+    return value.quantize(_STORED, rounding=ROUND_DOWN, context=MONEY)
+
+
+def _rounded(weight: Decimal) -> Decimal:
+    """A weight as it is shown and stored: 12 places."""
+    return weight.quantize(Decimal("1e-12"), rounding=ROUND_HALF_EVEN, context=MONEY)

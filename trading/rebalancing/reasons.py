@@ -1,0 +1,105 @@
+"""Why a line was not traded as wished, or not traded at all: stable codes with meaning and remedy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LineReason(StrEnum):
+    """Stable reason codes of plan lines and legs; `meaning` and `remedy` are what the operator reads."""
+
+    ABOVE_QUANTITY_MAX = "ABOVE_QUANTITY_MAX"
+    BELOW_LOT = "BELOW_LOT"
+    BELOW_MINIMUM_TRADE = "BELOW_MINIMUM_TRADE"
+    BELOW_NOTIONAL_MIN = "BELOW_NOTIONAL_MIN"
+    BELOW_QUANTITY_MIN = "BELOW_QUANTITY_MIN"
+    HELD_BY_OPEN_ORDERS = "HELD_BY_OPEN_ORDERS"
+    INSTRUMENT_NOT_TRADING = "INSTRUMENT_NOT_TRADING"
+    INSTRUMENT_UNKNOWN = "INSTRUMENT_UNKNOWN"
+    MONEY_SHORT = "MONEY_SHORT"
+    NO_SHORT_IN_PRODUCT = "NO_SHORT_IN_PRODUCT"
+    OPEN_ORDER_AT_VENUE = "OPEN_ORDER_AT_VENUE"
+    PRICE_MOVED = "PRICE_MOVED"
+    QUOTE_CURRENCY_DIFFERS = "QUOTE_CURRENCY_DIFFERS"
+    QUOTE_MISSING = "QUOTE_MISSING"
+    REDUCTION_INCOMPLETE = "REDUCTION_INCOMPLETE"
+    ROUNDS_USED_UP = "ROUNDS_USED_UP"
+    SCALED_TO_MONEY = "SCALED_TO_MONEY"
+    UNMANAGED_LEFT = "UNMANAGED_LEFT"
+    WITHIN_BAND = "WITHIN_BAND"
+
+    @property
+    def meaning(self) -> str:
+        return _TEXTS[self][0]
+
+    @property
+    def remedy(self) -> str:
+        return _TEXTS[self][1]
+
+
+_TEXTS: dict[LineReason, tuple[str, str]] = {
+    LineReason.ABOVE_QUANTITY_MAX: (
+        "The change needs more orders of the venue's largest size than one plan may have.",
+        "Run the portfolio again for the rest, or lower the weight.",
+    ),
+    LineReason.BELOW_LOT: ("The change is smaller than one lot.", "None needed: it is reported as dust."),
+    LineReason.BELOW_MINIMUM_TRADE: (
+        "The change is worth less than the portfolio's minimum_trade_notional.",
+        "None needed, or lower minimum_trade_notional.",
+    ),
+    LineReason.BELOW_NOTIONAL_MIN: (
+        "The change is worth less than the venue's smallest order.",
+        "None needed: it waits until the difference is larger. It is never done as a sale and a repurchase.",
+    ),
+    LineReason.BELOW_QUANTITY_MIN: (
+        "The change is a smaller quantity than the venue's smallest order.",
+        "None needed: it waits until the difference is larger.",
+    ),
+    LineReason.HELD_BY_OPEN_ORDERS: (
+        "Part of the holding is held by open orders, so less than wished can be sold.",
+        "Cancel the open orders and run again.",
+    ),
+    LineReason.INSTRUMENT_NOT_TRADING: (
+        "The venue lists the instrument but does not trade it now.",
+        "Wait for the venue, or take the line out of the portfolio.",
+    ),
+    LineReason.INSTRUMENT_UNKNOWN: ("The venue does not list the instrument.", "Correct or remove the line."),
+    LineReason.MONEY_SHORT: (
+        "After the cash buffer and costs there is no money left for this increase.",
+        "Deposit, lower the weights or the buffer, or raise the leverage of linear lines.",
+    ),
+    LineReason.NO_SHORT_IN_PRODUCT: (
+        "The target is negative and the product cannot be sold short.",
+        "Use a linear line for a short target.",
+    ),
+    LineReason.OPEN_ORDER_AT_VENUE: (
+        "An open order in the instrument may change the position while the plan runs.",
+        "Cancel or wait for the order, then run again.",
+    ),
+    LineReason.PRICE_MOVED: (
+        "The price moved further from the plan's price than price_move_max before the leg was sent.",
+        "Run the portfolio again: a new plan takes the new price.",
+    ),
+    LineReason.QUOTE_CURRENCY_DIFFERS: (
+        "The instrument is not priced and settled in the portfolio's quote currency.",
+        "Choose an instrument of the same currency, or a portfolio of its own.",
+    ),
+    LineReason.QUOTE_MISSING: ("The venue gave no usable quote.", "Run again when the market has a bid and an ask."),
+    LineReason.REDUCTION_INCOMPLETE: (
+        "The reduction that had to come first was not filled in full, so the increase was not sent.",
+        "Run the portfolio again.",
+    ),
+    LineReason.ROUNDS_USED_UP: (
+        "The venue filled only part of the leg in every allowed round.",
+        "Run the portfolio again, or raise collar or rounds_max.",
+    ),
+    LineReason.SCALED_TO_MONEY: (
+        "The increase was made smaller so that the cash buffer and the costs stay covered.",
+        "As for MONEY_SHORT.",
+    ),
+    LineReason.UNMANAGED_LEFT: (
+        "The account holds something that is not in the portfolio; the policy is to leave it.",
+        "Add it to the portfolio, or set unmanaged: close.",
+    ),
+    LineReason.WITHIN_BAND: ("The line is inside its drift band.", "None needed."),
+}

@@ -1,0 +1,304 @@
+"""Which legs may be sent now. Pure: a plan, what became of its orders, confirmed money and fresh quotes in; sends out.
+
+Invariants (property-tested):
+1. A leg with an order that has not ended gets no further order.
+2. Sends of a leg never add up to more than its quantity less what is filled.
+3. Increases are sent only for money that is free by two figures, the venue's and the plan's own money moved by
+   confirmed fills; each at the protected price, the cash buffer left out.
+4. An increase with reductions before it is sent only when those are filled in full.
+5. While something is neither sent nor ended, a decision with nothing in flight sends or ends at least one leg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from enum import StrEnum
+
+from brokers.ids import InstrumentId
+from brokers.rounding import MONEY, quantise_price, quantise_quantity
+from brokers.types import ZERO, OrderRequest, OrderSide, OrderType, Quote, TimeInForce
+from ledger.states import IntentState
+from trading.rebalancing.model import Plan, PlanLeg
+from trading.rebalancing.portfolio import OrderStyle
+from trading.rebalancing.reasons import LineReason
+from trading.rebalancing.view import usable
+
+ONE = Decimal(1)
+
+
+class LegState(StrEnum):
+    """Where a leg stands; the last four are its end."""
+
+    WAITING = "waiting"
+    RELEASED = "released"  # an order of it has not ended
+    DONE = "done"  # filled in full, or as far as it goes: the reason says why not in full
+    SKIPPED = "skipped"  # never sent
+    REFUSED = "refused"  # risk or the venue said no
+    UNRESOLVED = "unresolved"  # an order's outcome needs a person: nothing more is sent for this leg
+
+    @property
+    def is_over(self) -> bool:
+        return self not in (LegState.WAITING, LegState.RELEASED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFact:
+    """What the ledger knows of one order of a leg."""
+
+    leg_number: int
+    round_number: int
+    state: IntentState
+    filled_quantity: Decimal
+    average_price: Decimal | None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegProgress:
+    """One leg, folded from its orders."""
+
+    number: int
+    state: LegState = LegState.WAITING
+    filled_quantity: Decimal = ZERO
+    value: Decimal = ZERO  # sum of filled quantity times price
+    rounds: int = 0
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def average_price(self) -> Decimal | None:
+        return MONEY.divide(self.value, self.filled_quantity) if self.filled_quantity else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """One order to send: `round_number` counts the orders of the leg from 1."""
+
+    leg_number: int
+    round_number: int
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """A leg that ends without a further order."""
+
+    leg_number: int
+    state: LegState
+    reason: LineReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do now; `is_over` when every leg has ended."""
+
+    sends: tuple[Send, ...] = ()
+    endings: tuple[Ending, ...] = ()
+    is_over: bool = False
+
+
+def progress_of(
+    plan: Plan, facts: Iterable[OrderFact], *, ended: Mapping[int, tuple[LegState, str, str]]
+) -> dict[int, LegProgress]:
+    """Fold orders into legs. `ended`: legs whose end is already recorded, with reason and detail."""
+    orders: dict[int, list[OrderFact]] = {}
+    for fact in facts:
+        orders.setdefault(fact.leg_number, []).append(fact)
+    found = {}
+    for leg in plan.legs:
+        own = sorted(orders.get(leg.number, []), key=lambda fact: fact.round_number)
+        found[leg.number] = _progress(plan, leg, own, ended.get(leg.number))
+    return found
+
+
+def _progress(
+    plan: Plan, leg: PlanLeg, orders: Sequence[OrderFact], ended: tuple[LegState, str, str] | None
+) -> LegProgress:
+    filled = sum((fact.filled_quantity for fact in orders), ZERO)
+    value = sum((fact.filled_quantity * (fact.average_price or leg.price) for fact in orders), ZERO)
+    state, reason, detail = ended if ended is not None else _state(plan, leg, orders, filled)
+    return LegProgress(
+        number=leg.number,
+        state=state,
+        filled_quantity=filled,
+        value=value,
+        rounds=len(orders),
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _state(plan: Plan, leg: PlanLeg, orders: Sequence[OrderFact], filled: Decimal) -> tuple[LegState, str, str]:
+    if not orders:
+        return LegState.WAITING, "", ""
+    last = orders[-1]
+    unsettled = [fact for fact in orders if not fact.state.is_terminal]
+    if unsettled:
+        is_stuck = any(fact.state is IntentState.NEEDS_HUMAN for fact in unsettled)
+        return (LegState.UNRESOLVED if is_stuck else LegState.RELEASED), unsettled[-1].reason, unsettled[-1].detail
+    if filled >= leg.quantity:
+        return LegState.DONE, "", ""
+    if last.state in (IntentState.REFUSED, IntentState.DENIED):
+        return LegState.REFUSED, last.reason, last.detail
+    if last.state is IntentState.WITHDRAWN or len(orders) >= plan.portfolio.rounds_max:
+        reason = last.reason if filled == 0 else LineReason.ROUNDS_USED_UP.value
+        return LegState.DONE, reason or LineReason.ROUNDS_USED_UP.value, last.detail
+    too_small = _too_small(leg, leg.quantity - filled, leg.price)
+    if too_small is not None:
+        return LegState.DONE, too_small.value, last.detail
+    return LegState.WAITING, last.reason, last.detail
+
+
+def decide(
+    plan: Plan,
+    progress: Mapping[int, LegProgress],
+    *,
+    free_money: Decimal,
+    quotes: Mapping[InstrumentId, Quote],
+) -> Decision:
+    """Release what may go now. `free_money` is the venue's figure, read after the fills that `progress` knows."""
+    with localcontext(MONEY):
+        waiting = [leg for leg in plan.legs if progress[leg.number].state is LegState.WAITING]
+        endings = [end for leg in waiting if (end := _ending(plan, leg, progress, quotes)) is not None]
+        over = {end.leg_number for end in endings}
+        ready = [leg for leg in waiting if leg.number not in over and _is_ready(leg, progress)]
+        sends = [_send(leg, progress) for leg in ready if leg.is_reduction]
+        increases = [leg for leg in ready if not leg.is_reduction]
+        money = min(free_money - plan.portfolio.cash_buffer * plan.equity, _own_money(plan, progress))
+        held = []
+        for leg in increases:
+            need = _need(plan, leg, _remaining(leg, progress), quotes)
+            if need <= money:
+                money -= need
+                sends.append(_send(leg, progress))
+            else:
+                held.append(leg)
+        in_flight = any(item.state is LegState.RELEASED for item in progress.values())
+        if held and not sends and not in_flight:
+            send, short = _last_money(plan, held, progress, money, quotes)
+            sends.extend(send)
+            endings.extend(short)
+    all_over = not in_flight and not sends and len(endings) == len(waiting)
+    return Decision(sends=tuple(sends), endings=tuple(endings), is_over=all_over)
+
+
+def _ending(
+    plan: Plan, leg: PlanLeg, progress: Mapping[int, LegProgress], quotes: Mapping[InstrumentId, Quote]
+) -> Ending | None:
+    """Why a waiting leg must end now, or None."""
+    before = [progress[number] for number in leg.after_legs]
+    quote = quotes.get(leg.instrument_id)
+    reason: LineReason | None = None
+    if any(item.state.is_over and item.filled_quantity < plan.leg(item.number).quantity for item in before):
+        reason = LineReason.REDUCTION_INCOMPLETE
+    elif quote is None or not usable(quote):
+        reason = LineReason.QUOTE_MISSING
+    elif _has_moved(plan, leg, quote):
+        reason = LineReason.PRICE_MOVED
+    if reason is None:
+        return None
+    return Ending(leg_number=leg.number, state=_end_state(progress[leg.number]), reason=reason)
+
+
+def _has_moved(plan: Plan, leg: PlanLeg, quote: Quote) -> bool:
+    """Whether the price left the plan: any way by price_move_max, or against a market order by the collar."""
+    if abs(quote.mid - leg.mid) > plan.portfolio.price_move_max * leg.mid:
+        return True
+    if plan.portfolio.order_style is not OrderStyle.MARKET:
+        return False
+    now = quote.ask if leg.side is OrderSide.BUY else quote.bid
+    return leg.side.sign * (now - leg.price) > plan.portfolio.collar * leg.price
+
+
+def _end_state(item: LegProgress) -> LegState:
+    return LegState.DONE if item.filled_quantity else LegState.SKIPPED
+
+
+def _is_ready(leg: PlanLeg, progress: Mapping[int, LegProgress]) -> bool:
+    return all(progress[number].state is LegState.DONE for number in leg.after_legs)
+
+
+def _remaining(leg: PlanLeg, progress: Mapping[int, LegProgress]) -> Decimal:
+    return leg.quantity - progress[leg.number].filled_quantity
+
+
+def _send(leg: PlanLeg, progress: Mapping[int, LegProgress], quantity: Decimal | None = None) -> Send:
+    wanted = _remaining(leg, progress) if quantity is None else quantity
+    assert ZERO < wanted <= _remaining(leg, progress), f"leg {leg.number} would be sent beyond its quantity"
+    return Send(leg_number=leg.number, round_number=progress[leg.number].rounds + 1, quantity=wanted)
+
+
+def _own_money(plan: Plan, progress: Mapping[int, LegProgress]) -> Decimal:
+    """The plan's money, moved by confirmed fills, less what orders in flight may still take; the buffer left out."""
+    money = plan.free_money - plan.portfolio.cash_buffer * plan.equity
+    for leg in plan.legs:
+        item = progress[leg.number]
+        if not item.rounds:
+            continue
+        money -= leg.money * item.filled_quantity / leg.quantity
+        if not leg.is_reduction and item.state in (LegState.RELEASED, LegState.UNRESOLVED):
+            money -= _need(plan, leg, leg.quantity - item.filled_quantity, {})
+    return money
+
+
+def _need(plan: Plan, leg: PlanLeg, quantity: Decimal, quotes: Mapping[InstrumentId, Quote]) -> Decimal:
+    """What a quantity may take at the protected price of now, never less than at the plan's price."""
+    quote = quotes.get(leg.instrument_id)
+    risen = max(quote.ask / leg.price, ONE) if quote is not None else ONE
+    return leg.money * quantity / leg.quantity * (ONE + plan.portfolio.collar) * risen
+
+
+def _last_money(
+    plan: Plan,
+    held: Sequence[PlanLeg],
+    progress: Mapping[int, LegProgress],
+    money: Decimal,
+    quotes: Mapping[InstrumentId, Quote],
+) -> tuple[list[Send], list[Ending]]:
+    """No more money will come: send one increase as far as it goes, or end those that cannot be sent at all."""
+    short: list[Ending] = []
+    for leg in held:
+        remaining = _remaining(leg, progress)
+        share = max(money, ZERO) / _need(plan, leg, remaining, quotes)
+        quantity = quantise_quantity(remaining * min(share, ONE), lot=leg.lot_size)
+        if _too_small(leg, quantity, quotes[leg.instrument_id].bid) is None:
+            return [_send(leg, progress, quantity)], short
+        state = _end_state(progress[leg.number])
+        short.append(Ending(leg_number=leg.number, state=state, reason=LineReason.MONEY_SHORT))
+    return [], short
+
+
+def _too_small(leg: PlanLeg, quantity: Decimal, price: Decimal) -> LineReason | None:
+    if quantity < leg.lot_size:
+        return LineReason.BELOW_LOT
+    if quantity < leg.quantity_min:
+        return LineReason.BELOW_QUANTITY_MIN
+    if quantity * leg.contract_size * price < leg.notional_min:
+        return LineReason.BELOW_NOTIONAL_MIN
+    return None
+
+
+def order_request(plan: Plan, send: Send, quote: Quote) -> OrderRequest:
+    """The terms of one send: immediate, at market or at the protected price; reductions may only reduce."""
+    leg = plan.leg(send.leg_number)
+    is_limit = plan.portfolio.order_style is OrderStyle.LIMIT
+    return OrderRequest(
+        instrument_id=leg.instrument_id,
+        side=leg.side,
+        order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
+        quantity=send.quantity,
+        time_in_force=TimeInForce.IOC,
+        limit_price=protected_price(leg, quote, collar=plan.portfolio.collar) if is_limit else None,
+        reduce_only=leg.reduce_only,
+        position_side=leg.position_side,
+    )
+
+
+def protected_price(leg: PlanLeg, quote: Quote, *, collar: Decimal) -> Decimal:
+    """The worst acceptable price: the quote and the collar, rounded to the tick on the safe side."""
+    price = quote.ask * (ONE + collar) if leg.side is OrderSide.BUY else quote.bid * (ONE - collar)
+    rounded = quantise_price(price, tick=leg.tick_size, side=leg.side)
+    return rounded if rounded > 0 else leg.tick_size
