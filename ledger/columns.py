@@ -7,7 +7,7 @@ decimal is text on SQLite and NUMERIC(38, 18) on PostgreSQL, and comes back norm
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Numeric, String, types
@@ -15,6 +15,8 @@ from sqlalchemy import DateTime, Dialect, Numeric, String, types
 PRECISION_MAX = 38
 SCALE_MAX = 18
 _INTEGER_DIGITS_MAX = PRECISION_MAX - SCALE_MAX
+_STEP = Decimal(1).scaleb(-SCALE_MAX)
+_WIDE = Context(prec=100)
 
 
 class ExactDecimal(types.TypeDecorator[Decimal]):
@@ -52,6 +54,13 @@ def require_storable(value: Decimal) -> Decimal:
     if exact.adjusted() >= _INTEGER_DIGITS_MAX:
         raise ValueError(f"an exact amount has at most {_INTEGER_DIGITS_MAX} digits before the point, was {value}")
     return exact
+
+
+def derived(value: Decimal | None) -> Decimal | None:
+    """Round a derived figure (average, mark, unrealised profit) to what a column keeps; never money that moved."""
+    if value is None or not value.is_finite():
+        return value
+    return value.quantize(_STEP, rounding=ROUND_HALF_EVEN, context=_WIDE)
 
 
 def canonical(value: Decimal) -> Decimal:

@@ -17,31 +17,24 @@ LedgerError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class ReasonText:
-    """What a reason code means and what an operator does about it, one line each."""
-
-    meaning: str
-    remedy: str
+from ledger.reasons import LedgerReason
 
 
 class LedgerError(Exception):
     """Base of all; `reason` is the stable code of docs/reasons.md."""
 
-    reason = "LEDGER_ERROR"
+    reason = LedgerReason.LEDGER_ERROR
 
 
 class LedgerUrlRefused(LedgerError):
-    reason = "LEDGER_URL_REFUSED"
+    reason = LedgerReason.LEDGER_URL_REFUSED
 
 
 class DurabilityRefused(LedgerError):
     """A database setting is not safe for evidence."""
 
-    reason = "LEDGER_DURABILITY_REFUSED"
+    reason = LedgerReason.LEDGER_DURABILITY_REFUSED
 
     def __init__(self, setting: str, value: str, remedy: str) -> None:
         super().__init__(f"ledger setting {setting} was {value!r}: {remedy}")
@@ -54,41 +47,41 @@ class DurabilityRefused(LedgerError):
 
 
 class LedgerEnvironmentMismatch(LedgerError):
-    reason = "LEDGER_ENVIRONMENT_MISMATCH"
+    reason = LedgerReason.LEDGER_ENVIRONMENT_MISMATCH
 
 
 class LedgerSchemaNewer(LedgerError):
-    reason = "LEDGER_SCHEMA_NEWER"
+    reason = LedgerReason.LEDGER_SCHEMA_NEWER
 
 
 class LedgerForked(LedgerError):
-    reason = "LEDGER_FORKED"
+    reason = LedgerReason.LEDGER_FORKED
 
 
 class LedgerClosed(LedgerError):
-    reason = "LEDGER_CLOSED"
+    reason = LedgerReason.LEDGER_CLOSED
 
 
 class LedgerNested(LedgerError):
-    reason = "LEDGER_NESTED"
+    reason = LedgerReason.LEDGER_NESTED
 
 
 class WriteAborted(LedgerError):
-    reason = "LEDGER_WRITE_ABORTED"
+    reason = LedgerReason.LEDGER_WRITE_ABORTED
 
 
 class CommitUnknown(LedgerError):
-    reason = "LEDGER_COMMIT_UNKNOWN"
+    reason = LedgerReason.LEDGER_COMMIT_UNKNOWN
 
 
 class NoBaseline(LedgerError):
-    reason = "LEDGER_NO_BASELINE"
+    reason = LedgerReason.LEDGER_NO_BASELINE
 
 
 class ConflictingEvidence(LedgerError):
     """The same id with different content; `stored` and `received` name the fields that differ."""
 
-    reason = "LEDGER_CONFLICTING_EVIDENCE"
+    reason = LedgerReason.LEDGER_CONFLICTING_EVIDENCE
 
     def __init__(self, subject: str, *, stored: Mapping[str, str], received: Mapping[str, str]) -> None:
         differences = "; ".join(f"{name} is {stored[name]}, was received as {received[name]}" for name in stored)
@@ -103,38 +96,3 @@ class ConflictingEvidence(LedgerError):
 
 def _rebuild_conflict(subject: str, stored: Mapping[str, str], received: Mapping[str, str]) -> ConflictingEvidence:
     return ConflictingEvidence(subject, stored=stored, received=received)
-
-
-REASONS: Mapping[str, ReasonText] = {
-    "LEDGER_ERROR": ReasonText("The ledger could not do what was asked.", "Read the message; it names the cause."),
-    "LEDGER_URL_REFUSED": ReasonText(
-        "The ledger URL names a database that cannot keep evidence.",
-        "Use sqlite:///FILE on a local disk, or postgresql+psycopg://.",
-    ),
-    "LEDGER_DURABILITY_REFUSED": ReasonText(
-        "A database setting could lose committed evidence.", "Change the setting that the message names."
-    ),
-    "LEDGER_ENVIRONMENT_MISMATCH": ReasonText(
-        "The ledger belongs to another environment.", "Open the ledger of this environment; never copy one across."
-    ),
-    "LEDGER_SCHEMA_NEWER": ReasonText(
-        "A newer version has migrated this ledger.", "Upgrade this installation before it runs again."
-    ),
-    "LEDGER_FORKED": ReasonText(
-        "A child process used the ledger that its parent had opened.", "Open the ledger in the process that uses it."
-    ),
-    "LEDGER_CLOSED": ReasonText("The ledger was used after it was closed.", "Open it again."),
-    "LEDGER_NESTED": ReasonText(
-        "A thread opened a ledger session while it held another.", "End the first session, or pass it on."
-    ),
-    "LEDGER_WRITE_ABORTED": ReasonText(
-        "The transaction had failed before its commit; nothing was stored.", "Repeat the operation."
-    ),
-    "LEDGER_COMMIT_UNKNOWN": ReasonText(
-        "The connection was lost while a commit was on its way.", "Read the ledger: only that tells what is stored."
-    ),
-    "LEDGER_NO_BASELINE": ReasonText("The account has no opening figures yet.", "Sync the account once."),
-    "LEDGER_CONFLICTING_EVIDENCE": ReasonText(
-        "A venue id was seen again with other content.", "Compare both contents with the venue; a person decides."
-    ),
-}

@@ -21,6 +21,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from brokers.ids import AccountId
 from brokers.types import AccountProof, CashEvent, Fill, Order
+from ledger.columns import derived
 from ledger.errors import ConflictingEvidence
 from ledger.tables import AccountRow, CashEventRow, FeedCursor, FillRow, OrderAttempt, OrderIntent, OrderRow
 
@@ -129,7 +130,7 @@ def _order_row(order: Order, intents: dict[str, str], at: datetime) -> OrderRow:
         time_in_force=order.time_in_force.value if order.time_in_force else None,
         quantity=order.quantity,
         filled_quantity=order.filled_quantity,
-        average_price=order.average_price,
+        average_price=derived(order.average_price),
         limit_price=order.limit_price,
         trigger_price=order.trigger_price,
         status=order.status.value,
@@ -195,6 +196,14 @@ def orders_of(
         query = query.where(col(OrderRow.updated_at) >= since)
     if ours is not None:
         query = query.where(col(OrderRow.intent_id).is_not(None) if ours else col(OrderRow.intent_id).is_(None))
+    return tuple(session.exec(query.order_by(col(OrderRow.created_at), OrderRow.venue_order_id)))
+
+
+def orders_with_status(
+    session: Session, account_id: AccountId | str, statuses: Collection[str]
+) -> tuple[OrderRow, ...]:
+    """Orders whose last report has one of these statuses, oldest first."""
+    query = select(OrderRow).where(OrderRow.account_id == str(account_id), col(OrderRow.status).in_(statuses))
     return tuple(session.exec(query.order_by(col(OrderRow.created_at), OrderRow.venue_order_id)))
 
 

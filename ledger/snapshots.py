@@ -21,6 +21,7 @@ from sqlmodel import Session, col, select
 
 from brokers.ids import AccountId
 from brokers.types import Balance, OrderSide, Position, PositionMode
+from ledger.columns import derived
 from ledger.errors import NoBaseline
 from ledger.states import SnapshotPurpose
 from ledger.tables import AccountSnapshot, BalanceRow, CashEventRow, FillRow, PositionRow
@@ -96,10 +97,10 @@ def _position_row(snapshot_id: int, position: Position) -> PositionRow:
         instrument_id=str(position.instrument_id),
         position_side=NET if position.mode is PositionMode.ONE_WAY else position.side.value,
         quantity=position.quantity,
-        average_price=position.average_price,
-        mark_price=position.mark_price,
-        unrealised_pnl=position.unrealised_pnl,
-        leverage=position.leverage,
+        average_price=derived(position.average_price),
+        mark_price=derived(position.mark_price),
+        unrealised_pnl=derived(position.unrealised_pnl),
+        leverage=derived(position.leverage),
     )
 
 

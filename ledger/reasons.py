@@ -1,0 +1,68 @@
+"""Why the ledger refused or could not tell: stable codes, each with its meaning and its remedy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LedgerReason(StrEnum):
+    """Codes are stable: reports, tests and docs/reasons.md name them."""
+
+    meaning: str
+    remedy: str
+
+    def __new__(cls, code: str, meaning: str, remedy: str) -> LedgerReason:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        member.remedy = remedy
+        return member
+
+    LEDGER_ERROR = ("LEDGER_ERROR", "The ledger could not do what was asked.", "Read the message; it names the cause.")
+    LEDGER_URL_REFUSED = (
+        "LEDGER_URL_REFUSED",
+        "The ledger URL names a database that cannot keep evidence.",
+        "Use sqlite:///FILE on a local disk, or postgresql+psycopg://.",
+    )
+    LEDGER_DURABILITY_REFUSED = (
+        "LEDGER_DURABILITY_REFUSED",
+        "A database setting could lose committed evidence.",
+        "Change the setting that the message names.",
+    )
+    LEDGER_ENVIRONMENT_MISMATCH = (
+        "LEDGER_ENVIRONMENT_MISMATCH",
+        "The ledger belongs to another environment.",
+        "Open the ledger of this environment; never copy one across.",
+    )
+    LEDGER_SCHEMA_NEWER = (
+        "LEDGER_SCHEMA_NEWER",
+        "A newer version has migrated this ledger.",
+        "Upgrade this installation before it runs again.",
+    )
+    LEDGER_FORKED = (
+        "LEDGER_FORKED",
+        "A child process used the ledger that its parent had opened.",
+        "Open the ledger in the process that uses it.",
+    )
+    LEDGER_CLOSED = ("LEDGER_CLOSED", "The ledger was used after it was closed.", "Open it again.")
+    LEDGER_NESTED = (
+        "LEDGER_NESTED",
+        "A thread opened a ledger session while it held another.",
+        "End the first session, or pass it on.",
+    )
+    LEDGER_WRITE_ABORTED = (
+        "LEDGER_WRITE_ABORTED",
+        "The transaction had failed before its commit; nothing was stored.",
+        "Repeat the operation.",
+    )
+    LEDGER_COMMIT_UNKNOWN = (
+        "LEDGER_COMMIT_UNKNOWN",
+        "The connection was lost while a commit was on its way.",
+        "Read the ledger: only that tells what is stored.",
+    )
+    LEDGER_NO_BASELINE = ("LEDGER_NO_BASELINE", "The account has no opening figures yet.", "Sync the account once.")
+    LEDGER_CONFLICTING_EVIDENCE = (
+        "LEDGER_CONFLICTING_EVIDENCE",
+        "A venue id was seen again with other content.",
+        "Compare both contents with the venue; a person decides.",
+    )
