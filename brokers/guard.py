@@ -66,7 +66,7 @@ class Origin:
     def of(cls, url: str) -> Origin:
         """Read the origin of an absolute http(s) URL; HostRefused when it has none."""
         try:
-            parts = urlsplit(url)
+            parts = urlsplit(url.partition("?")[0])
             port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
         except ValueError as error:
             raise HostRefused(f"url must be absolute with a numeric port, was {_shown(url)!r}") from error
@@ -158,7 +158,7 @@ class SendGuard:
         if origin not in self.origins:
             allowed = ", ".join(sorted(f"{o.scheme}://{o.host}:{o.port}" for o in self.origins))
             raise HostRefused(f"host must be one of {allowed}, was {origin.scheme}://{origin.host}:{origin.port}")
-        path = urlsplit(url).path
+        path = urlsplit(url.partition("?")[0]).path
         verb = self._classify(method.upper(), path)
         if verb is Verb.FORBIDDEN:
             raise Unsupported(f"{method} {path} is not among the requests that this adapter may make")
@@ -251,8 +251,13 @@ class GuardedCall:
         self.record.phase = WirePhase.SENDING
         self.record.sends += 1
 
-    def reconnecting(self) -> None:
-        """Tell that a new connection is about to be made; after the first byte that would be a second send."""
+    def connecting(self, host: str, port: int) -> None:
+        """Tell which address a new connection is about to reach, however the URL was read on the way here.
+
+        After the first byte a new connection could only send again.
+        """
+        if not any((origin.host, origin.port) == (host.lower().strip("[]"), port) for origin in self._guard.origins):
+            raise HostRefused(f"a connection to {host}:{port} was stopped: it is not pinned")
         if self._left:
             raise ConnectionLost("the connection broke after the first byte; sending again was stopped")
 
@@ -311,11 +316,12 @@ def _text(error: BaseException) -> str:
 
 def _shown(url: str) -> str:
     """The URL without the query values that could be used against us."""
+    lower = url.partition("?")[2].lower()
+    if not any(name in lower for name in _HIDDEN_QUERY):
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:
         return "(unreadable url)"
-    if not any(name.lower() in _HIDDEN_QUERY for name, _ in parse_qsl(parts.query)):
-        return url
     kept = [(k, "***" if k.lower() in _HIDDEN_QUERY else v) for k, v in parse_qsl(parts.query, keep_blank_values=True)]
     return urlunsplit(parts._replace(query=urlencode(kept)))

@@ -14,8 +14,9 @@ from brokers.types import OrderSide
 
 DIGITS_MAX = 38
 EXPONENT_MAX = 18
-# Products of two 38-digit numbers do not fit 50 digits, so Inexact stays untrapped here and callers quantise.
+# Wide enough for the product of two 38-digit numbers: sums and products of venue numbers are exact in it.
 MONEY = Context(prec=80, traps=[InvalidOperation, DivisionByZero, FloatOperation])
+_PLAIN = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,18})?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -24,6 +25,8 @@ def parse_decimal(value: object, *, field: str = "value") -> Decimal:
 
     Binary floats are refused: they have lost the digits already. Text must be plain ASCII without blanks.
     """
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return Decimal(value)  # nearly every number of a venue: within all limits by its form alone
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise ValueError(f"{field} must be decimal text, was {type(value).__name__}")
     if isinstance(value, str) and (len(value) > 80 or not _NUMBER.fullmatch(value)):
@@ -58,7 +61,8 @@ def decimal_text(value: Decimal) -> str:
 def quantise_quantity(quantity: Decimal, *, lot: Decimal) -> Decimal:
     """The largest multiple of `lot` that is not beyond `quantity`: toward zero, for both signs."""
     _require_step("lot", lot)
-    return _steps(abs(quantity), lot).copy_sign(quantity) * lot if quantity else Decimal(0)
+    steps = MONEY.divide_int(quantity.copy_abs(), lot)
+    return MONEY.multiply(steps, lot).copy_sign(quantity) if steps else Decimal(0)
 
 
 def quantise_price(price: Decimal, *, tick: Decimal, side: OrderSide) -> Decimal:
@@ -72,10 +76,6 @@ def is_multiple(value: Decimal, *, step: Decimal) -> bool:
     """Whether `value` lies on the grid of `step`, exactly."""
     _require_step("step", step)
     return MONEY.remainder(value, step) == 0
-
-
-def _steps(magnitude: Decimal, step: Decimal) -> Decimal:
-    return MONEY.divide_int(magnitude, step)
 
 
 def _require_step(name: str, step: Decimal) -> None:

@@ -90,7 +90,7 @@ class GuardedAdapter(HTTPAdapter):
                 if size > self._guard.answer_bytes_max:
                     raise call.too_large()
                 parts.append(part)
-            call.answered(status=response.status_code, headers=response.headers, body=b"".join(parts))
+            call.answered(status=response.status_code, headers=response.raw.headers, body=b"".join(parts))
         except BaseException:
             response.raw.close()  # never return a half-read connection to the pool
             raise
@@ -184,7 +184,7 @@ class _Guarded:
 
     def _new_conn(self) -> socket.socket:
         call = _call()
-        call.reconnecting()
+        call.connecting(self._dns_host, self.port)
         return _connect(self._dns_host, self.port, call)
 
     def connect(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -107,14 +108,15 @@ class BybitClient(HTTP):  # type: ignore[misc]  # pybit carries no types
     def _handle_response(
         self, response: Any, method: str, path: str, params: Any, recv_window: int, retries_attempted: int
     ) -> dict[str, Any]:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        is_order = method == "POST" and path.removeprefix(self.endpoint) in ORDER_PATHS
         if response.status_code != 200:
-            raise codes.status_error(response.status_code, response.content, headers=headers, is_order=is_order)
-        return read_envelope(response.content, headers=headers)
+            is_order = method == "POST" and path.removeprefix(self.endpoint) in ORDER_PATHS
+            raise codes.status_error(
+                response.status_code, response.content, headers=response.headers, is_order=is_order
+            )
+        return read_envelope(response.content, headers=response.headers)
 
 
-def read_envelope(body: bytes, *, headers: dict[str, str]) -> dict[str, Any]:
+def read_envelope(body: bytes, *, headers: Mapping[str, str]) -> dict[str, Any]:
     """The decoded envelope of a successful answer; the typed error of any other."""
     try:
         envelope = decode(body)

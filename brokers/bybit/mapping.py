@@ -6,8 +6,10 @@ Source: Bybit V5 documentation, pages "Get Wallet Balance", "Get Position Info",
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
 
 from brokers.bybit.fields import (
     Row,
@@ -24,6 +26,7 @@ from brokers.bybit.fields import (
 from brokers.bybit.instruments import Market
 from brokers.errors import AnswerUnreadable, Unsupported, VenueUnavailable
 from brokers.ids import AccountId
+from brokers.rounding import MONEY
 from brokers.types import (
     Balance,
     LeverageInfo,
@@ -71,16 +74,20 @@ def quote(row: Row, market: Market, time: datetime) -> Quote:
 def balance(row: Row, *, account_id: AccountId, mode: MarginMode, time: datetime) -> Balance:
     """One coin. `available` is given in isolated mode only: elsewhere Bybit states it for the whole account, in USD."""
     total = number(row, "walletBalance")
-    held = number_or_zero(row, "locked") + number_or_zero(row, "totalOrderIM") + number_or_zero(row, "totalPositionIM")
-    available = total - held - number_or_zero(row, "bonus") if mode is MarginMode.ISOLATED else None
+    held = _sum(number_or_zero(row, name) for name in ("locked", "totalOrderIM", "totalPositionIM"))
+    free = _sum((total, held.copy_negate(), number_or_zero(row, "bonus").copy_negate()))
     return Balance(
         account_id=account_id,
         currency=required(row, "coin"),
         total=total,
-        available=available,
+        available=free if mode is MarginMode.ISOLATED else None,
         held=held,
         time=time,
     )
+
+
+def _sum(numbers: Iterable[Decimal]) -> Decimal:
+    return reduce(MONEY.add, numbers, Decimal(0))
 
 
 def has_money(row: Row) -> bool:
@@ -125,7 +132,7 @@ def position(row: Row, market: Market, *, account_id: AccountId) -> Position:
         account_id=account_id,
         instrument_id=market.instrument_id,
         side=side,
-        quantity=-size if side is PositionSide.SHORT else size,
+        quantity=size.copy_negate() if side is PositionSide.SHORT else size,
         average_price=positive_or_none(row, "avgPrice"),
         mark_price=positive_or_none(row, "markPrice"),
         unrealised_pnl=number_or_none(row, "unrealisedPnl"),
@@ -145,8 +152,8 @@ def profit_and_loss(
     for row, market in rows:
         realised, unrealised = totals.get(market, (Decimal(0), Decimal(0)))
         totals[market] = (
-            realised + number_or_zero(row, "cumRealisedPnl"),
-            unrealised + number_or_zero(row, "unrealisedPnl"),
+            _sum((realised, number_or_zero(row, "cumRealisedPnl"))),
+            _sum((unrealised, number_or_zero(row, "unrealisedPnl"))),
         )
     return tuple(
         ProfitAndLoss(

@@ -15,7 +15,7 @@ from brokers.bybit.instruments import CATEGORY
 from brokers.bybit.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX
 from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
-from brokers.rounding import decimal_text, is_multiple
+from brokers.rounding import MONEY, decimal_text, is_multiple
 from brokers.strictjson import encode
 from brokers.types import (
     Instrument,
@@ -123,7 +123,7 @@ def _check_prices(request: OrderRequest, instrument: Instrument) -> None:
         if price is not None and not is_multiple(price, step=instrument.tick_size):
             raise InvalidOrder(f"{name} must be a multiple of the tick size {instrument.tick_size}, was {price}")
     if request.limit_price is not None and not request.reduce_only:
-        notional = request.quantity * request.limit_price
+        notional = MONEY.multiply(request.quantity, request.limit_price)
         if notional < instrument.notional_min:
             raise InvalidOrder(
                 f"notional must be at least {instrument.notional_min} {instrument.quote_currency}, was {notional}"

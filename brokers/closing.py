@@ -1,0 +1,60 @@
+"""Turning a position into the orders that close it. Pure.
+
+Invariants: no order opens anything (contracts: reduce-only, opposite side), the quantities together never exceed the
+position, and each is a multiple of the lot; what is left is dust smaller than one lot.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from brokers.errors import InvalidOrder
+from brokers.rounding import MONEY, quantise_quantity
+from brokers.types import (
+    Instrument,
+    OrderRequest,
+    OrderSide,
+    OrderType,
+    Position,
+    PositionMode,
+    ProductKind,
+    TimeInForce,
+)
+
+PARTS_MAX = 100
+
+
+def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderRequest, ...]:
+    """Market orders that close the position, split where the venue limits a market order's size.
+
+    An empty tuple when there is less than one lot to close. InvalidOrder when position and instrument differ or more
+    than 100 orders would be needed.
+    """
+    if position.instrument_id != instrument.instrument_id:
+        raise InvalidOrder(
+            f"instrument must be the position's {position.instrument_id}, was {instrument.instrument_id}"
+        )
+    left = quantise_quantity(position.quantity.copy_abs(), lot=instrument.lot_size)
+    most = quantise_quantity(instrument.quantity_max_market or left, lot=instrument.lot_size)
+    parts: list[Decimal] = []
+    while left > 0:
+        if most <= 0 or len(parts) == PARTS_MAX:
+            raise InvalidOrder(
+                f"closing {position.quantity} of {position.instrument_id} needs more than {PARTS_MAX} orders"
+            )
+        part = min(left, most)
+        parts.append(part)
+        left = MONEY.subtract(left, part)
+    is_contract = instrument.product is not ProductKind.SPOT and instrument.product is not ProductKind.EQUITY
+    return tuple(
+        OrderRequest(
+            instrument_id=position.instrument_id,
+            side=OrderSide.SELL if position.quantity > 0 else OrderSide.BUY,
+            order_type=OrderType.MARKET,
+            quantity=part,
+            time_in_force=TimeInForce.IOC,
+            reduce_only=is_contract,
+            position_side=position.side if position.mode is PositionMode.HEDGE else None,
+        )
+        for part in parts
+    )
