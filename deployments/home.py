@@ -65,7 +65,6 @@ class Addresses:
 
     prefect_port: int
     simulator_port: int
-    control_port: int = 0  # 0: the simulator's control interface shares its port
     supervisor_pid: int = 0  # 0: not running
     pools: tuple[str, ...] = field(default_factory=tuple)
 

@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from brokers.ids import Environment
 from deployments.home import Home
-from tasks.runtime import ENVIRONMENT_VARIABLE, LEDGER_VARIABLE, POOL_VARIABLE, REPORTS_VARIABLE
+from tasks.process import ENVIRONMENT_VARIABLE, LEDGER_VARIABLE, POOL_VARIABLE, REPORTS_VARIABLE
 
 DESCRIPTIONS = {
     Environment.SIMULATED: "Jobs on simulated accounts. Nothing leaves this machine.",

@@ -23,7 +23,7 @@ from typing import Self
 from deployments.home import PROJECT
 from deployments.warden import MARK_VARIABLE, sweep
 
-STOP_S_MAX = 6.0
+STOP_S_MAX = 3.0  # Prefect's server takes longer when asked politely; its database survives being ended
 TAIL_LINES = 15
 
 

@@ -18,7 +18,7 @@ from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.rounding import decimal_text
 from brokers.types import ProductKind
-from tasks.config import Account, AccountSettings, ConfigRefused, block_name, risk_policy
+from tasks.config import Account, AccountSettings, ConfigRefused, block_name, require_environment, risk_policy
 from trading.rebalancing.portfolio import BandRule, OrderStyle, Portfolio, Scope, Unmanaged
 
 NUMBER = r"^-?\d{1,12}(\.\d{1,12})?$"
@@ -298,13 +298,15 @@ def _text_or_empty(value: Decimal | None) -> str:
     return "" if value is None else decimal_text(value)
 
 
-def load_account(name: str) -> Account:
+def load_account(name: str, *, environment: Environment) -> Account:
     """The account block of that name joined with the credentials that it names.
 
-    ConfigRefused when a block is missing or wrong, EnvironmentMismatch when environments differ.
+    ConfigRefused when a block is missing or wrong, EnvironmentMismatch when environments differ; an account of another
+    environment than the caller's is refused before its credentials are read.
     """
     block = _load(TradingAccount, name)
     block.require_name(name)
+    require_environment(block.account_id, environment)
     kind = CREDENTIALS.get(block.venue)
     if kind is None:
         raise ConfigRefused(f"there is no credential block type for {block.venue.value} yet")

@@ -8,6 +8,7 @@ stands as the name of an environment variable; it may stand inline only where th
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -24,7 +25,8 @@ from brokers.types import ProductKind
 from trading.rebalancing.portfolio import Exact, InstrumentKey, Portfolio
 from trading.risk import RiskPolicy
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
 
@@ -159,6 +161,16 @@ class Configuration(_Strict):
             raise ValueError(f"names must be unique, repeated: {', '.join(repeated)}")
         return items
 
+    @field_validator("portfolios")
+    @classmethod
+    def _nameable(cls, portfolios: tuple[Portfolio, ...]) -> tuple[Portfolio, ...]:
+        for portfolio in portfolios:
+            if not NAME.fullmatch(portfolio.name):
+                raise ValueError(
+                    f"portfolio name must be lowercase letters, digits and inner dashes, was {portfolio.name!r}"
+                )
+        return portfolios
+
     def account(self, name: str) -> AccountSettings:
         """The account by block name or account id; ConfigRefused lists what there is."""
         for settings in self.accounts:
@@ -192,7 +204,8 @@ def risk_policy(environment: Environment, overrides: Mapping[str, Any]) -> RiskP
     unknown = sorted(set(overrides) - set(RiskPolicy.model_fields))
     if unknown:
         raise ValueError(f"risk has no field {', '.join(unknown)}; fields: {', '.join(sorted(RiskPolicy.model_fields))}")
-    return RiskPolicy.model_validate({**base.model_dump(), **overrides})
+    # Not strict: YAML and JSON have lists where the policy has tuples. Its amounts refuse binary floats all the same.
+    return RiskPolicy.model_validate({**base.model_dump(), **overrides}, strict=False)
 
 
 def load(file: Path) -> Configuration:

@@ -1,0 +1,170 @@
+"""Deploy prefect.yaml: pools first, then deployments, then read everything back and compare.
+
+`python -m deployments.deploy [--pool NAME …]` works against the server that PREFECT_API_URL names. Unlike
+`prefect deploy --all` it stops before the first change when anything in the file is wrong, and it narrows the choices
+of `account` and `portfolio` to what exists, so that the form shows drop-down lists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.utilities.callables import parameter_schema
+
+from brokers.ids import Environment
+from deployments import automations, manifest, pools
+from deployments.home import Home
+from deployments.manifest import Deployment, Manifest
+from tasks.blocks import PortfolioBlock
+from tasks.process import LEDGER_VARIABLE, REPORTS_VARIABLE
+
+
+
+class DeployRefused(RuntimeError):
+    """The server stored something else than was sent; the message names the deployment and the field."""
+
+
+def deploy(
+    client: SyncPrefectClient, wanted: Manifest, *, environments: Sequence[Environment], chosen_pools: Sequence[pools.Pool]
+) -> Iterator[str]:
+    """Register pools, deployments and automations; yield a line for each. Nothing is changed before the checks."""
+    deployments = wanted.of(tuple(environments))
+    portfolios = portfolio_names(client)
+    for pool in chosen_pools:
+        pools.register(client, pool)
+        yield f"work pool {pool.name}"
+    for deployment in deployments:
+        schema = narrowed_schema(deployment, portfolios)
+        _create(client, deployment, schema)
+        differences = compare(deployment, schema, _read(client, deployment))
+        if differences:
+            raise DeployRefused(f"{deployment.name} was stored differently: {'; '.join(differences)}")
+        yield f"deployment {deployment.flow().name}/{deployment.name}"
+    for name in automations.register(client):
+        yield f"automation {name}"
+
+
+def portfolio_names(client: SyncPrefectClient) -> tuple[str, ...]:
+    """The names of all stored portfolios, alphabetically."""
+    slug = PortfolioBlock.get_block_type_slug()
+    documents = client.read_block_documents_by_type(block_type_slug=slug, include_secrets=False)
+    return tuple(sorted(document.name for document in documents if document.name))
+
+
+def narrowed_schema(deployment: Deployment, portfolios: Sequence[str]) -> dict[str, Any]:
+    """The flow's parameter schema with the choices of this deployment: its account, the portfolios there are."""
+    schema: dict[str, Any] = parameter_schema(deployment.flow()).model_dump_for_openapi()
+    properties = schema["properties"]
+    properties["account"] = {**properties["account"], "enum": [deployment.account]}
+    if "portfolio" in properties:
+        own = deployment.parameters.get("portfolio")
+        choices = sorted({*portfolios, *([own] if own else [])})
+        if choices:
+            properties["portfolio"] = {**properties["portfolio"], "enum": choices}
+    return schema
+
+
+def _create(client: SyncPrefectClient, deployment: Deployment, schema: dict[str, Any]) -> None:
+    flow = deployment.flow()
+    client.create_deployment(
+        flow_id=client.create_flow(flow),
+        name=deployment.name,
+        version=flow.version,
+        entrypoint=deployment.entrypoint,
+        description=deployment.description or flow.description,
+        tags=list(deployment.tags),
+        parameters=dict(deployment.parameters),
+        parameter_openapi_schema=schema,
+        enforce_parameter_schema=True,
+        work_pool_name=deployment.environment.value,
+        concurrency_limit=deployment.concurrency_limit.limit,
+        concurrency_options=ConcurrencyOptions(collision_strategy=deployment.concurrency_limit.strategy),
+        schedules=[
+            DeploymentScheduleCreate(
+                schedule=schedule.to_prefect(),
+                active=schedule.active,
+                slug=schedule.slug,
+                parameters=dict(schedule.parameters),
+            )
+            for schedule in deployment.schedules
+        ],
+        pull_steps=[],
+        job_variables={},
+    )
+
+
+def _read(client: SyncPrefectClient, deployment: Deployment) -> DeploymentResponse:
+    return client.read_deployment_by_name(f"{deployment.flow().name}/{deployment.name}")
+
+
+def compare(deployment: Deployment, schema: Mapping[str, Any], stored: DeploymentResponse) -> list[str]:
+    """What the server holds against what was sent, field by field; empty when they agree."""
+    limit = stored.global_concurrency_limit
+    options = stored.concurrency_options
+    pairs: list[tuple[str, Any, Any]] = [
+        ("entrypoint", deployment.entrypoint, stored.entrypoint),
+        ("work_pool", deployment.environment.value, stored.work_pool_name),
+        ("tags", sorted(deployment.tags), sorted(stored.tags)),
+        ("parameters", dict(deployment.parameters), stored.parameters),
+        ("enforce_parameter_schema", True, stored.enforce_parameter_schema),
+        ("concurrency_limit", deployment.concurrency_limit.limit, limit.limit if limit else None),
+        (
+            "collision_strategy",
+            deployment.concurrency_limit.collision_strategy,
+            options.collision_strategy.value if options else None,
+        ),
+        ("schedules", sorted(map(_planned, deployment.schedules)), sorted(map(_stored, stored.schedules))),
+        ("parameter names", sorted(schema["properties"]), sorted((stored.parameter_openapi_schema or {})["properties"])),
+        ("job_variables", {}, stored.job_variables or {}),
+    ]
+    return [f"{name} is {found!r}, sent was {sent!r}" for name, sent, found in pairs if sent != found]
+
+
+def _planned(schedule: manifest.Schedule) -> tuple[str, str, str, bool, str]:
+    return schedule.slug, schedule.cron, schedule.timezone, schedule.active, repr(sorted(schedule.parameters.items()))
+
+
+def _stored(schedule: Any) -> tuple[str, str, str, bool, str]:
+    cron = schedule.schedule
+    return schedule.slug, cron.cron, cron.timezone, schedule.active, repr(sorted(schedule.parameters.items()))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Deploy to the server that PREFECT_API_URL names."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.deploy", description=__doc__.splitlines()[0])
+    parser.add_argument("--pool", action="append", choices=[e.value for e in Environment], help="default: all three")
+    parser.add_argument("--check", action="store_true", help="only read and check prefect.yaml")
+    options = parser.parse_args(arguments)
+    wanted = manifest.load()
+    if options.check:
+        print(f"prefect.yaml is valid: {len(wanted.deployments)} deployments")
+        return 0
+    environments = tuple(Environment(name) for name in options.pool or [e.value for e in Environment])
+    with get_client(sync_client=True) as client:
+        for line in deploy(client, wanted, environments=environments, chosen_pools=_pools(environments)):
+            print(line)
+    return 0
+
+
+def _pools(environments: tuple[Environment, ...]) -> tuple[pools.Pool, ...]:
+    """Ledgers by ALGOTRENDY_LEDGER_URL_ENVIRONMENT; without it the worker's own environment must name the ledger."""
+    home = Home.default()
+    return tuple(
+        pools.Pool(
+            environment=environment,
+            ledger_url=os.environ.get(f"{LEDGER_VARIABLE}_{environment.value.upper()}", ""),
+            reports=home.reports if not os.environ.get(REPORTS_VARIABLE) else home.root / os.environ[REPORTS_VARIABLE],
+        )
+        for environment in environments
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,72 @@
+"""What a local stack registers with its Prefect server: block types, the example accounts, pools, deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from brokers.ids import Environment
+from deployments import deploy, manifest, pools
+from deployments.home import PROJECT, Addresses, Home
+from tasks.blocks import BLOCKS, CREDENTIALS, PortfolioBlock, TradingAccount
+from tasks.config import AccountSettings, Configuration, load
+
+EXAMPLE = PROJECT / "examples" / "simulated.yaml"
+
+
+@contextmanager
+def connected(home: Home, api_url: str) -> Iterator[SyncPrefectClient]:
+    """A client of this server, whatever the person's own Prefect profile says."""
+    overrides = {PREFECT_API_URL: api_url, PREFECT_HOME: home.prefect}
+    with temporary_settings(updates=overrides), get_client(sync_client=True) as client:
+        yield client
+
+
+def everything(
+    home: Home, addresses: Addresses, *, environments: tuple[Environment, ...], example: Path = EXAMPLE
+) -> Iterator[str]:
+    """Register all of it; yield a line for each thing. The manifest and the example are checked before any change."""
+    wanted = manifest.load()
+    configuration = load(example).at_simulator(addresses.simulator_url)
+    with connected(home, addresses.api_url) as client:
+        yield from register_block_types(client)
+        yield from apply(configuration)
+        chosen = pools.pools(home, environments)
+        yield from deploy.deploy(client, wanted, environments=environments, chosen_pools=chosen)
+
+
+def register_block_types(client: SyncPrefectClient) -> Iterator[str]:
+    """Make the server know our block types; needed again when their fields change."""
+    for block in BLOCKS:
+        block.register_type_and_schema(client=client)  # type: ignore[arg-type]
+        yield f"block type {block.get_block_type_slug()}"
+
+
+def apply(configuration: Configuration, *, environ: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Save accounts, their credentials and portfolios as blocks, replacing what has the same name.
+
+    Secrets are resolved for all accounts before the first block is saved; ConfigRefused names what is missing.
+    """
+    resolved = [(settings, settings.resolve(environ)) for settings in configuration.accounts]
+    for settings, account in resolved:
+        connection = account.connection
+        _save(_credentials(settings, connection.api_key, connection.api_secret), settings.block_name)
+        yield f"credentials {settings.block_name}"
+        _save(TradingAccount.from_settings(settings), settings.block_name)
+        yield f"account {settings.block_name}"
+    for portfolio in configuration.portfolios:
+        _save(PortfolioBlock.from_portfolio(portfolio), portfolio.name)
+        yield f"portfolio {portfolio.name}"
+
+
+def _credentials(settings: AccountSettings, api_key: Any, api_secret: Any) -> Any:
+    return CREDENTIALS[settings.venue](environment=settings.environment, api_key=api_key, api_secret=api_secret)
+
+
+def _save(block: Any, name: str) -> None:
+    block.save(name, overwrite=True)

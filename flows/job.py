@@ -1,0 +1,112 @@
+"""What every flow has in common: guards, an opened account, a business key, a report in two forms, a final state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+from prefect.runtime import deployment as deployment_runtime
+from prefect.states import State
+
+from brokers.errors import BrokerError, EnvironmentMismatch
+from flows.reports import markdown, write_report
+from flows.reports.files import ReportFiles
+from flows.states import FinalState
+from ledger.errors import DurabilityRefused, LedgerEnvironmentMismatch, LedgerSchemaNewer, LedgerUrlRefused
+from tasks.blocks import load_account
+from tasks.config import Account, ConfigRefused
+from tasks.process import Process
+from tasks.runtime import open_runtime
+from trading.runtime import Runtime
+
+REFUSALS = (
+    EnvironmentMismatch,
+    ConfigRefused,
+    LedgerEnvironmentMismatch,
+    LedgerUrlRefused,
+    LedgerSchemaNewer,
+    DurabilityRefused,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of one job on one account."""
+
+    name: str
+    account_name: str
+    account: Account
+    process: Process
+    runtime: Runtime
+
+    @property
+    def report_key(self) -> str:
+        """The stable key of this job's report: its page shows the newest one and the history."""
+        return f"{self.name}-{self.account_name}"
+
+    def publish(self, result: Any) -> ReportFiles:
+        """Write the report's files and its page; log where they are."""
+        run = _flow_run()
+        files = write_report(result, self.process.reports / self.report_key / str(run.id))
+        create_markdown_artifact(
+            markdown(result), key=self.report_key, description=f"{run.name}. Files: `{files.folder}`"
+        )
+        get_run_logger().info("Report: artifact %s, files in %s", self.report_key, files.folder)
+        return files
+
+
+def run_job(name: str, account_name: str, body: Callable[[Job], State[Any]]) -> State[Any]:
+    """Open the account behind every guard and run `body`; what the guards refuse ends as REFUSED, nothing was sent."""
+    with ExitStack() as stack:
+        try:
+            job = _open(stack, name, account_name)
+        except REFUSALS as error:
+            get_run_logger().error("Refused: %s", error)
+            return FinalState.REFUSED.state(f"{error.reason}: {error}")
+        return body(job)
+
+
+def _open(stack: ExitStack, name: str, account_name: str) -> Job:
+    process = Process.from_environment()
+    account = load_account(account_name, environment=process.environment)
+    runtime = stack.enter_context(
+        open_runtime(account, environment=process.environment, ledger_url=process.ledger_url, pool=process.pool)
+    )
+    get_run_logger().info(
+        "Account %s at %s, ledger of %s", account.account_id, account.account_id.venue.value, process.environment.value
+    )
+    return Job(name=name, account_name=account_name, account=account, process=process, runtime=runtime)
+
+
+def business_key(given: str = "") -> str:
+    """What makes two runs the same wish: the key given, else the schedule's slot, else this run.
+
+    A run that is retried or started again by Prefect keeps its id and its slot, so it continues what it began; a copy
+    of a run is a new wish.
+    """
+    if given:
+        return given
+    run = _flow_run()
+    if run.auto_scheduled and run.deployment_id and run.expected_start_time:
+        slot = run.expected_start_time.astimezone(UTC)
+        return f"{deployment_runtime.name}@{slot:%Y-%m-%dT%H:%M:%SZ}"
+    return f"run:{run.id}"
+
+
+def explain(error: BrokerError) -> str:
+    """A venue's refusal in one line: our reason, the message, the venue's own code and text."""
+    venue = f" (venue code {error.code}: {error.text})" if error.code else ""
+    return f"{error.reason}: {error}{venue}"
+
+
+def _flow_run() -> Any:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("this function needs a flow run: call it from within a flow")
+    return context.flow_run

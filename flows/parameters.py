@@ -1,0 +1,32 @@
+"""The types of flow parameters: what the form checks, the run checks again.
+
+Everything is text, a closed set or a list: no unions, no dictionaries, no secrets, no `Decimal` (its form accepts
+anything). A flow's docstring labels the fields.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field
+
+from brokers.ids import InstrumentId
+
+AccountName = Annotated[str, Field(pattern=r"^[a-z]+-(simulated|testnet|production)-[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+PortfolioName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=64)]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]+(/[A-Z0-9]+(:[A-Z0-9]+)?)?$", max_length=64)]
+Symbols = list[Symbol]
+# Empty or from 1 to 100 with at most two decimals.
+LeverageText = Annotated[str, Field(pattern=r"^$|^([1-9]\d?|100)(\.\d{1,2})?$")]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@+-]*$", max_length=100)]
+
+
+def instruments(symbols: list[str]) -> tuple[InstrumentId, ...]:
+    """The instruments, once each, in the order given."""
+    return tuple(InstrumentId(symbol) for symbol in dict.fromkeys(symbols))
+
+
+def number(text: str) -> Decimal | None:
+    """The number, or None for empty text."""
+    return Decimal(text) if text else None

@@ -1,0 +1,77 @@
+"""The final states of our flows beyond Prefect's own, each with its meaning and what to do.
+
+Prefect shows a state's name verbatim and names its events after it, so an automation that waits for the end of a run
+must list these names (deployments/automations.py does).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from prefect.states import Completed, Failed, State
+
+
+class FinalState(StrEnum):
+    """Name, meaning, remedy. The colour follows the type: green completed, red failed."""
+
+    COMPLETED_ADJUSTED = "COMPLETED_ADJUSTED"
+    BREAKS_FOUND = "BREAKS_FOUND"
+    NOT_RECONCILED = "NOT_RECONCILED"
+    TARGET_NOT_REACHED = "TARGET_NOT_REACHED"
+    NEEDS_HUMAN = "NEEDS_HUMAN"
+    NOT_CLOSED = "NOT_CLOSED"
+    REFUSED = "REFUSED"
+
+    @property
+    def meaning(self) -> str:
+        return _TEXTS[self][1]
+
+    @property
+    def remedy(self) -> str:
+        return _TEXTS[self][2]
+
+    def state(self, message: str) -> State[Any]:
+        """The Prefect state; it carries no data, because results stay in the ledger and in the report."""
+        return _TEXTS[self][0](name=self.value, message=message)
+
+
+_TEXTS: dict[FinalState, tuple[Any, str, str]] = {
+    FinalState.COMPLETED_ADJUSTED: (
+        Completed,
+        "The job ended with proof from the venue, and lines were skipped, refused or left over for stated reasons.",
+        "Read the reasons in the report; most mean that the difference is too small to trade.",
+    ),
+    FinalState.BREAKS_FOUND: (
+        Failed,
+        "Venue and ledger were compared and differ.",
+        "Read each break in the report: it names kind, amounts and evidence. Do not trade the account before that.",
+    ),
+    FinalState.NOT_RECONCILED: (
+        Failed,
+        "The venue could not be read completely, so nothing was compared and nothing is called clean.",
+        "Run it again when the venue answers.",
+    ),
+    FinalState.TARGET_NOT_REACHED: (
+        Failed,
+        "The plan is over and the venue does not hold the target within tolerance.",
+        "Read the reason of each line in the report, then run the portfolio again.",
+    ),
+    FinalState.NEEDS_HUMAN: (
+        Failed,
+        "An order's outcome cannot be proved by the machine. Nothing is sent for it again.",
+        "Look at the order at the venue, then decide: algotrendy orders shows it.",
+    ),
+    FinalState.NOT_CLOSED: (
+        Failed,
+        "Positions that were to be closed are still open at the venue.",
+        "Read the reason of each line in the report, then run the job again.",
+    ),
+    FinalState.REFUSED: (
+        Failed,
+        "The job refused to start: environment, configuration or a control state forbids it. Nothing was sent.",
+        "The run's message names the field, its value and the remedy.",
+    ),
+}
+
+FINAL_STATE_NAMES: tuple[str, ...] = tuple(FinalState)

@@ -1,0 +1,49 @@
+"""What a work pool fixes for every process that it starts: environment, ledger, folder of reports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokers.errors import EnvironmentMismatch
+from brokers.ids import Environment
+
+ENVIRONMENT_VARIABLE = "ALGOTRENDY_ENVIRONMENT"
+LEDGER_VARIABLE = "ALGOTRENDY_LEDGER_URL"
+POOL_VARIABLE = "ALGOTRENDY_POOL"
+REPORTS_VARIABLE = "ALGOTRENDY_REPORTS"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the work pool fixed for this process."""
+
+    environment: Environment
+    ledger_url: str
+    pool: str
+    reports: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Process:
+        """Read the pool's variables; EnvironmentMismatch when one is missing or not known."""
+        source = os.environ if environ is None else environ
+        named = source.get(ENVIRONMENT_VARIABLE, "")
+        if named not in set(Environment):
+            raise EnvironmentMismatch(
+                f"{ENVIRONMENT_VARIABLE} must be one of {', '.join(Environment)}, was {named!r}; "
+                "run the job from a deployment: its work pool sets the variable"
+            )
+        ledger_url = source.get(LEDGER_VARIABLE, "")
+        if not ledger_url:
+            raise EnvironmentMismatch(
+                f"{LEDGER_VARIABLE} is not set; the work pool's template or the worker's environment must name the "
+                f"{named} ledger"
+            )
+        return cls(
+            environment=Environment(named),
+            ledger_url=ledger_url,
+            pool=source.get(POOL_VARIABLE, named),
+            reports=Path(source.get(REPORTS_VARIABLE, "") or "reports"),
+        )

@@ -1,0 +1,44 @@
+"""Open what a job works with, after every guard against a mix-up of environments.
+
+The process learns its environment from its work pool. An account of another environment is refused before its
+credentials are read, before the ledger is opened and before any request.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from brokers.clock import Clock, SystemClock
+from brokers.factory import open_broker
+from brokers.ids import Environment
+from ledger.engine import Ledger
+from tasks.config import Account, require_environment
+from trading.orders import OrderDesk
+from trading.runtime import Runtime
+
+def worker_name() -> str:
+    """Who holds a lease: host, process and a random part, so that a reused process id is another worker."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@contextmanager
+def open_runtime(
+    account: Account, *, environment: Environment, ledger_url: str, pool: str = "", clock: Clock | None = None
+) -> Iterator[Runtime]:
+    """Broker, ledger and order desk of one account, closed at the end. No request is made here.
+
+    Raises EnvironmentMismatch (also for credentials and hosts) and the ledger's own errors.
+    """
+    require_environment(account.account_id, environment)
+    used = clock or SystemClock()
+    with ExitStack() as stack:
+        broker = stack.enter_context(open_broker(account.connection, clock=used))
+        ledger = stack.enter_context(Ledger.open(ledger_url, environment=environment))
+        desk = OrderDesk(
+            ledger=ledger, broker=broker, clock=used, policy=account.policy, worker=worker_name(), pool=pool
+        )
+        yield Runtime(account_id=account.account_id, ledger=ledger, broker=broker, desk=desk, clock=used)
