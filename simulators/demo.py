@@ -113,4 +113,5 @@ def demo_config(
         ),
         funding_rate=funding_rate,
         rate_limits=RateLimitConfig(enabled=rate_limits),
+        price_band=Decimal("0.05"),
     )

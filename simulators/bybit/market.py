@@ -34,15 +34,16 @@ def instruments_info(context: Context) -> Row:
     """GET /v5/market/instruments-info: spot ignores limit and cursor; linear pages by symbol."""
     category, found = _listed(context)
     params = context.params
+    band = context.venue.rules.price_band
     wanted = params.text("status") or "Trading"
     found = [i for i in found if (wanted == "Trading") == i.trading]
     if category == MarketKind.SPOT.value:
-        return {"category": category, "list": [instrument_row(i) for i in found]}
+        return {"category": category, "list": [instrument_row(i, band) for i in found]}
     start = params.integer("cursor", 0) or 0
     limit = params.limit(500, 1000)
     rows = found[start : start + limit]
     cursor = str(start + limit) if len(found) > start + limit else ""
-    return {"category": category, "list": [instrument_row(i) for i in rows], "nextPageCursor": cursor}
+    return {"category": category, "list": [instrument_row(i, band) for i in rows], "nextPageCursor": cursor}
 
 
 def tickers(context: Context) -> Row:

@@ -263,15 +263,16 @@ def closed_row(closed: ClosedTrade) -> Row:
     }
 
 
-def instrument_row(instrument: Instrument) -> Row:
+def instrument_row(instrument: Instrument, band: Decimal | None) -> Row:
     """Return one row of instruments-info; spot has basePrecision instead of qtyStep."""
+    limit = plain(band) if band is not None else ""
     common: Row = {
         "symbol": instrument.symbol,
         "baseCoin": instrument.base,
         "quoteCoin": instrument.quote,
         "status": "Trading" if instrument.trading else "Closed",
         "symbolType": "",
-        "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"},
+        "riskParameters": {"priceLimitRatioX": limit, "priceLimitRatioY": limit},
     }
     if instrument.kind is MarketKind.SPOT:
         return common | {

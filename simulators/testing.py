@@ -1,0 +1,68 @@
+"""Small venues for tests: fixed prices, round numbers, no limits; every room may use them."""
+
+from decimal import Decimal
+from typing import Any
+
+from simulators.bybit.simulator import BybitConfig, RateLimitConfig
+from simulators.core.config import AccountConfig, InstrumentConfig, KeyConfig, PricesConfig
+from simulators.core.types import MarketKind
+from simulators.demo import crypto, stock
+
+
+def small_config(**changes: Any) -> BybitConfig:
+    """Return a Bybit venue with four symbols at fixed prices and account `main` (100,000 USDT); fields may be replaced.
+
+    Besides `main-key` there are keys `reader` (read only), `expired` and `elsewhere` (bound to another address), each
+    with the secret `<key>-secret`.
+    """
+    fields: dict[str, Any] = {
+        "accounts": (
+            AccountConfig(name="main", balances={"USDT": Decimal(100_000)}, keys=_keys()),
+            AccountConfig(name="second", balances={"USDT": Decimal(100_000)}),
+        ),
+        "instruments": (stock("AAPL"), stock("MSFT"), *crypto(), usdc_perpetual()),
+        "prices": PricesConfig(
+            start={
+                "AAPLUSDT": Decimal(200),
+                "MSFTUSDT": Decimal(400),
+                "BTCUSDT": Decimal(60_000),
+                "ETHUSDT": Decimal(3_000),
+                "BTCPERP": Decimal(60_000),
+            },
+            spread_bps=Decimal(2),
+        ),
+        "rate_limits": RateLimitConfig(enabled=False),
+        "price_band": Decimal("0.05"),
+    }
+    return BybitConfig(**{**fields, **changes})
+
+
+def _keys() -> tuple[KeyConfig, ...]:
+    return (
+        KeyConfig(api_key="main-key", api_secret="main-secret"),  # noqa: S106 - simulated
+        KeyConfig(api_key="reader", api_secret="reader-secret", read_only=True),  # noqa: S106
+        KeyConfig.model_validate(
+            {"api_key": "expired", "api_secret": "expired-secret", "expires_at": "2020-01-01T00:00:00Z"}
+        ),
+        KeyConfig(api_key="elsewhere", api_secret="elsewhere-secret", ips=("203.0.113.9",)),  # noqa: S106
+        KeyConfig(
+            api_key="spotter",
+            api_secret="spotter-secret",  # noqa: S106
+            permissions=frozenset({"spot"}),
+        ),
+    )
+
+
+def usdc_perpetual() -> InstrumentConfig:
+    """Return BTCPERP, a perpetual settled in USDC, which has no hedge mode."""
+    return InstrumentConfig(
+        symbol="BTCPERP",
+        kind=MarketKind.LINEAR,
+        base="BTC",
+        quote="USDC",
+        settle="USDC",
+        tick=Decimal("0.10"),
+        step=Decimal("0.001"),
+        qty_min=Decimal("0.001"),
+        leverage_max=Decimal(100),
+    )
