@@ -1,17 +1,28 @@
-"""A report as files in one folder: report.html, report.md, result.json and one CSV per table."""
+"""A report as files in one folder.
+
+report.html and report.md are for people, result.json and one CSV per table for programs; report.json is the report
+itself, from which a summary over several runs is made later and in another process.
+"""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from flows.reports.html import Part, page
-from flows.reports.markdown import render
+from pydantic import TypeAdapter, ValidationError
+
+from flows.reports.html import page
 from flows.reports.model import Report, Table
+from flows.reports.pages import render
 from flows.reports.plain import to_json
+
+RESULT_FILE = "result.json"
+REPORT_FILE = "report.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +33,46 @@ class ReportFiles:
     html: Path
     markdown: Path
     json: Path
+    report: Path
     csv: tuple[Path, ...]
 
     @property
     def all(self) -> tuple[Path, ...]:
-        return (self.html, self.markdown, self.json, *self.csv)
+        return (self.html, self.markdown, self.json, self.report, *self.csv)
 
 
-def write(report: Report, folder: Path, *, parts: tuple[Part, ...] = ()) -> ReportFiles:
+def write(report: Report, folder: Path) -> ReportFiles:
     """Write every form of `report`; a file is replaced whole, so a reader never sees half of one."""
     folder.mkdir(parents=True, exist_ok=True)
     files = ReportFiles(
         folder=folder,
         html=folder / "report.html",
         markdown=folder / "report.md",
-        json=folder / "result.json",
+        json=folder / RESULT_FILE,
+        report=folder / REPORT_FILE,
         csv=tuple(folder / f"{table.name}.csv" for table in report.tables),
     )
-    replace_text(files.html, page(report, parts=parts))
+    replace_text(files.html, page(report))
     replace_text(files.markdown, render(report, with_plots=False))
     replace_text(files.json, to_json(report.data))
+    replace_text(files.report, _adapter().dump_json(dataclasses.replace(report, data={}), indent=1).decode() + "\n")
     for table, path in zip(report.tables, files.csv, strict=True):
         replace_text(path, as_csv(table))
     return files
+
+
+def read(folder: Path) -> Report:
+    """The report that was written into `folder`, without its data; ValueError when it is not one."""
+    file = folder / REPORT_FILE
+    try:
+        return _adapter().validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError) as error:
+        raise ValueError(f"there is no readable report in {folder}: {error}") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)
 
 
 def as_csv(table: Table) -> str:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator
 
 MARKDOWN_COLUMNS_MAX = 7  # what the Prefect page shows without scrolling
 PAGE_ROWS_MAX = 400  # rows of one table on the HTML page; the CSV file has them all
@@ -56,6 +58,7 @@ class Table:
     note: str = ""
     empty: str = "None."
     tones: tuple[Tone, ...] = ()
+    section: Literal["table"] = "table"
 
     def __post_init__(self) -> None:
         narrow = sum(column.narrow for column in self.columns)
@@ -129,6 +132,7 @@ class Plot:
     spans: tuple[Span, ...] = ()
     curves: tuple[Curve, ...] = ()
     note: str = ""
+    section: Literal["plot"] = "plot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +141,19 @@ class Text:
 
     title: str
     lines: tuple[str, ...]
+    section: Literal["text"] = "text"
 
 
-Section = Table | Plot | Text
+Section = Annotated[Table | Plot | Text, Discriminator("section")]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One job's result as people read it. `data` is the whole result for the JSON file."""
+    """One job's result as people read it.
+
+    `data` is the whole result for the JSON file; `evidence` the rows that a summary over several runs collects
+    (orders, fills, breaks), both JSON-ready.
+    """
 
     kind: str
     title: str
@@ -154,6 +163,7 @@ class Report:
     figures: tuple[Figure, ...]
     sections: tuple[Section, ...]
     data: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, list[Any]] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[Table, ...]:
