@@ -1,0 +1,138 @@
+"""Accounts and portfolios in YAML: read strictly, secrets only by name outside simulators."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from brokers.errors import EnvironmentMismatch
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from tasks.config import ConfigRefused, block_name, load, parse, require_environment, risk_policy
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "do-not-show-this-secret"
+ACCOUNT = """
+  - venue: bybit
+    environment: testnet
+    name: main
+    credentials: {api_key_env: THE_KEY, api_secret_env: THE_SECRET}
+"""
+
+
+def file_with(account: str = ACCOUNT, more: str = "") -> str:
+    return f"accounts:{account}{more}"
+
+
+def test_the_examples_are_valid() -> None:
+    simulated = load(ROOT / "examples" / "simulated.yaml")
+    testnet = load(ROOT / "examples" / "testnet.yaml")
+    assert [a.block_name for a in simulated.accounts] == ["bybit-simulated-main"]
+    assert [a.block_name for a in testnet.accounts] == ["bybit-testnet-main"]
+    assert testnet.accounts[0].resolve(
+        {"BYBIT_TESTNET_API_KEY": "key", "BYBIT_TESTNET_API_SECRET": "secret"}
+    ).policy.order_notional_max == Decimal(5000)
+    assert simulated.portfolio("us-stocks").targets[InstrumentId("XOM/USDT:USDT")] < 0
+
+
+def test_secrets_come_from_the_named_variables() -> None:
+    settings = parse(file_with()).account("bybit-testnet-main")
+    account = settings.resolve({"THE_KEY": "k", "THE_SECRET": SECRET})
+    assert account.connection.api_secret.get_secret_value() == SECRET
+    assert SECRET not in repr(account)
+    assert SECRET not in repr(settings)
+
+
+def test_a_missing_variable_is_named() -> None:
+    with pytest.raises(ConfigRefused, match="THE_SECRET is not set"):
+        parse(file_with()).account("bybit.testnet.main").resolve({"THE_KEY": "k"})
+
+
+@pytest.mark.parametrize("environment", ["testnet", "production"])
+def test_inline_secrets_are_for_simulated_accounts_only(environment: str) -> None:
+    text = ACCOUNT.replace("testnet", environment).replace(
+        "{api_key_env: THE_KEY, api_secret_env: THE_SECRET}", f"{{api_key: k, api_secret: {SECRET}}}"
+    )
+    with pytest.raises(ConfigRefused, match="must name environment variables") as caught:
+        parse(file_with(text))
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None  # the original error holds the input
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("name: main", "name: main\n    colour: red"), "colour"),
+        (("name: main", "name: Main"), "name"),
+        (("venue: bybit", "venue: mtgox"), "venue"),
+        (("environment: testnet", "environment: live"), "environment"),
+        (("name: main", "name: main\n    base_url: http://127.0.0.1:1"), "simulated accounts only"),
+        (("name: main", "name: main\n    name: other"), "stands twice"),
+        (("name: main", "name: main\n    risk: {order_notional_maximum: '5'}"), "order_notional_maximum"),
+        (("name: main", "name: main\n    risk: {order_notional_max: 5.5}"), "order_notional_max|limit"),
+        (("name: main", "name: main\n    leverage: {'BTC/USDT:USDT': 2.5}"), "binary float"),
+        (("name: main", "name: main\n    leverage: {'BTC/USDT:USDT': '0'}"), "greater than 0"),
+        (("api_secret_env: THE_SECRET", "api_secret: x"), "credentials must give"),
+        (("{api_key_env: THE_KEY, api_secret_env: THE_SECRET}", "{}"), "credentials must give"),
+    ],
+)
+def test_every_mistake_is_refused_with_its_place(change: tuple[str, str], told: str) -> None:
+    with pytest.raises(ConfigRefused, match=told):
+        parse(file_with(ACCOUNT.replace(*change)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "must be a mapping"),
+        ("[1, 2]", "must be a mapping"),
+        ("accounts: {", "not valid YAML"),
+        ("account: []", "account: Extra inputs"),
+        (file_with(ACCOUNT + ACCOUNT), "repeated: bybit-testnet-main"),
+        ("portfolios: [{name: P, quote_currency: USDT, targets: {'BTC/USDT': '1'}}]", "lowercase"),
+        ("portfolios: [{name: p, quote_currency: USDT, targets: {'BTC/USDT': 0.5}}]", "binary float"),
+        ("portfolios: [{name: p, quote_currency: USDT, targets: {}}]", "no targets"),
+    ],
+)
+def test_files_that_are_not_a_configuration(text: str, told: str) -> None:
+    with pytest.raises(ConfigRefused, match=told):
+        parse(text)
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    configuration = parse(file_with())
+    with pytest.raises(ConfigRefused, match="known: bybit-testnet-main"):
+        configuration.account("bybit-testnet-other")
+    with pytest.raises(ConfigRefused, match="known: none"):
+        configuration.portfolio("majors")
+    with pytest.raises(ConfigRefused, match="there is no file"):
+        load(ROOT / "no-such-file.yaml")
+
+
+def test_simulated_accounts_are_given_the_simulators_address() -> None:
+    simulated = load(ROOT / "examples" / "simulated.yaml").at_simulator("http://127.0.0.1:9")
+    assert simulated.accounts[0].base_url == "http://127.0.0.1:9"
+    assert parse(file_with()).at_simulator("http://127.0.0.1:9").accounts[0].base_url == ""
+
+
+@pytest.mark.parametrize("account", Environment)
+@pytest.mark.parametrize("process", Environment)
+def test_an_account_of_another_environment_is_refused(account: Environment, process: Environment) -> None:
+    account_id = AccountId(Venue.BYBIT, account, "main")
+    if account is process:
+        require_environment(account_id, process)
+        return
+    with pytest.raises(EnvironmentMismatch, match=f"deployment of the {account.value} pool"):
+        require_environment(account_id, process)
+
+
+def test_risk_overrides_keep_the_environments_other_defaults() -> None:
+    production = risk_policy(Environment.PRODUCTION, {"allowed_instruments": ["BTC/USDT:USDT"]})
+    assert production.allows(InstrumentId("BTC/USDT:USDT"))
+    assert not production.market_orders_allowed
+    assert not risk_policy(Environment.PRODUCTION, {}).allows(InstrumentId("BTC/USDT:USDT"))
+
+
+def test_block_names_are_what_prefect_accepts() -> None:
+    for venue in Venue:
+        name = block_name(AccountId(venue, Environment.TESTNET, "desk-2"))
+        assert name.replace("-", "").isalnum() and name == name.lower() and "_" not in name
