@@ -1,0 +1,154 @@
+"""Ledger against venue, both directions, in linear time. Pure.
+
+Invariants (property-tested in tests/trading/reconciliation):
+1. Equal views give no break.
+2. One corrupted fact gives exactly one break, of its own kind: sums that it explains give no second one.
+3. Both directions are compared: what only one side has is found, whichever side it is.
+4. Facts younger than the guard, and facts later than the last import, are pending or news, never breaks.
+5. Equal views, times and tolerances give equal findings with equal ids; amounts are exact.
+6. The tolerance is 0 unless it is given.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+
+from brokers.ids import InstrumentId
+from brokers.types import ZERO, Balance
+from trading.reconciliation.facts import Effects, FactSums, compare_cash_events, compare_fills
+from trading.reconciliation.kinds import BreakKind
+from trading.reconciliation.model import Break, Collector, Findings, LedgerView, Tolerances, VenueView, text_of
+from trading.reconciliation.orders import compare_orders, report_unresolved
+
+EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+DEFAULT_TOLERANCES = Tolerances()
+
+
+def reconcile(
+    ledger: LedgerView, venue: VenueView, *, now: datetime, tolerances: Tolerances = DEFAULT_TOLERANCES
+) -> Findings:
+    """Compare two views of one account; ValueError when they are of different accounts."""
+    if ledger.account_id != venue.account_id:
+        raise ValueError(f"views must be of one account, were {ledger.account_id} and {venue.account_id}")
+    with localcontext(EXACT):
+        out = Collector(now=now, tolerances=tolerances)
+        sums = FactSums()
+        compare_fills(ledger, venue, out, sums)
+        if venue.has_cash_feed:
+            compare_cash_events(ledger, venue, out, sums)
+        compare_orders(ledger, venue, out, sums)
+        report_unresolved(ledger, out)
+        _compare_positions(ledger, venue, out, sums)
+        _compare_leverage(ledger, venue, out)
+        _compare_balances(ledger, venue, out, sums)
+        return out.findings()
+
+
+def _compare_positions(ledger: LedgerView, venue: VenueView, out: Collector, sums: FactSums) -> None:
+    theirs: dict[InstrumentId, Decimal] = {}
+    for position in venue.positions:  # hedge legs add up: a fill does not say which leg it moved
+        theirs[position.instrument_id] = theirs.get(position.instrument_id, ZERO) + position.quantity
+    names = theirs.keys() | ledger.positions.keys() | sums.positions.keys()
+    for key in sorted(names):
+        our, their = ledger.positions.get(key, ZERO), theirs.get(key, ZERO)
+        effects = sums.positions.get(key, Effects())
+        out.compared["positions"] += 1
+        tolerance = out.tolerances.positions.get(str(key), ZERO)
+        if _is_explained(our, their, effects, tolerance):
+            continue
+        if effects.is_young:
+            out.pending.append(f"positions {key}")
+            continue
+        kind = BreakKind.POSITION_DIFFERS
+        if their == 0:
+            kind = BreakKind.POSITION_VANISHED
+        elif our == 0:
+            kind = BreakKind.POSITION_UNKNOWN
+        out.breaks.append(
+            Break(
+                kind=kind,
+                subject=f"position {key}",
+                instrument_id=key,
+                ledger_amount=our,
+                venue_amount=their,
+                tolerance=tolerance,
+                evidence=_sum_evidence(effects, venue.read_at),
+            )
+        )
+
+
+def _compare_balances(ledger: LedgerView, venue: VenueView, out: Collector, sums: FactSums) -> None:
+    theirs: dict[str, Balance] = {balance.currency: balance for balance in venue.balances}
+    for currency in sorted(theirs.keys() | ledger.balances.keys() | sums.balances.keys()):
+        our = ledger.balances.get(currency, ZERO)
+        listed = theirs.get(currency)
+        their = listed.total if listed is not None else ZERO
+        effects = sums.balances.get(currency, Effects())
+        out.compared["balances"] += 1
+        tolerance = out.tolerances.balances.get(currency, ZERO)
+        if _is_explained(our, their, effects, tolerance):
+            continue
+        if effects.is_young:
+            out.pending.append(f"balances {currency}")
+            continue
+        evidence = _sum_evidence(effects, venue.read_at)
+        if listed is not None:
+            evidence |= {"venue_available": text_of(listed.available), "venue_held": text_of(listed.held)}
+        out.breaks.append(
+            Break(
+                kind=_balance_kind(
+                    ledger, venue, currency, is_listed=listed is not None, has_facts=currency in sums.balances
+                ),
+                subject=f"balance {currency}",
+                currency=currency,
+                ledger_amount=our,
+                venue_amount=their,
+                tolerance=tolerance,
+                evidence=evidence,
+            )
+        )
+
+
+def _balance_kind(
+    ledger: LedgerView, venue: VenueView, currency: str, *, is_listed: bool, has_facts: bool
+) -> BreakKind:
+    if not is_listed:
+        return BreakKind.BALANCE_VANISHED
+    if currency not in ledger.balances and not has_facts:
+        return BreakKind.BALANCE_UNKNOWN
+    return BreakKind.BALANCE_UNEXPLAINED if venue.has_cash_feed else BreakKind.BALANCE_DIFFERS
+
+
+def _compare_leverage(ledger: LedgerView, venue: VenueView, out: Collector) -> None:
+    theirs = {info.instrument_id: min(info.long_leverage, info.short_leverage) for info in venue.leverages}
+    for position in venue.positions:
+        if position.leverage is not None:
+            theirs.setdefault(position.instrument_id, position.leverage)
+    for key, expected in sorted(ledger.expected_leverage.items()):
+        if key not in theirs:
+            continue
+        out.compared["leverages"] += 1
+        if theirs[key] != expected:
+            out.breaks.append(
+                Break(
+                    kind=BreakKind.LEVERAGE_DIFFERS,
+                    subject=f"leverage {key}",
+                    instrument_id=key,
+                    ledger_amount=expected,
+                    venue_amount=theirs[key],
+                )
+            )
+
+
+def _is_explained(ours: Decimal, theirs: Decimal, effects: Effects, tolerance: Decimal) -> bool:
+    return any(abs(theirs - candidate) <= tolerance for candidate in effects.candidates(ours))
+
+
+def _sum_evidence(effects: Effects, read_at: datetime) -> dict[str, str]:
+    found = {"venue_read_at": text_of(read_at)}
+    for name in ("news", "missing", "extra", "different"):
+        amount: Decimal = getattr(effects, name)
+        if amount:
+            found[f"{name}_facts_sum"] = text_of(amount)
+    return found

@@ -1,0 +1,173 @@
+"""What is compared, and what comes out: two views of one account, breaks, findings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from brokers.ids import AccountId, InstrumentId
+from brokers.rounding import decimal_text
+from brokers.strictjson import encode
+from brokers.types import ZERO, Balance, CashEvent, Fill, LeverageInfo, Order, Position
+from ledger.breaks import SeenBreak, break_id
+from trading.reconciliation.kinds import BreakKind, Severity
+
+NO_TOLERANCES: Mapping[str, Decimal] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerances:
+    """How far amounts may be apart: 0 where the venue is exact, by currency or instrument where it is not.
+
+    `guard`: facts younger than this are on their way, and are reported as pending instead of broken.
+    """
+
+    balances: Mapping[str, Decimal] = field(default_factory=lambda: NO_TOLERANCES)
+    positions: Mapping[str, Decimal] = field(default_factory=lambda: NO_TOLERANCES)
+    guard: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnresolvedOrder:
+    """An intent whose order is not settled: sent without a known outcome, or adopted late."""
+
+    subject: str  # intent id
+    instrument_id: InstrumentId
+    is_adopted_late: bool
+    state: str
+    quantity: Decimal
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerView:
+    """What the ledger knows. Fills and cash events are those later than the venue view's window start, read once.
+
+    `positions` and `balances` are the ledger's own sums up to the venue view's `read_at`: opening figures plus all
+    evidence. The `…_known_until` say how far each feed was imported: a venue fact after it is news, not a break.
+    """
+
+    account_id: AccountId
+    orders: Iterable[Order]
+    fills: Iterable[Fill]
+    cash_events: Iterable[CashEvent]
+    positions: Mapping[InstrumentId, Decimal]
+    balances: Mapping[str, Decimal]
+    unresolved: Sequence[UnresolvedOrder] = ()
+    orders_known_until: datetime
+    fills_known_until: datetime
+    cash_events_known_until: datetime
+    expected_leverage: Mapping[InstrumentId, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueView:
+    """What the venue says: positions and balances at `read_at`, the histories after it and from `window_start`."""
+
+    account_id: AccountId
+    orders: Iterable[Order]
+    fills: Iterable[Fill]
+    cash_events: Iterable[CashEvent]
+    positions: Sequence[Position]
+    balances: Sequence[Balance]
+    leverages: Sequence[LeverageInfo] = ()
+    window_start: datetime
+    read_at: datetime
+    has_cash_feed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """One difference. `difference` is venue minus ledger."""
+
+    kind: BreakKind
+    subject: str
+    instrument_id: InstrumentId | None = None
+    currency: str | None = None
+    ledger_amount: Decimal | None = None
+    venue_amount: Decimal | None = None
+    tolerance: Decimal = ZERO
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def severity(self) -> Severity:
+        return self.kind.severity
+
+    @property
+    def difference(self) -> Decimal | None:
+        if self.ledger_amount is None or self.venue_amount is None:
+            return None
+        return self.venue_amount - self.ledger_amount
+
+    def id_for(self, account_id: AccountId) -> str:
+        """The same difference has the same id for ever."""
+        return break_id(account_id, self.kind.value, self.subject)
+
+    def as_seen(self) -> SeenBreak:
+        """The form in which the ledger stores it."""
+        return SeenBreak(
+            kind=self.kind.value,
+            severity=self.severity.value,
+            subject=self.subject,
+            instrument_id=None if self.instrument_id is None else str(self.instrument_id),
+            currency=self.currency,
+            ledger_amount=self.ledger_amount,
+            venue_amount=self.venue_amount,
+            difference=self.difference,
+            tolerance=self.tolerance,
+            evidence=encode(dict(self.evidence)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The outcome. `pending` are differences too young to judge, `news` facts later than the last import."""
+
+    breaks: tuple[Break, ...]
+    pending: tuple[str, ...]
+    news: Mapping[str, int]
+    compared: Mapping[str, int]
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.breaks
+
+    def by_kind(self) -> Counter[BreakKind]:
+        return Counter(item.kind for item in self.breaks)
+
+
+@dataclass(slots=True)
+class Collector:
+    """Gathers findings while the views are compared."""
+
+    now: datetime
+    tolerances: Tolerances
+    breaks: list[Break] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    news: Counter[str] = field(default_factory=Counter)
+    compared: Counter[str] = field(default_factory=Counter)
+
+    def is_young(self, *times: datetime) -> bool:
+        """Whether any of the times lies within the guard before now (or after it)."""
+        return any(self.now - time < self.tolerances.guard for time in times)
+
+    def findings(self) -> Findings:
+        ordered = sorted(self.breaks, key=lambda item: (item.kind.value, item.subject))
+        return Findings(
+            breaks=tuple(ordered),
+            pending=tuple(sorted(set(self.pending))),
+            news=dict(sorted(self.news.items())),
+            compared=dict(sorted(self.compared.items())),
+        )
+
+
+def text_of(value: object) -> str:
+    """A value as evidence: decimals plain, times ISO, enums by their value, None empty."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
