@@ -258,7 +258,7 @@ def _resolve(host: str, port: int, timeout_s: float) -> list[Any]:
     try:
         found = answer.get(timeout=timeout_s)
     except queue.Empty:
-        raise TimeoutError(f"no address for {host} within {timeout_s:.1f} s") from None
+        raise OSError(f"no address for {host} within {timeout_s:.1f} s") from None
     if isinstance(found, OSError):
         raise found
     return found

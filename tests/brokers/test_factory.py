@@ -1,0 +1,142 @@
+"""Environment is identity: which configurations open a broker, and at which address."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from brokers.bybit.adapter import BybitBroker
+from brokers.clock import ManualClock
+from brokers.config import AccountConfig
+from brokers.errors import EnvironmentMismatch, Unsupported
+from brokers.factory import base_url_of, open_broker
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.registry import capabilities, supported_venues
+from brokers.types import ProductKind
+from tests.brokers.loopback import API_KEY, API_SECRET, NOW, account_config
+
+
+def configured(account: str, **changes: Any) -> AccountConfig:
+    base_url = changes.pop("base_url", "")
+    return account_config(base_url, **{"account_id": AccountId.parse(account), **changes})
+
+
+@pytest.mark.parametrize(
+    ("account", "host", "url"),
+    [
+        ("bybit.testnet.main", "", "https://api-testnet.bybit.com"),
+        ("bybit.testnet.main", "testnet", "https://api-testnet.bybit.com"),
+        ("bybit.testnet.main", "demo", "https://api-demo.bybit.com"),
+        ("bybit.production.main", "", "https://api.bybit.com"),
+        ("bybit.production.main", "eu", "https://api.bybit.eu"),
+        ("bybit.production.main", "bytick", "https://api.bytick.com"),
+    ],
+)
+def test_hosts_by_environment(account: str, host: str, url: str) -> None:
+    assert base_url_of(configured(account, host=host)) == url
+
+
+@pytest.mark.parametrize(
+    ("account", "changes"),
+    [
+        ("bybit.testnet.main", {"host": "production"}),
+        ("bybit.testnet.main", {"host": "eu"}),
+        ("bybit.production.main", {"host": "demo"}),
+        ("bybit.production.main", {"host": "nowhere"}),
+        ("bybit.production.main", {"base_url": "http://127.0.0.1:1"}),
+        ("bybit.testnet.main", {"base_url": "https://api.bybit.com"}),
+        ("bybit.simulated.main", {}),
+        ("bybit.simulated.main", {"base_url": "https://127.0.0.1:1"}),
+        ("bybit.simulated.main", {"base_url": "http://10.0.0.1:8080"}),
+        ("bybit.simulated.main", {"base_url": "http://api.bybit.com:80"}),
+        ("bybit.simulated.main", {"base_url": "http://127.0.0.1"}),
+        ("bybit.simulated.main", {"base_url": "http://127.0.0.1:1/v5"}),
+        ("bybit.simulated.main", {"base_url": "http://user@127.0.0.1:1"}),
+        ("bybit.simulated.main", {"base_url": "http://127.0.0.1:1?x=1"}),
+        ("bybit.simulated.main", {"base_url": "http://127.0.0.1:99999"}),
+        ("bybit.simulated.main", {"base_url": "http://127.0.0.1.evil.example:80"}),
+        ("bybit.simulated.main", {"base_url": "http://[::1"}),
+    ],
+)
+def test_configurations_that_contradict_themselves(account: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(EnvironmentMismatch):
+        open_broker(configured(account, **changes), clock=ManualClock(NOW))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080/", "http://[::1]:8080", "http://127.9.9.9:1"]
+)
+def test_loopback_addresses_are_accepted(url: str) -> None:
+    assert base_url_of(configured("bybit.simulated.main", base_url=url)) == url.rstrip("/")
+
+
+@pytest.mark.parametrize("secret", ["", "   ", "********", "*", "••••", "two\nlines", " padded ", "ключ"])
+@pytest.mark.parametrize("name", ["api_key", "api_secret"])
+def test_placeholders_are_not_secrets(name: str, secret: str) -> None:
+    config = configured("bybit.testnet.main", **{name: SecretStr(secret)})
+    with pytest.raises(EnvironmentMismatch, match=name) as caught:
+        open_broker(config, clock=ManualClock(NOW))
+    if secret.strip("*• \n"):
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("venue", [venue for venue in Venue if venue is not Venue.BYBIT])
+def test_venues_without_an_adapter_say_so(venue: Venue) -> None:
+    with pytest.raises(Unsupported, match=f"no adapter for {venue.value}"):
+        open_broker(configured(f"{venue.value}.testnet.main"), clock=ManualClock(NOW))
+    with pytest.raises(Unsupported, match="bybit"):
+        capabilities(venue)
+
+
+def test_products_that_the_venue_lacks() -> None:
+    with pytest.raises(Unsupported, match="equity"):
+        open_broker(configured("bybit.testnet.main", products=frozenset({ProductKind.EQUITY})), clock=ManualClock(NOW))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"read_timeout_s": 0}, "read_timeout_s"),
+        ({"write_timeout_s": 61}, "write_timeout_s"),
+        ({"products": frozenset()}, "products"),
+        ({"settle_currencies": ("usdt",)}, "usdt"),
+    ],
+)
+def test_limits_of_a_configuration(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        configured("bybit.testnet.main", **changes)
+
+
+def test_secrets_are_never_shown() -> None:
+    config = configured("bybit.testnet.main")
+    broker = open_broker(config, clock=ManualClock(NOW))
+    assert isinstance(broker, BybitBroker)
+    for thing in (config, broker, broker._client, dataclasses.replace(config, host="demo")):
+        assert API_SECRET not in repr(thing) and API_KEY not in repr(thing)
+    assert len(config.key_fingerprint) == 16 and config.key_fingerprint not in API_KEY
+    broker.close()
+
+
+def test_the_row_of_bybit() -> None:
+    assert supported_venues() == (Venue.BYBIT,)
+    row = capabilities(Venue.BYBIT)
+    assert row.identity[ProductKind.LINEAR].id_scope == "permanent"
+    assert row.identity[ProductKind.SPOT].id_scope == "open_only"
+    for identity in row.identity.values():
+        assert 0 < identity.deadline_s_max <= 5 and identity.visibility_horizon_s == 60 and identity.proof
+        assert identity.acknowledges_asynchronously and identity.client_id_length_max == 36
+    assert {host.environment for host in row.hosts} == {Environment.TESTNET, Environment.PRODUCTION}
+    assert len({host.base_url for host in row.hosts}) == len(row.hosts)
+    assert all(host.base_url.startswith("https://") for host in row.hosts)
+    shown = row.as_json()
+    assert json.loads(json.dumps(shown)) == shown and shown["products"] == ["linear", "spot"]
+
+
+def test_opening_makes_no_request_and_identity_needs_none() -> None:
+    with open_broker(configured("bybit.production.main"), clock=ManualClock(NOW)) as broker:
+        assert broker.identity(InstrumentId("BTC/USDT")).id_scope == "open_only"
+        assert broker.identity(InstrumentId("BTC/USDT:USDT")).id_scope == "permanent"
