@@ -135,7 +135,12 @@ def read_postgresql(connection: Any) -> dict[str, str]:
     names = [r.setting for r in (*POSTGRESQL_REQUIREMENTS, *_POSTGRESQL_PRODUCTION)]
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (names,))
-        return {str(name): str(setting) for name, setting in cursor.fetchall()}
+        return {_text(name): _text(setting) for name, setting in cursor.fetchall()}
+
+
+def _text(value: str | bytes) -> str:
+    """A database in SQL_ASCII answers in bytes."""
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else value
 
 
 def refuse_network_file_system(path: Path, *, mount_table: Path = Path("/proc/self/mounts")) -> None:

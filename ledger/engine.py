@@ -193,14 +193,18 @@ class Ledger:
             yield
 
     def _commit(self, session: Session) -> None:
-        driver = session.connection().connection.dbapi_connection
+        pooled = session.connection().connection
+        driver = pooled.dbapi_connection
         if _is_aborted(driver):
             raise WriteAborted("a statement failed inside this transaction and was passed over; nothing was stored")
         try:
             session.commit()
         except DBAPIError as error:
             if _is_surely_not_committed(error, driver):
+                pooled.rollback()  # SQLite keeps the transaction open, and SQLAlchemy believes it over
                 raise
+            if pooled.is_valid:
+                pooled.invalidate()
             raise CommitUnknown(
                 f"the answer to COMMIT was lost ({type(error.orig).__name__}: {error.orig}); "
                 "read the ledger to learn what is stored"
@@ -293,7 +297,7 @@ def _create_postgresql(url: URL, environment: Environment) -> Engine:
         connect_args={"connect_timeout": 10, "application_name": "algotrendy-ledger"},
     )
 
-    @event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect", insert=True)  # before SQLAlchemy asks anything of its own
     def secure(connection: Any, record: object) -> None:
         durability.secure_postgresql(connection, environment)
 
