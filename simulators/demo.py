@@ -14,6 +14,7 @@ from simulators.core.config import (
     AccountConfig,
     ClockConfig,
     InstrumentConfig,
+    LagsConfig,
     PricesConfig,
     ReplayConfig,
     WalkConfig,
@@ -91,6 +92,7 @@ def demo_config(
     clock_mode: ClockMode = ClockMode.WALL,
     rate_limits: bool = True,
     funding_rate: Decimal = Decimal("0.0001"),
+    lags: LagsConfig | None = None,
 ) -> BybitConfig:
     """Return the demonstration venue; the market waits at `market_start` until it is advanced."""
     manual = clock_mode is ClockMode.MANUAL
@@ -112,6 +114,7 @@ def demo_config(
             market_start=None if manual else market_start,
         ),
         funding_rate=funding_rate,
+        lags=lags or LagsConfig(),
         rate_limits=RateLimitConfig(enabled=rate_limits),
         price_band=Decimal("0.05"),
     )

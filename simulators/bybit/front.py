@@ -116,6 +116,9 @@ class BybitFront:
                     raise BybitError(10006, "Too many visits. Exceeded the API Rate Limit.")
                 _permit(route, key, kind)
             result = route.handler(Context(self.venue, who, key, params, handling))
+            rows = result.get("list")
+            if handling.rows is not None and isinstance(rows, list):
+                result = result | {"list": handling.rows.apply(rows)}
         except BybitError as error:
             return self._envelope(error.code, error.message, {}, headers=headers)
         except Refusal as refusal:

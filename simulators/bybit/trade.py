@@ -28,6 +28,7 @@ from simulators.core.types import (
 
 V = TypeVar("V")
 RECENT_CLOSED_MAX = 500
+UNSUPPORTED = ("takeProfit", "stopLoss", "bboSideType", "isLeverage", "orderIv", "mmp")
 _SIDES = {name: side for side, name in SIDES.items()}
 _TYPES = {name: kind for kind, name in TYPES.items()}
 _TIMES = {name: tif for tif, name in TIMES.items()}
@@ -42,8 +43,16 @@ def create(context: Context) -> Row:
     return {"orderId": order.order_id, "orderLinkId": order.client_id}
 
 
+def _refuse_unsupported(params: Params) -> None:
+    """Refuse what is not simulated rather than ignore it."""
+    for name in UNSUPPORTED:
+        if params.values.get(name) not in (None, "", "0", 0, False):
+            raise bad_request(f"params error: {name} is not supported by this simulator")
+
+
 def _request(context: Context) -> OrderRequest:
     params = context.params
+    _refuse_unsupported(params)
     kind = params.category()
     spot = kind is MarketKind.SPOT
     symbol = params.text("symbol", required=True)
@@ -127,6 +136,7 @@ def _with_tolerance(params: Params, request: OrderRequest) -> OrderRequest:
 def amend(context: Context) -> Row:
     """POST /v5/order/amend."""
     params = context.params
+    _refuse_unsupported(params)
     order = _find_open(context)
     after = context.venue.amend(
         context.me,

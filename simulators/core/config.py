@@ -209,9 +209,12 @@ class VenueConfig(Strict):
         names = [account.name for account in self.accounts]
         if len(set(names)) != len(names):
             raise ValueError(f"account names must differ, were {names}")
-        keys = [(i.kind, i.symbol) for i in self.instruments]
-        if len(set(keys)) != len(keys):
+        listed = [(i.kind, i.symbol) for i in self.instruments]
+        if len(set(listed)) != len(listed):
             raise ValueError("an instrument is listed twice")
+        keys = [key.api_key for account in self.accounts for key in account.keys]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two keys have the same api_key")
         return self
 
     @classmethod

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from simulators.core.config import Strict
 from simulators.core.money import Money
-from simulators.core.wire import Call, Handling
+from simulators.core.wire import Call, Handling, RowFault, RowShape
 
 
 class FaultKind(Enum):
@@ -34,6 +34,7 @@ class FaultKind(Enum):
     NOT_FOUND = "not_found"
     PARTIAL_FILL = "partial_fill"
     CLOCK_SKEW = "clock_skew"
+    ROWS = "rows"
 
 
 _NEEDS: Mapping[FaultKind, tuple[str, ...]] = {
@@ -46,6 +47,7 @@ _NEEDS: Mapping[FaultKind, tuple[str, ...]] = {
     FaultKind.NOT_FOUND: ("young_s",),
     FaultKind.PARTIAL_FILL: ("ratio",),
     FaultKind.CLOCK_SKEW: ("skew_ms",),
+    FaultKind.ROWS: ("shape",),
 }
 
 
@@ -89,6 +91,8 @@ class Action(Strict):
     young_s: float | None = None
     ratio: Money | None = None
     skew_ms: int | None = None
+    shape: RowShape | None = None
+    keep: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -239,6 +243,9 @@ def _merge(plan: Plan, action: Action) -> None:
         plan.handling.hide_young_ms = round((action.young_s or 0) * 1000)
     elif kind is FaultKind.PARTIAL_FILL:
         plan.handling.fill_ratio = Decimal(action.ratio or 0)
+    elif kind is FaultKind.ROWS:
+        assert action.shape is not None
+        plan.handling.rows = RowFault(action.shape, action.keep)
     elif kind is FaultKind.CLOCK_SKEW:
         plan.skew_ms = action.skew_ms or 0
     elif kind is not FaultKind.DELAY and plan.terminal is None:

@@ -112,18 +112,25 @@ class Matching:
             self._check_linear(account, order)
 
     def _check_spot(self, account: Account, order: Order) -> None:
-        instrument = self._instrument(order)
         coin, need = self._margin.spot_hold(order)
         state = self._margin.state(account, coin, without=order.order_id)
         free = state.wallet - state.locked
         settles = any(i.settle == coin for i in self._instruments.values() if i.kind is MarketKind.LINEAR)
         if settles:
             free = min(free, state.available)
-        by_qty = order.request.order_type is OrderType.MARKET and order.request.quote_qty is None
-        if by_qty and coin == instrument.quote:
-            need = sum((price * qty for price, qty in self.plan(order)), ZERO)
+        if order.request.order_type is OrderType.MARKET:
+            need = self._market_need(order)
         if need > free:
             raise Refusal(Reason.INSUFFICIENT_BALANCE, coin=coin, need=need, free=free)
+
+    def _market_need(self, order: Order) -> Decimal:
+        """Return what a spot market order would give away: base coin sold, or quote coin paid."""
+        fills = self.plan(order)
+        if order.request.side is OrderSide.SELL:
+            return sum((qty for _, qty in fills), ZERO)
+        if order.request.quote_qty is not None:
+            return order.request.quote_qty
+        return sum((price * qty for price, qty in fills), ZERO)
 
     def _check_linear(self, account: Account, order: Order) -> None:
         instrument = self._instrument(order)

@@ -46,6 +46,31 @@ class Handling:
     stale_ms: int | None = None
     hide_young_ms: int | None = None
     fill_ratio: Decimal | None = None
+    rows: "RowFault | None" = None
+
+
+class RowShape(Enum):
+    """How a list answer is spoiled."""
+
+    TRUNCATE = "truncate"
+    REPEAT = "repeat"
+    REVERSE = "reverse"
+
+
+@dataclass(frozen=True, slots=True)
+class RowFault:
+    """Spoils the rows of a list answer: only the first `keep`, each row twice, or in the opposite order."""
+
+    shape: RowShape
+    keep: int = 0
+
+    def apply(self, rows: list[object]) -> list[object]:
+        """Return the spoiled rows."""
+        if self.shape is RowShape.TRUNCATE:
+            return rows[: self.keep]
+        if self.shape is RowShape.REPEAT:
+            return [row for row in rows for _ in range(2)]
+        return rows[::-1]
 
 
 class Front(Protocol):
@@ -89,7 +114,7 @@ def without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def to_json(value: object) -> object:
-    """Turn the core's values into JSON: Decimals become plain strings, enums their values; secrets stay out."""
+    """Turn the core's values into JSON: Decimals as plain text, derived properties included, secrets left out."""
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, Enum):
@@ -99,7 +124,9 @@ def to_json(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in fields(value) if f.repr}
+        derived = [name for name, member in vars(type(value)).items() if isinstance(member, property)]
+        names = [f.name for f in fields(value) if f.repr] + derived
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(to_json(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -7,7 +7,8 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from simulators import Action, Control, Fault, FaultKind, Match
+from simulators import Action, Control, Fault, FaultKind, Match, running_bybit
+from simulators.testing import small_config
 
 CREATE = "/v5/order/create"
 ORDER = '{"category":"linear","symbol":"AAPLUSDT","side":"Buy","orderType":"Market","qty":"1"}'
@@ -132,6 +133,34 @@ def test_partial_fill(wire: Any, control: Control):
     assert (row["orderStatus"], row["cumExecQty"], row["leavesQty"]) == ("PartiallyFilled", "3", "7")
     control.set_price("AAPLUSDT", "199")
     assert wire.order("limit")["orderStatus"] == "Filled"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"shape": "truncate", "keep": 1}, ["c"]),
+        ({"shape": "repeat"}, ["c", "c", "b", "b", "a", "a"]),
+        ({"shape": "reverse"}, ["a", "b", "c"]),
+    ],
+)
+def test_spoiled_lists(wire: Any, control: Control, fields: dict[str, Any], expected: list[str]):
+    for link_id in "abc":
+        wire.place(orderLinkId=link_id)
+    control.fault("rows", path="/v5/execution/list", **fields)
+    assert [row["orderLinkId"] for row in wire.rows("/v5/execution/list")] == expected
+    assert [row["orderLinkId"] for row in wire.rows("/v5/execution/list")] == ["c", "b", "a"]
+
+
+def test_a_pending_delay_does_not_hold_up_the_end():
+    began = time.monotonic()
+    with running_bybit(small_config()) as sim:
+        sim.control.fault("delay", path="/v5/market/time", before_s=60)
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            requests.get(f"{sim.url}/v5/market/time", timeout=0.1)
+        with requests.Session() as session, pytest.raises(requests.exceptions.ReadTimeout):
+            sim.control.fault("delay", path="/v5/market/time", before_s=60)
+            session.get(f"{sim.url}/v5/market/time", timeout=0.1)
+    assert time.monotonic() - began < 8
 
 
 def test_clock_skew_for_one_request(wire: Any, control: Control):
