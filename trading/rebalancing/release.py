@@ -24,8 +24,10 @@ from trading.rebalancing.model import Plan, PlanLeg
 from trading.rebalancing.portfolio import OrderStyle
 from trading.rebalancing.reasons import LineReason
 from trading.rebalancing.view import usable
+from trading.risk import RiskReason
 
 ONE = Decimal(1)
+PASSING_DENIALS = frozenset(reason.value for reason in RiskReason if reason.passes)
 
 
 class LegState(StrEnum):
@@ -93,11 +95,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do now; `is_over` when every leg has ended."""
+    """What to do now. `is_short`: money decided, so a reading that lags behind fills would decide wrongly."""
 
     sends: tuple[Send, ...] = ()
     endings: tuple[Ending, ...] = ()
-    is_over: bool = False
+    is_short: bool = False
 
 
 def progress_of(
@@ -141,7 +143,10 @@ def _state(plan: Plan, leg: PlanLeg, orders: Sequence[OrderFact], filled: Decima
         return (LegState.UNRESOLVED if is_stuck else LegState.RELEASED), unsettled[-1].reason, unsettled[-1].detail
     if filled >= leg.quantity:
         return LegState.DONE, "", ""
-    if last.state in (IntentState.REFUSED, IntentState.DENIED):
+    is_final = last.state is IntentState.REFUSED or (
+        last.state is IntentState.DENIED and last.reason not in PASSING_DENIALS
+    )
+    if is_final:
         return LegState.REFUSED, last.reason, last.detail
     if last.state is IntentState.WITHDRAWN or len(orders) >= plan.portfolio.rounds_max:
         reason = last.reason if filled == 0 else LineReason.ROUNDS_USED_UP.value
@@ -177,12 +182,12 @@ def decide(
             else:
                 held.append(leg)
         in_flight = any(item.state is LegState.RELEASED for item in progress.values())
-        if held and not sends and not in_flight:
+        is_short = bool(held) and not sends and not in_flight
+        if is_short:
             send, short = _last_money(plan, held, progress, money, quotes)
             sends.extend(send)
             endings.extend(short)
-    all_over = not in_flight and not sends and len(endings) == len(waiting)
-    return Decision(sends=tuple(sends), endings=tuple(endings), is_over=all_over)
+        return Decision(sends=tuple(sends), endings=tuple(endings), is_short=is_short)
 
 
 def _ending(

@@ -7,7 +7,7 @@ the plan completes only when every line is proved. Where fills and the venue's q
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from enum import StrEnum
@@ -86,8 +86,9 @@ class LegResult:
 class PlanResult:
     """The proof of a plan, amounts in quote currency.
 
-    `shortfall` is what was paid against the plan's mid prices; `fees` come on top. Drift is half the sum of distances
-    from the target weights. `reads` counts readings until fills and venue agreed.
+    `shortfall` is what was paid against the plan's mid prices; `fees` come on top, and `other_fees` were paid in
+    currencies that have no price here. Drift is half the sum of distances from the target weights. `reads` counts
+    readings until fills and venue agreed.
     """
 
     state: PlanState
@@ -99,6 +100,7 @@ class PlanResult:
     drift_before: Exact
     drift_after: Exact
     equity_after: Exact
+    other_fees: dict[str, Exact]
     checked_at: datetime
     reads: int
 
@@ -125,6 +127,7 @@ class Reading:
     quotes: Mapping[InstrumentId, Quote]
     base_fees: Mapping[InstrumentId, Decimal]
     fees: Decimal
+    other_fees: Mapping[str, Decimal] = field(default_factory=dict)
     reads: int = 1
 
 
@@ -180,6 +183,7 @@ def judge(plan: Plan, progress: Mapping[int, LegProgress], reading: Reading) -> 
             drift_before=_stored(plan.expected.drift_before),
             drift_after=_stored(sum((abs(line.weight_after - line.target_weight) for line in lines), ZERO) / 2),
             equity_after=_stored(reading.equity),
+            other_fees=dict(sorted(reading.other_fees.items())),
             checked_at=reading.time,
             reads=reading.reads,
         )

@@ -104,8 +104,12 @@ def account_view(
     leverages: Iterable[LeverageInfo],
     open_orders: Iterable[Order],
     fee_rate: Decimal,
+    busy_instruments: frozenset[InstrumentId] = frozenset(),
 ) -> AccountView:
-    """Put the venue's answers together; PlanImpossible where equity or money cannot be told."""
+    """Put the venue's answers together; PlanImpossible where equity or money cannot be told.
+
+    `busy_instruments` have an order of ours that has not ended, whether the venue shows it already or not.
+    """
     known = {item.instrument_id: item for item in instruments}
     quoted = {quote.instrument_id: quote for quote in quotes if usable(quote)}
     wallets = {balance.currency: balance for balance in balances}
@@ -117,14 +121,15 @@ def account_view(
         quote_currency=portfolio.quote_currency,
         time=time,
         equity=_equity(portfolio, wallets, held, holdings, known, quoted),
-        free_money=_free_money(portfolio.quote_currency, wallets, margin),
+        free_money=free_money(portfolio.quote_currency, wallets.values(), margin),
         holdings=holdings,
         quotes=quoted,
         instruments=known,
         fee_rate=fee_rate,
         leverages=_leverages(held, infos),
         modes={p.instrument_id: p.mode for p in held} | {key: info.position_mode for key, info in infos.items()},
-        open_order_instruments=frozenset(order.instrument_id for order in open_orders if order.status.is_open),
+        open_order_instruments=busy_instruments
+        | {order.instrument_id for order in open_orders if order.status.is_open},
         unpriced=unpriced,
     )
 
@@ -204,13 +209,13 @@ def _mid(instrument_id: InstrumentId, quoted: Mapping[InstrumentId, Quote]) -> D
     return quote.mid
 
 
-def _free_money(currency: str, wallets: Mapping[str, Balance], margin: MarginHealth | None) -> Decimal:
+def free_money(currency: str, balances: Iterable[Balance], margin: MarginHealth | None) -> Decimal:
     """The smallest figure that the venue gives: what the wallet can pay and what the margin allows.
 
     Where the margin figure is in another currency (Bybit states US dollars for the whole account), it is taken one to
     one, as a bound besides the wallet's own.
     """
-    wallet = wallets.get(currency)
+    wallet = next((balance for balance in balances if balance.currency == currency), None)
     if wallet is None:
         return ZERO
     figures = [wallet.total - wallet.held]

@@ -1,0 +1,109 @@
+"""Set leverage, instrument by instrument, each verified by reading it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from brokers.errors import BrokerError, NotModified
+from brokers.ids import InstrumentId
+from brokers.rounding import decimal_text
+from brokers.types import LeverageInfo
+from trading.runtime import Runtime
+from trading.steps import Step, StepKind, call_directly
+
+
+class LeverageOutcome(StrEnum):
+    """How one instrument ended; only the first two hold what was wanted, proved by a reading."""
+
+    SET = "set"
+    ALREADY_SO = "already_so"
+    REFUSED = "refused"
+    DIFFERS = "differs"  # set without an error, and read back as something else
+    UNKNOWN = "unknown"  # it could not be read
+
+    @property
+    def is_proved(self) -> bool:
+        return self in (LeverageOutcome.SET, LeverageOutcome.ALREADY_SO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeverageResult:
+    """One instrument: what was wanted, what was read before and after, and why it differs."""
+
+    instrument_id: InstrumentId
+    wanted: Decimal
+    before: Decimal | None
+    after: Decimal | None
+    outcome: LeverageOutcome
+    reason: str = ""
+    detail: str = ""
+
+
+def set_leverage(
+    runtime: Runtime, wanted: Mapping[InstrumentId, Decimal], *, step: Step = call_directly
+) -> tuple[LeverageResult, ...]:
+    """Set each instrument's leverage; one that fails does not stop the others. Setting it again changes nothing."""
+    for instrument_id, leverage in wanted.items():
+        if not leverage.is_finite() or leverage <= 0:
+            raise ValueError(f"leverage of {instrument_id} must be a number above 0, was {leverage}")
+    return tuple(_set_one(runtime, key, leverage, step) for key, leverage in sorted(wanted.items()))
+
+
+def _set_one(runtime: Runtime, key: InstrumentId, wanted: Decimal, step: Step) -> LeverageResult:
+    before, problem = _read(runtime, key, step)
+    if before is None:
+        return _result(key, wanted, None, None, LeverageOutcome.UNKNOWN, problem)
+    if _both(before) == (wanted, wanted):
+        return _result(key, wanted, before, before, LeverageOutcome.ALREADY_SO, None)
+    refusal: BrokerError | None = None
+    try:
+        # Setting is idempotent, and the port reads it back: asking again is safe.
+        step(
+            f"set leverage of {key} to {decimal_text(wanted)}",
+            StepKind.ADVANCE,
+            lambda: runtime.broker.set_leverage(key, wanted),
+        )
+    except NotModified:
+        refusal = None
+    except BrokerError as error:
+        refusal = error
+    after, problem = _read(runtime, key, step)
+    if after is None:
+        return _result(key, wanted, before, None, LeverageOutcome.UNKNOWN, refusal or problem)
+    if _both(after) == (wanted, wanted):
+        return _result(key, wanted, before, after, LeverageOutcome.SET, None)
+    outcome = LeverageOutcome.REFUSED if refusal is not None else LeverageOutcome.DIFFERS
+    return _result(key, wanted, before, after, outcome, refusal)
+
+
+def _read(runtime: Runtime, key: InstrumentId, step: Step) -> tuple[LeverageInfo | None, BrokerError | None]:
+    try:
+        return step(f"read leverage of {key}", StepKind.READ, lambda: runtime.broker.leverage(key)), None
+    except BrokerError as error:
+        return None, error
+
+
+def _both(info: LeverageInfo) -> tuple[Decimal, Decimal]:
+    return info.long_leverage, info.short_leverage
+
+
+def _result(
+    key: InstrumentId,
+    wanted: Decimal,
+    before: LeverageInfo | None,
+    after: LeverageInfo | None,
+    outcome: LeverageOutcome,
+    error: BrokerError | None,
+) -> LeverageResult:
+    return LeverageResult(
+        instrument_id=key,
+        wanted=wanted,
+        before=None if before is None else before.long_leverage,
+        after=None if after is None else after.long_leverage,
+        outcome=outcome,
+        reason=error.reason if error else ("" if outcome.is_proved else "LEVERAGE_NOT_TAKEN"),
+        detail=f"{error.code} {error.text or error.message}".strip() if error else "",
+    )
