@@ -18,7 +18,9 @@ READY_S_MAX = 60.0
 
 
 @contextmanager
-def child(arguments: list[str], *, environ: Mapping[str, str] | None = None, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def child(
+    arguments: list[str], *, environ: Mapping[str, str] | None = None, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python -m …`; it is asked to end, then made to, when the block ends."""
     with log.open("wb") as sink:
         process = subprocess.Popen(
