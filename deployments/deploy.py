@@ -26,13 +26,16 @@ from tasks.blocks import PortfolioBlock
 from tasks.process import LEDGER_VARIABLE, REPORTS_VARIABLE
 
 
-
 class DeployRefused(RuntimeError):
     """The server stored something else than was sent; the message names the deployment and the field."""
 
 
 def deploy(
-    client: SyncPrefectClient, wanted: Manifest, *, environments: Sequence[Environment], chosen_pools: Sequence[pools.Pool]
+    client: SyncPrefectClient,
+    wanted: Manifest,
+    *,
+    environments: Sequence[Environment],
+    chosen_pools: Sequence[pools.Pool],
 ) -> Iterator[str]:
     """Register pools, deployments and automations; yield a line for each. Nothing is changed before the checks."""
     deployments = wanted.of(tuple(environments))
@@ -121,7 +124,11 @@ def compare(deployment: Deployment, schema: Mapping[str, Any], stored: Deploymen
             options.collision_strategy.value if options else None,
         ),
         ("schedules", sorted(map(_planned, deployment.schedules)), sorted(map(_stored, stored.schedules))),
-        ("parameter names", sorted(schema["properties"]), sorted((stored.parameter_openapi_schema or {})["properties"])),
+        (
+            "parameter names",
+            sorted(schema["properties"]),
+            sorted((stored.parameter_openapi_schema or {})["properties"]),
+        ),
         ("job_variables", {}, stored.job_variables or {}),
     ]
     return [f"{name} is {found!r}, sent was {sent!r}" for name, sent, found in pairs if sent != found]

@@ -109,7 +109,9 @@ class Deployment(_Strict):
         if not isinstance(account, str) or account.count("-") < 2:
             raise ValueError(f"parameters.account must name an account such as bybit-testnet-main, was {account!r}")
         if account.split("-")[1] != self.environment.value:
-            raise ValueError(f"parameters.account {account!r} is not of the environment of its pool {self.environment.value}")
+            raise ValueError(
+                f"parameters.account {account!r} is not of the environment of its pool {self.environment.value}"
+            )
         if not self.name.endswith(f"-{account}"):
             raise ValueError(f"name must end with the account's name -{account}, was {self.name!r}")
         if self.environment.value not in self.tags:
@@ -137,7 +139,8 @@ class Deployment(_Strict):
             unknown = sorted(set(given) - known)
             if unknown:
                 raise ManifestRefused(
-                    f"{self.name}: {where} has no parameter {', '.join(unknown)}; {flow.name} takes {', '.join(sorted(known))}"
+                    f"{self.name}: {where} names {', '.join(unknown)}, which {flow.name} does not take; "
+                    f"it takes {', '.join(sorted(known))}"
                 )
             self._check_values(flow, where, given)
 

@@ -67,7 +67,7 @@ class Supervisor:
         self._handle_signals = handle_signals
 
     def __enter__(self) -> Self:
-        self._warden = subprocess.Popen(
+        self._warden = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "deployments.warden", self.mark],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -100,7 +100,7 @@ class Supervisor:
         """Start a child whose output goes to `logs/NAME.log`."""
         log = self._logs / f"{name}.log"
         with log.open("ab") as sink:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - commands of deployments/stack.py, no shell
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,

@@ -41,7 +41,7 @@ def client_settings(home: Home, *, api_url: str) -> dict[str, str]:
 
 
 def server_settings(home: Home, addresses: Addresses) -> dict[str, str]:
-    """The server's own settings: loopback only, one origin, a quick recorder, an encryption key kept outside its database."""
+    """The server's own: loopback only, one origin, a quick recorder, an encryption key kept outside its database."""
     return {
         **client_settings(home, api_url=addresses.api_url),
         "PREFECT_SERVER_API_HOST": "127.0.0.1",

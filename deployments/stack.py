@@ -153,7 +153,9 @@ def _start_server(stack: Stack) -> None:
 def _start_simulator(stack: Stack, arguments: tuple[str, ...]) -> None:
     port = str(stack.addresses.simulator_port)
     stack.supervisor.start(
-        "simulator-bybit", [sys.executable, "-m", "simulators", "bybit", "--port", port, *arguments], cwd=stack.home.root
+        "simulator-bybit",
+        [sys.executable, "-m", "simulators", "bybit", "--port", port, *arguments],
+        cwd=stack.home.root,
     )
 
 

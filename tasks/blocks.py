@@ -123,7 +123,7 @@ class TradingAccount(Block):
     risk_overrides: dict[str, Any] = Field(
         default={},
         title="Risk limits that differ",
-        description='Fields of the risk policy that differ from the environment\'s defaults, for instance '
+        description="Fields of the risk policy that differ from the environment's defaults, for instance "
         '{"order_notional_max": "5000"}. Amounts in quotes.',
     )
 
@@ -242,7 +242,9 @@ class PortfolioBlock(Block):
         default=Scope.WHOLE_BOOK, title="Scope", description="What is traded once a line has left its band."
     )
     minimum_trade_notional: str = Field(default="0", title="Smallest trade", description="In quote currency.")
-    tolerance: str = Field(default="0.005", title="Tolerance", description="Distance that counts as reached, of equity.")
+    tolerance: str = Field(
+        default="0.005", title="Tolerance", description="Distance that counts as reached, of equity."
+    )
     order_style: OrderStyle = Field(
         default=OrderStyle.LIMIT, title="Order style", description="limit is immediate-or-cancel at a protected price."
     )

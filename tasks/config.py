@@ -203,7 +203,9 @@ def risk_policy(environment: Environment, overrides: Mapping[str, Any]) -> RiskP
     base = RiskPolicy.for_environment(environment)
     unknown = sorted(set(overrides) - set(RiskPolicy.model_fields))
     if unknown:
-        raise ValueError(f"risk has no field {', '.join(unknown)}; fields: {', '.join(sorted(RiskPolicy.model_fields))}")
+        raise ValueError(
+            f"risk has no field {', '.join(unknown)}; fields: {', '.join(sorted(RiskPolicy.model_fields))}"
+        )
     # Not strict: YAML and JSON have lists where the policy has tuples. Its amounts refuse binary floats all the same.
     return RiskPolicy.model_validate({**base.model_dump(), **overrides}, strict=False)
 

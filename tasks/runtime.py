@@ -20,6 +20,7 @@ from tasks.config import Account, require_environment
 from trading.orders import OrderDesk
 from trading.runtime import Runtime
 
+
 def worker_name() -> str:
     """Who holds a lease: host, process and a random part, so that a reused process id is another worker."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -1,7 +1,7 @@
 """The Prefect step: runs each step of a job as a task with a name that reads as a sentence.
 
-Only READ is retried: on a retryable `BrokerError`, with exponential back-off and jitter, and never sooner than the venue
-asked. ADVANCE and RECORD are run once: what they call is idempotent in the ledger, and Prefect never decides whether an
+Only READ is retried: on a retryable `BrokerError`, with exponential back-off and jitter, never sooner than the venue
+asked. ADVANCE and RECORD run once: what they call is idempotent in the ledger, and Prefect never decides whether an
 order is sent again. No step persists or caches a result: a run that starts again reads the venue again.
 """
 
@@ -28,7 +28,7 @@ RETRY_AFTER_S_MAX = 120.0  # a venue that asks for more fails the run, so that t
 
 
 def delay_s(*, attempt: int, retry_after_s: float | None, chance: float) -> float:
-    """Seconds before attempt number `attempt` + 1: half of the back-off plus a random half, at least `retry_after_s`."""
+    """Seconds before the next attempt: half of the back-off plus a random half, at least `retry_after_s`."""
     backoff = min(BACKOFF_S_MAX, BACKOFF_BASE_S * 2.0**attempt)
     jittered = backoff * (0.5 + 0.5 * chance)
     return max(jittered, (retry_after_s or 0.0) + BACKOFF_BASE_S * 0.25 * chance)

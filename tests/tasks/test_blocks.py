@@ -66,7 +66,13 @@ def test_every_secret_field_is_masked_in_the_schema() -> None:
 def test_no_secret_in_any_text_form() -> None:
     block = credentials()
     joined = account().to_account(block)
-    for text in (repr(block), str(block), block.model_dump_json(), repr(joined), json.dumps(block.model_dump(mode="json"))):
+    for text in (
+        repr(block),
+        str(block),
+        block.model_dump_json(),
+        repr(joined),
+        json.dumps(block.model_dump(mode="json")),
+    ):
         assert SECRET not in text
 
 
