@@ -159,4 +159,10 @@ class OrderReason(StrEnum):
         "An order carries this installation's mark but the ledger knows no attempt for it; the pool is halted.",
         "Was an older ledger restored? Import the order or cancel it, then lift the halt.",
     )
+    TERMS_CONFLICT = (
+        "TERMS_CONFLICT",
+        "The business key was used before for an order with other terms.",
+        "Use a new key for a new order.",
+    )
+    INTENT_UNKNOWN = ("INTENT_UNKNOWN", "The ledger has no intent with this id.", "Check id and ledger.")
     DECIDED_BY_PERSON = ("DECIDED_BY_PERSON", "A person recorded what became of the order.", "None needed.")

@@ -1,0 +1,130 @@
+"""Orders that carry our mark must map to an attempt that we believe exists; where they do not, everything stops.
+
+Covers a proof that was wrong, an answer that came after its intent was given up, and a ledger restored from an old
+backup. What is found is adopted or reported and the pool is halted; a person lifts the halt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from brokers.types import Order, OrderStatus
+from ledger.controls import effective_control, pool_scope, set_control
+from ledger.records import upsert_orders
+from ledger.states import ControlState, IntentState, ObservationSource
+from ledger.tables import OrderAttempt, OrderIntent
+from trading.orders import store
+from trading.orders.context import DeskContext
+from trading.orders.identity import is_ours
+from trading.orders.moves import NOT_PLACED_STATES, Who
+from trading.orders.reasons import OrderReason
+
+S = IntentState
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Client order ids seen at the venue that should not be there."""
+
+    adopted: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.adopted or self.duplicates or self.untracked)
+
+
+def check_orders(ctx: DeskContext, orders: Iterable[Order]) -> Sightings:
+    """Compare orders seen at the venue with the attempts on record; adopt, report and halt where they disagree."""
+    found: dict[OrderReason, list[str]] = {r: [] for r in _ALARMS}
+    for order in orders:
+        if not is_ours(order.client_order_id, ctx.ledger.installation_tag) or _never_lived(order):
+            continue
+        reason = _check(ctx, order)
+        if reason is not None:
+            found[reason].append(str(order.client_order_id))
+    return Sightings(*(tuple(found[reason]) for reason in _ALARMS))
+
+
+_ALARMS = (OrderReason.SEEN_LATE, OrderReason.DUPLICATE_ORDER, OrderReason.UNTRACKED_ORDER)
+
+
+def adopt_attempt(ctx: DeskContext, client_order_id: str, *, venue_order_id: str) -> OrderReason | None:
+    """An order of this attempt is proved to exist: adopt it if it was called not placed, and halt."""
+    with ctx.ledger.write() as session:
+        return _adopt(ctx, session, client_order_id, venue_order_id)
+
+
+def _check(ctx: DeskContext, order: Order) -> OrderReason | None:
+    with ctx.ledger.write() as session:
+        reason = _adopt(ctx, session, str(order.client_order_id), str(order.venue_order_id))
+        if reason is not None:
+            upsert_orders(session, [order], at=ctx.ledger.now(session))
+        return reason
+
+
+def _adopt(ctx: DeskContext, session: Session, client_order_id: str, venue_order_id: str) -> OrderReason | None:
+    attempt = session.get(OrderAttempt, client_order_id)
+    if attempt is None:
+        return _halt(ctx, session, OrderReason.UNTRACKED_ORDER, client_order_id)
+    row = store.load(session, attempt.intent_id)
+    state = IntentState(row.state)
+    if state in NOT_PLACED_STATES:
+        _adopt_late(ctx, session, row, client_order_id, venue_order_id)
+        return _halt(ctx, session, OrderReason.SEEN_LATE, client_order_id)
+    if row.client_order_id == client_order_id:
+        return None
+    return _halt(ctx, session, OrderReason.DUPLICATE_ORDER, client_order_id)
+
+
+def _adopt_late(
+    ctx: DeskContext, session: Session, row: OrderIntent, client_order_id: str, venue_order_id: str
+) -> None:
+    now = ctx.ledger.now(session)
+    observation_id = store.observe(
+        session,
+        row,
+        source=ObservationSource.OPEN_ORDERS,
+        outcome="found",
+        now=now,
+        client_order_id=client_order_id,
+        text=f"was {row.state}, venue order {venue_order_id}",
+    )
+    store.move(
+        session,
+        row,
+        S.ADOPTED_LATE,
+        who=Who.RESOLVER,
+        worker=ctx.worker,
+        reason=OrderReason.SEEN_LATE,
+        detail=f"was {row.state}: {row.state_reason}",
+        now=now,
+        observation_id=observation_id,
+        new_epoch=True,
+        client_order_id=client_order_id,
+        venue_order_id=venue_order_id or None,
+    )
+
+
+def _halt(ctx: DeskContext, session: Session, reason: OrderReason, client_order_id: str) -> OrderReason:
+    """Stop the pool (or the account where there is no pool) unless it is stopped already."""
+    scope = pool_scope(ctx.pool) if ctx.pool else ctx.account_id
+    current = effective_control(session, ctx.account_id, ctx.pool)
+    if current.strictness < ControlState.HALT.strictness:
+        set_control(
+            session,
+            scope,
+            ControlState.HALT,
+            reason=f"{reason.value}: {client_order_id}",
+            set_by=f"orders:{ctx.worker}",
+            at=ctx.ledger.now(session),
+        )
+    return reason
+
+
+def _never_lived(order: Order) -> bool:
+    """Rejected by the engine without a fill: it exists as a record only."""
+    return order.status is OrderStatus.REJECTED and order.filled_quantity == 0

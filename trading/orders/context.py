@@ -1,0 +1,159 @@
+"""What the parts of one desk share: ledger, venue, clocks, limits, and readings of the account with their age."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from brokers.capabilities import OrderIdentity
+from brokers.clock import Clock
+from brokers.errors import BrokerError, InstrumentUnknown
+from brokers.ids import Environment, InstrumentId
+from brokers.port import Broker
+from brokers.types import Balance, ClockReading, Instrument, Position, ProductKind, Quote
+from ledger.engine import Ledger
+from trading.orders.crash import crash_point
+from trading.orders.protocol import ProtocolLimits
+from trading.orders.reasons import OrderReason
+from trading.orders.spool import Spool
+from trading.risk import RiskPolicy
+
+T = TypeVar("T")
+_READ_TRIES = 3
+_READ_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReading:
+    """Equity, positions and balances as read at `taken_at` (our clock); None where a read failed."""
+
+    taken_at: datetime
+    read_at_monotonic_s: float
+    equity: Decimal | None
+    positions: tuple[Position, ...] | None
+    balances: tuple[Balance, ...] | None
+
+
+@dataclass
+class DeskContext:
+    """Shared by sending, resolving and tracking of one desk. Its caches are only ever replaced by fresher readings."""
+
+    ledger: Ledger
+    broker: Broker
+    clock: Clock
+    policy: RiskPolicy
+    worker: str
+    pool: str
+    limits: ProtocolLimits
+    spool: Spool
+    instruments: dict[InstrumentId, Instrument] = field(default_factory=dict)
+    reading: AccountReading | None = None
+    _venue_clock: ClockReading | None = None
+    _venue_clock_at_s: float = 0.0
+
+    @property
+    def account_id(self) -> str:
+        return str(self.broker.account_id)
+
+    @property
+    def environment(self) -> Environment:
+        return self.broker.account_id.environment
+
+    def crash(self, name: str) -> None:
+        """Pass a crash point."""
+        crash_point(name, self.environment)
+
+    def identity(self, instrument_id: str) -> OrderIdentity:
+        return self.broker.identity(InstrumentId(instrument_id))
+
+    # -- time ---------------------------------------------------------------------------------------------------
+    @property
+    def offset(self) -> timedelta:
+        """Venue time minus ours, as last measured."""
+        return self._venue_clock.offset if self._venue_clock else timedelta(0)
+
+    def venue_now(self) -> datetime:
+        return self.clock.now() + self.offset
+
+    def clock_problem(self) -> tuple[OrderReason, str] | None:
+        """Measure the venue's clock when the last measure is old; say why it is not safe to send, or None."""
+        age_s = self.clock.monotonic() - self._venue_clock_at_s
+        if self._venue_clock is None or age_s > self.limits.clock_age_s_max:
+            started_at = self.clock.monotonic()
+            try:
+                self._venue_clock = self.broker.clock_reading()
+            except BrokerError as error:
+                self._venue_clock = None
+                return OrderReason.CLOCK_UNREADABLE, f"{error.reason}: {error.message}"
+            self._venue_clock_at_s = started_at
+        offset_s = self._venue_clock.offset.total_seconds()
+        error_s = self._venue_clock.error.total_seconds()
+        if abs(offset_s) > self.limits.clock_offset_s_max or error_s > self.limits.clock_error_s_max:
+            self._venue_clock_at_s = float("-inf")  # measure again before the next try
+            return OrderReason.CLOCK_UNSAFE, (
+                f"offset must be within {self.limits.clock_offset_s_max} s and its error within "
+                f"{self.limits.clock_error_s_max} s, was {offset_s:.3f} s and {error_s:.3f} s"
+            )
+        return None
+
+    # -- readings -----------------------------------------------------------------------------------------------
+    def instrument(self, instrument_id: InstrumentId) -> Instrument | None:
+        """The instrument's filters, read once; None when the venue does not know it or cannot be read."""
+        if instrument_id not in self.instruments:
+            try:
+                found = self._patiently(lambda: self.broker.instruments([instrument_id]))
+            except BrokerError:
+                return None
+            self.instruments.update({instrument.instrument_id: instrument for instrument in found})
+        return self.instruments.get(instrument_id)
+
+    def quote(self, instrument_id: InstrumentId) -> Quote:
+        """A fresh quote, or the venue's error."""
+        return self.broker.quotes([instrument_id])[0]
+
+    def account(self, *, instrument_id: InstrumentId, fresh: bool = False) -> AccountReading:
+        """Positions and equity (balances too for spot), not older than the policy allows."""
+        known, needs_balances = self.reading, self._is_spot(instrument_id)
+        if known is not None and not fresh:
+            age_s = self.clock.monotonic() - known.read_at_monotonic_s
+            complete = known.equity is not None and known.positions is not None
+            complete = complete and (known.balances is not None or not needs_balances)
+            if complete and age_s <= float(self.policy.account_age_s_max):
+                return known
+        self.reading = self._read_account(needs_balances)
+        return self.reading
+
+    def _read_account(self, needs_balances: bool) -> AccountReading:
+        taken_at, at_s = self.clock.now(), self.clock.monotonic()
+        equity: Decimal | None = None
+        positions: tuple[Position, ...] | None = None
+        balances: tuple[Balance, ...] | None = None
+        try:
+            equity = self._patiently(self.broker.margin_health).equity
+            positions = self._patiently(self.broker.positions)
+            for position in positions:  # their contract sizes are needed to value them
+                self.instrument(position.instrument_id)
+            balances = self._patiently(self.broker.balances) if needs_balances else None
+        except BrokerError:
+            pass  # what is None is refused by the risk check, with its own reason
+        return AccountReading(taken_at, at_s, equity, positions, balances)
+
+    def _is_spot(self, instrument_id: InstrumentId) -> bool:
+        instrument = self.instrument(instrument_id)
+        return instrument is not None and instrument.product is ProductKind.SPOT
+
+    def _patiently(self, read: Callable[[], T]) -> T:
+        """A read before anything is sent: asked again a few times where that may help."""
+        for _ in range(_READ_TRIES - 1):
+            try:
+                return read()
+            except InstrumentUnknown:
+                raise
+            except BrokerError as error:
+                if not error.retryable:
+                    raise
+                self.clock.wait(error.retry_after_s or _READ_PAUSE_S)
+        return read()

@@ -1,0 +1,337 @@
+"""The order desk: what jobs call. An intent puts at most one order on a venue, and none is lost.
+
+`submit` is idempotent by business key; `advance` takes one step, holds at most one conversation with the venue and may
+be called by anyone, anywhere, any time; `drive` advances until nothing more happens by itself; `sweep` does so for all
+intents of the account that others left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from sqlmodel import col, select
+
+from brokers.clock import Clock
+from brokers.errors import BrokerError
+from brokers.ids import IntentId
+from brokers.port import Broker
+from brokers.types import Quote
+from ledger.controls import effective_control
+from ledger.engine import Ledger
+from ledger.states import CancelState, IntentState, ObservationSource
+from ledger.tables import OrderIntent
+from trading.orders import resolving, store, tracking
+from trading.orders.adopting import Sightings, check_orders
+from trading.orders.context import DeskContext
+from trading.orders.deciding import Verdict, decide
+from trading.orders.exposure import exposure_for, position_of, reserved_notional
+from trading.orders.intents import (
+    IntentView,
+    TermsConflict,
+    WantedOrder,
+    request_of,
+    row_of,
+    terms_sha256,
+    view_of,
+)
+from trading.orders.moves import Who
+from trading.orders.protocol import Action, ProtocolLimits, Step, next_step
+from trading.orders.reasons import OrderReason
+from trading.orders.sending import may_send, send
+from trading.orders.spool import Spool, spool_of
+from trading.risk import RiskPolicy, assess
+from trading.steps import Step as JobStep
+from trading.steps import StepKind, call_directly
+
+S = IntentState
+_PASS_PAUSE_S = 0.02
+_HISTORY_S = 86_400.0
+
+Handler = Callable[[DeskContext, OrderIntent, Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a sweep found and moved. `unread` says why the venue's open orders could not be compared, if so."""
+
+    advanced: tuple[IntentView, ...]
+    spooled: int
+    sightings: Sightings
+    unread: str = ""
+
+
+class OrderDesk:
+    """One account's desk. Safe to use from several threads and processes: every move is compare-and-set."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        broker: Broker,
+        clock: Clock,
+        policy: RiskPolicy,
+        worker: str,
+        pool: str = "",
+        limits: ProtocolLimits = ProtocolLimits(),
+        spool: Path | None = None,
+    ) -> None:
+        if ledger.environment is not broker.account_id.environment:
+            raise ValueError(
+                f"ledger is {ledger.environment}, account {broker.account_id} is not: open the account's own ledger"
+            )
+        if not worker.strip():
+            raise ValueError("worker must name who holds the leases")
+        self._ctx = DeskContext(
+            ledger=ledger,
+            broker=broker,
+            clock=clock,
+            policy=policy,
+            worker=worker,
+            pool=pool,
+            limits=limits,
+            spool=Spool(spool) if spool is not None else spool_of(ledger.url),
+        )
+        self._checked_history = False
+
+    @property
+    def limits(self) -> ProtocolLimits:
+        return self._ctx.limits
+
+    # -- asking -------------------------------------------------------------------------------------------------
+    def submit(self, wanted: WantedOrder) -> IntentView:
+        """Record an intention and check its risk: READY or DENIED. The same key again gives the same intent.
+
+        Raises TermsConflict when the key was used for other terms; nothing is sent either way.
+        """
+        ctx = self._ctx
+        if str(wanted.account_id) != ctx.account_id:
+            raise ValueError(f"this desk serves {ctx.account_id}, the order is for {wanted.account_id}")
+        with ctx.ledger.write() as session:
+            row = session.get(OrderIntent, str(wanted.intent_id))
+            if row is None:
+                row = row_of(wanted, now=ctx.ledger.now(session), attempts_max=ctx.policy.attempts_max)
+                store.receive(session, row, worker=ctx.worker)
+            elif row.terms_sha256 != terms_sha256(wanted.request):
+                raise TermsConflict(
+                    f"business key {wanted.business_key!r} was used for other terms (intent {row.intent_id}); "
+                    "use a new key for a new order"
+                )
+        if row.state == S.RECEIVED.value:
+            self._assess(wanted, row)
+        return self.view(wanted.intent_id)
+
+    def _assess(self, wanted: WantedOrder | None, row: OrderIntent) -> None:
+        ctx, request = self._ctx, request_of(row)
+        instrument = ctx.instrument(request.instrument_id)
+        quote = wanted.reference if wanted is not None else self._quote_or_none(row)
+        for is_final in (False, True):
+            reading = ctx.account(instrument_id=request.instrument_id, fresh=is_final)
+            with ctx.ledger.write() as session:
+                current = store.load(session, row.intent_id)
+                if current.state != S.RECEIVED.value:
+                    return
+                now = ctx.ledger.now(session)
+                exposure = exposure_for(session, ctx, request, instrument, reading, own_intent_id=row.intent_id)
+                refusals = assess(request, instrument, quote, exposure, ctx.policy, ctx.venue_now())
+                if refusals and not is_final:
+                    continue  # the account's figures may be some seconds old: look once more
+                reserve = reserved_notional(request, instrument, quote, position_of(reading, request, instrument))
+                store.move(
+                    session,
+                    current,
+                    S.DENIED if refusals else S.READY,
+                    who=Who.INTAKE,
+                    worker=ctx.worker,
+                    reason=refusals[0].reason if refusals else OrderReason.WITHIN_LIMITS,
+                    detail="; ".join(f"{refusal.reason}: {refusal.detail}" for refusal in refusals),
+                    now=now,
+                    reserved_notional=Decimal(0) if refusals else reserve,
+                )
+                break
+        ctx.crash("C05")
+
+    # -- moving -------------------------------------------------------------------------------------------------
+    def advance(self, intent_id: IntentId | str) -> IntentView:
+        """Take the one next step of an intent; a step that another worker took meanwhile is left to it."""
+        row, step = self._next(str(intent_id))
+        handler = self._handlers.get(step.action)
+        if handler is not None:
+            with suppress(store.LostRace):  # someone else moved it first: that is what compare-and-set is for
+                handler(self._ctx, row, step)
+        return self.view(intent_id)
+
+    def _next(self, intent_id: str) -> tuple[OrderIntent, Step]:
+        ctx = self._ctx
+        with ctx.ledger.read() as session:
+            row = store.load(session, intent_id)
+            now = ctx.ledger.now(session)
+            control = effective_control(session, row.account_id, ctx.pool)
+            intent = store.snapshot(session, row, may_send=may_send(control, is_reduce_only=row.reduce_only))
+        # Proof by time counts on the later of two clocks only: the database's and the venue's.
+        if intent.state is S.UNKNOWN:
+            now = min(now, ctx.venue_now())
+        return row, next_step(intent, ctx.identity(row.instrument_id), now, ctx.limits)
+
+    @property
+    def _handlers(self) -> Mapping[Action, Handler]:
+        return {
+            Action.ASSESS: lambda ctx, row, step: self._assess(None, row),
+            Action.SEND: lambda ctx, row, step: send(ctx, row.intent_id),
+            Action.WITHDRAW: partial(_end, to_state=S.WITHDRAWN, who=Who.OPERATOR),
+            Action.EXPIRE: _expire,
+            Action.RELEASE: resolving.release,
+            Action.TAKE_OVER: resolving.take_over,
+            Action.APPLY_ANSWER: resolving.apply_answer,
+            Action.QUERY: resolving.query,
+            Action.RESEND: resolving.send_again,
+            Action.LADDER: resolving.ladder,
+            Action.CONFIRM_ABSENT: resolving.confirm_absent,
+            Action.RETRY: resolving.retry,
+            Action.TRACK: tracking.track,
+            Action.CANCEL: tracking.cancel,
+            Action.GIVE_TO_PERSON: resolving.give_to_person,
+            Action.WATCH: resolving.watch,
+        }
+
+    def drive(
+        self, intent_ids: Iterable[IntentId | str], *, timeout_s: float, step: JobStep = call_directly
+    ) -> tuple[IntentView, ...]:
+        """Advance all until each is terminal or needs a person, or `timeout_s` is over; waits on the clock between."""
+        clock = self._ctx.clock
+        ids = list(dict.fromkeys(str(intent_id) for intent_id in intent_ids))
+        deadline = clock.monotonic() + timeout_s
+        views = {intent_id: self.view(intent_id) for intent_id in ids}
+        while True:
+            waiting = [intent_id for intent_id in ids if not views[intent_id].is_over]
+            for intent_id in waiting:
+                if self._wait_s(intent_id) <= 0:
+                    name = _sentence(views[intent_id])
+                    views[intent_id] = step(name, StepKind.ADVANCE, partial(self.advance, intent_id))
+                else:
+                    views[intent_id] = self.view(intent_id)
+            left_s = deadline - clock.monotonic()
+            waits = [self._wait_s(intent_id) for intent_id in waiting if not views[intent_id].is_over]
+            if not waits or left_s <= 0:
+                return tuple(views[intent_id] for intent_id in ids)
+            if min(waits) > 0:
+                clock.wait(min(max(min(waits), _PASS_PAUSE_S), left_s))
+
+    def _wait_s(self, intent_id: str) -> float:
+        """Seconds until a step is due; 0 when one is due now."""
+        _, step = self._next(intent_id)
+        if step.action is not Action.WAIT or step.at is None:
+            return 0.0
+        with self._ctx.ledger.read() as session:
+            now = self._ctx.ledger.now(session)
+        return (step.at - now).total_seconds()
+
+    def cancel(self, intent_id: IntentId | str, *, reason: str) -> IntentView:
+        """Take an order back: at once where nothing was sent, by a cancel request where it may be at the venue."""
+        ctx = self._ctx
+        with ctx.ledger.write() as session:
+            row = store.load(session, str(intent_id))
+            state = IntentState(row.state)
+            if state.is_terminal:
+                return view_of(row)
+            if row.cancel_state == CancelState.NONE.value:
+                due = {"next_check_at": None} if state.is_live_at_venue else {}
+                store.touch(session, row, cancel_state=CancelState.READY.value, cancel_reason=reason[:500], **due)
+        return self.advance(intent_id)
+
+    def decide(
+        self, intent_id: IntentId | str, *, verdict: Verdict, people: tuple[str, ...], reason: str
+    ) -> IntentView:
+        """Record what a person found out about an intent in NEEDS_HUMAN; two people in production."""
+        decide(self._ctx, str(intent_id), verdict=verdict, people=people, reason=reason)
+        return self.view(intent_id)
+
+    # -- sweeping -----------------------------------------------------------------------------------------------
+    def sweep(self) -> SweepReport:
+        """Take in spooled answers, compare the venue's orders with the attempts on record, advance what is due.
+
+        The first sweep of a desk also compares a day of order history (an older ledger may have been restored).
+        """
+        ctx = self._ctx
+        spooled = self._take_in_spool()
+        sightings, unread = self._compare_with_venue()
+        with ctx.ledger.read() as session:
+            now = ctx.ledger.now(session)
+            due = store.due_intents(session, ctx.account_id, now=now)
+        views = tuple(self.advance(intent_id) for intent_id in due)
+        return SweepReport(advanced=views, spooled=spooled, sightings=sightings, unread=unread)
+
+    def _take_in_spool(self) -> int:
+        ctx, count = self._ctx, 0
+        for path, entry in list(ctx.spool.entries()):
+            with ctx.ledger.write() as session:
+                if not store.has_answer(session, entry.send_id, entry.outcome):
+                    store.observe_answer(session, entry, source=ObservationSource.SPOOL)
+            ctx.spool.remove(path)
+            count += 1
+        return count
+
+    def _compare_with_venue(self) -> tuple[Sightings, str]:
+        ctx = self._ctx
+        try:
+            orders = ctx.broker.open_orders()
+            if not self._checked_history:
+                until = ctx.venue_now()
+                orders += ctx.broker.order_history(since=until - timedelta(seconds=_HISTORY_S), until=until)
+        except BrokerError as error:
+            return Sightings(), f"{error.reason}: {error.message}"
+        self._checked_history = True
+        return check_orders(ctx, orders), ""
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def view(self, intent_id: IntentId | str) -> IntentView:
+        """Where an intent stands; UnknownIntent when there is none."""
+        with self._ctx.ledger.read() as session:
+            return view_of(store.load(session, str(intent_id)))
+
+    def views(self, *, plan_id: str) -> tuple[IntentView, ...]:
+        """The intents of a plan, by leg."""
+        with self._ctx.ledger.read() as session:
+            query = select(OrderIntent).where(
+                OrderIntent.account_id == self._ctx.account_id, OrderIntent.plan_id == plan_id
+            )
+            rows = session.exec(query.order_by(col(OrderIntent.leg_number), col(OrderIntent.created_at)))
+            return tuple(view_of(row) for row in rows)
+
+    def _quote_or_none(self, row: OrderIntent) -> Quote | None:
+        """A fresh reference for an intent whose intake was interrupted; without one it is denied."""
+        try:
+            return self._ctx.quote(request_of(row).instrument_id)
+        except BrokerError:
+            return None
+
+
+def _expire(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
+    who = Who.RESOLVER if row.state == S.NOT_PLACED.value else Who.SWEEPER
+    _end(ctx, row, step, to_state=S.EXPIRED, who=who)
+
+
+def _end(ctx: DeskContext, row: OrderIntent, step: Step, *, to_state: IntentState, who: Who) -> None:
+    assert step.reason is not None
+    with ctx.ledger.write() as session:
+        store.move(
+            session,
+            row,
+            to_state,
+            who=who,
+            worker=ctx.worker,
+            reason=step.reason,
+            detail=row.cancel_reason or row.state_detail,
+            now=ctx.ledger.now(session),
+        )
+
+
+def _sentence(view: IntentView) -> str:
+    """The step's name as an operator reads it."""
+    request = view.request
+    return f"Advance {request.side} {request.quantity:f} {request.instrument_id} ({view.state})"

@@ -1,0 +1,402 @@
+"""The single send point: the only place that calls `Broker.place`.
+
+Order of things, which nothing may change: claim, build and freeze the payload, measure the clock, then ONE transaction
+that checks everything again and commits the attempt, then one write to the socket under a ticket, then the answer as
+an observation, then the move. No database transaction is open while the venue is spoken to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+from brokers.capabilities import OrderIdentity
+from brokers.errors import BrokerError, DeadlinePassed, NotSent
+from brokers.ids import ClientOrderId, Environment, IntentId
+from brokers.types import Instrument, OrderAck, OrderRequest, PreparedOrder, Quote
+from brokers.wire import SendTicket
+from ledger.controls import effective_control
+from ledger.errors import CommitUnknown, LedgerError
+from ledger.records import lock_account
+from ledger.states import CancelState, ControlState, IntentState, ObservationSource
+from ledger.tables import OrderAttempt, OrderIntent, OrderSend
+from trading.orders import store
+from trading.orders.answers import apply_answers
+from trading.orders.context import AccountReading, DeskContext
+from trading.orders.crash import wire_record
+from trading.orders.exposure import exposure_for, position_of
+from trading.orders.identity import make_client_order_id
+from trading.orders.intents import request_of
+from trading.orders.moves import Who
+from trading.orders.protocol import classify, needs_own_lane, validity_s
+from trading.orders.reasons import OrderReason
+from trading.risk import assess
+
+S = IntentState
+
+
+@dataclass(frozen=True, slots=True)
+class _Obstacle:
+    """Why an order does not leave now; `to_state` says where that puts it."""
+
+    to_state: IntentState
+    reason: str
+    detail: str = ""
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is about to be sent, with everything that was read for the last check."""
+
+    request: OrderRequest
+    prepared: PreparedOrder
+    attempt_number: int
+    is_new_attempt: bool
+    identity: OrderIdentity
+    instrument: Instrument | None
+    quote: Quote | None
+    reading: AccountReading
+
+
+@dataclass(frozen=True, slots=True)
+class _Committed:
+    row: OrderIntent
+    send: OrderSend
+    ticket: SendTicket
+
+
+# -- first sends ------------------------------------------------------------------------------------------------
+def send(ctx: DeskContext, intent_id: str) -> None:
+    """Take a READY intent through claim, checks and one send. Raises store.LostRace when another worker has it."""
+    row = _claim(ctx, intent_id)
+    if row is None:
+        return
+    ctx.crash("C06")
+    order = _prepare(ctx, row)
+    if isinstance(order, _Obstacle):
+        _step_back(ctx, row, order)
+        return
+    ctx.crash("C07")
+    problem = ctx.clock_problem()
+    if problem is not None:
+        _step_back(ctx, row, _Obstacle(S.READY, problem[0], problem[1], ctx.limits.wait_s))
+        return
+    _commit_and_send(ctx, row, order)
+
+
+def _claim(ctx: DeskContext, intent_id: str) -> OrderIntent | None:
+    with ctx.ledger.write() as session:
+        lock_account(session, ctx.account_id)
+        now = ctx.ledger.now(session)
+        row = store.load(session, intent_id)
+        if row.state != S.READY.value:
+            raise store.LostRace(f"intent {intent_id} is {row.state}, not ready")
+        obstacle = _control_obstacle(ctx, session, row)
+        if obstacle is None and _is_lane_busy(ctx, session, row):
+            obstacle = _Obstacle(S.READY, OrderReason.LANE_BUSY, wait_s=ctx.limits.wait_s)
+        if obstacle is not None:
+            store.touch(
+                session,
+                row,
+                state_reason=str(obstacle.reason),
+                state_detail=obstacle.detail,
+                next_check_at=now + timedelta(seconds=obstacle.wait_s),
+            )
+            return None
+        return store.move(
+            session,
+            row,
+            S.CLAIMED,
+            who=Who.WORKER,
+            worker=ctx.worker,
+            reason=OrderReason.CLAIMED_TO_SEND,
+            now=now,
+            new_epoch=True,
+            **_lease(ctx, now),
+        )
+
+
+def _is_lane_busy(ctx: DeskContext, session: Session, row: OrderIntent) -> bool:
+    return needs_own_lane(ctx.identity(row.instrument_id)) and store.has_unresolved_neighbour(session, row)
+
+
+def _prepare(ctx: DeskContext, row: OrderIntent) -> _Order | _Obstacle:
+    """Freeze the payload and read what the last check needs. Nothing of it is committed yet."""
+    request, identity = request_of(row), ctx.identity(row.instrument_id)
+    try:
+        prepared, number, is_new = _prepared(ctx, row, request, identity)
+        instrument = ctx.instrument(request.instrument_id)
+        quote = ctx.quote(request.instrument_id)
+    except NotSent as error:
+        state = S.READY if error.retryable else S.DENIED
+        return _Obstacle(state, error.reason, error.message, ctx.limits.wait_s)
+    except BrokerError as error:
+        return _Obstacle(S.READY, OrderReason.QUOTE_UNREADABLE, f"{error.reason}: {error.message}", ctx.limits.wait_s)
+    reading = ctx.account(instrument_id=request.instrument_id)
+    return _Order(request, prepared, number, is_new, identity, instrument, quote, reading)
+
+
+def _prepared(
+    ctx: DeskContext, row: OrderIntent, request: OrderRequest, identity: OrderIdentity
+) -> tuple[PreparedOrder, int, bool]:
+    if row.client_order_id is not None:
+        return _stored_payload(ctx, row, request), row.attempt_count, False
+    number = row.attempt_count + 1
+    client_order_id = make_client_order_id(
+        IntentId(row.intent_id),
+        attempt=number,
+        tag=ctx.ledger.installation_tag,
+        is_production=ctx.environment is Environment.PRODUCTION,
+        identity=identity,
+    )
+    return ctx.broker.prepare_order(request, client_order_id), number, True
+
+
+def _stored_payload(ctx: DeskContext, row: OrderIntent, request: OrderRequest) -> PreparedOrder:
+    """The payload as it was frozen: the same id always means the same bytes."""
+    with ctx.ledger.read() as session:
+        attempt = session.get(OrderAttempt, row.client_order_id)
+    assert attempt is not None, f"intent {row.intent_id} names an attempt that the ledger does not have"
+    return PreparedOrder(
+        ClientOrderId(attempt.client_order_id), request, payload=attempt.payload, sha256=attempt.payload_sha256
+    )
+
+
+# -- the same id again ------------------------------------------------------------------------------------------
+def resend(ctx: DeskContext, row: OrderIntent) -> None:
+    """Send the frozen payload once more under its permanent id; `row` is UNKNOWN and leased to this worker."""
+    ctx.crash("C23")
+    request, identity = request_of(row), ctx.identity(row.instrument_id)
+    prepared = _stored_payload(ctx, row, request)
+    problem = ctx.clock_problem()
+    if problem is not None:
+        _step_back(ctx, row, _Obstacle(S.UNKNOWN, problem[0], problem[1], ctx.limits.wait_s))
+        return
+    instrument = ctx.instrument(request.instrument_id)
+    reading = ctx.account(instrument_id=request.instrument_id)
+    order = _Order(request, prepared, row.attempt_count, False, identity, instrument, None, reading)
+    _commit_and_send(ctx, row, order)
+
+
+# -- the transaction and the send -------------------------------------------------------------------------------
+def _commit_and_send(ctx: DeskContext, row: OrderIntent, order: _Order) -> None:
+    try:
+        committed = _commit(ctx, row, order, is_final=False)
+        if isinstance(committed, _Obstacle) and committed.to_state is S.DENIED:
+            # The figures may be some seconds old: read the account once more before refusing for good.
+            reading = ctx.account(instrument_id=order.request.instrument_id, fresh=True)
+            committed = _commit(ctx, row, replace(order, reading=reading), is_final=True)
+    except CommitUnknown:
+        return  # nothing is sent; when the lease is over the sweep finds CLAIMED or SENDING
+    if isinstance(committed, _Obstacle):
+        return
+    ctx.crash("C09")
+    answer = _place(ctx, order.prepared, committed.ticket)
+    _record_answer(ctx, committed, answer)
+
+
+def _commit(ctx: DeskContext, row: OrderIntent, order: _Order, *, is_final: bool) -> _Committed | _Obstacle:
+    """The point of no return: check all again, write attempt and send, move to SENDING, in one transaction.
+
+    A denial that a fresher reading may lift is returned without being recorded unless `is_final`.
+    """
+    with ctx.ledger.write() as session:
+        lock_account(session, row.account_id)
+        now, monotonic_s = ctx.ledger.now(session), ctx.clock.monotonic()
+        not_after = ctx.venue_now() + timedelta(seconds=validity_s(order.identity, ctx.limits))
+        current = store.load(session, row.intent_id)
+        if (current.state, current.epoch) != (row.state, row.epoch) or not _holds_lease(current, now):
+            raise store.LostRace(f"intent {row.intent_id} was taken over before it was sent")
+        obstacle = _obstacle(ctx, session, current, order, now)
+        if obstacle is not None:
+            if is_final or obstacle.to_state is not S.DENIED:
+                _back(ctx, session, current, obstacle, now)
+            return obstacle
+        send = _write_attempt(ctx, session, current, order, not_after=not_after, now=now)
+        committed = _Committed(
+            row=store.load(session, row.intent_id),
+            send=send,
+            ticket=SendTicket(
+                send_id=send.send_id,
+                not_after=not_after,
+                send_by_monotonic_s=monotonic_s + ctx.limits.send_by_s,
+                timeout_s=ctx.limits.answer_timeout_s,
+                record=wire_record(ctx.environment),
+            ),
+        )
+        ctx.crash("C08")
+    return committed
+
+
+def _write_attempt(
+    ctx: DeskContext, session: Session, row: OrderIntent, order: _Order, *, not_after: datetime, now: datetime
+) -> OrderSend:
+    prepared, client_order_id = order.prepared, str(order.prepared.client_order_id)
+    if order.is_new_attempt:
+        store.add_attempt(session, row, prepared, order.attempt_number, now)
+        _note_position(session, row, order, client_order_id, now)
+    sends = len(store.sends_of(session, client_order_id))
+    moved = store.move(
+        session,
+        row,
+        S.SENDING,
+        who=Who.RESOLVER if row.state == S.UNKNOWN.value else Who.WORKER,
+        worker=ctx.worker,
+        reason=OrderReason.COMMITTED_TO_SEND,
+        detail=f"attempt {order.attempt_number}, send {sends + 1}",
+        now=now,
+        attempt_count=order.attempt_number,
+        client_order_id=client_order_id,
+        clean_ladders=0,
+        last_ladder_at=None,
+        **_lease(ctx, now),
+    )
+    return store.add_send(
+        session,
+        moved,
+        client_order_id,
+        epoch=moved.epoch,
+        worker=ctx.worker,
+        not_after=not_after,
+        offset=ctx.offset,
+        now=now,
+    )
+
+
+def _note_position(session: Session, row: OrderIntent, order: _Order, client_order_id: str, now: datetime) -> None:
+    """Keep the position as it was before the first send: a look-up for absence compares with it (proof rule P3)."""
+    quantity = position_of(order.reading, order.request, order.instrument)
+    store.observe(
+        session,
+        row,
+        source=ObservationSource.LADDER,
+        outcome=store.POSITION_BEFORE,
+        now=now,
+        client_order_id=client_order_id,
+        code="" if quantity is None else str(quantity),
+        text=order.reading.taken_at.isoformat(),
+    )
+
+
+def _place(ctx: DeskContext, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck | Exception:
+    """One write to the socket, or none. Whatever is raised is kept and classified, never passed on."""
+    late_s = ctx.clock.monotonic() - ticket.send_by_monotonic_s
+    if late_s > 0:
+        return DeadlinePassed(f"send_by of {ticket.send_id} passed {late_s:.3f} s ago; nothing was sent")
+    try:
+        return ctx.broker.place(prepared, ticket)
+    except Exception as error:  # noqa: BLE001 - an unlisted exception means an unknown outcome, not a failed job
+        return error
+
+
+def _record_answer(ctx: DeskContext, committed: _Committed, answer: OrderAck | Exception) -> None:
+    """Keep the answer durably (in the spool when the ledger cannot), then move by what all answers prove."""
+    client_order_id = ClientOrderId(committed.send.client_order_id)
+    record = committed.ticket.record
+    outcome = classify(answer, record, client_order_id=client_order_id)
+    ctx.crash("C16")
+    kept = store.spooled_answer(committed.row, committed.send, outcome, record, ctx.clock.now())
+    try:
+        with ctx.ledger.write() as session:
+            store.observe_answer(session, kept, source=ObservationSource.SEND_ANSWER)
+    except (SQLAlchemyError, LedgerError):
+        ctx.spool.append(kept)
+        raise
+    ctx.crash("C17")
+    apply_answers(ctx, committed.row, who=Who.WORKER, outcome=outcome)
+    ctx.crash("C18")
+
+
+# -- obstacles --------------------------------------------------------------------------------------------------
+def _obstacle(ctx: DeskContext, session: Session, row: OrderIntent, order: _Order, now: datetime) -> _Obstacle | None:
+    """Everything that can still stop the order, as of this transaction; the first one found."""
+    if row.cancel_state != CancelState.NONE.value:
+        return _Obstacle(S.WITHDRAWN, OrderReason.WITHDRAWN_UNSENT, row.cancel_reason)
+    if now >= row.expires_at:
+        return _Obstacle(S.EXPIRED, OrderReason.TTL_OVER, f"expired at {row.expires_at.isoformat()}")
+    return (
+        _control_obstacle(ctx, session, row)
+        or _rate_obstacle(ctx, session, order, now)
+        or (None if row.state == S.UNKNOWN.value else _risk_obstacle(ctx, session, row, order))
+    )
+
+
+def _control_obstacle(ctx: DeskContext, session: Session, row: OrderIntent) -> _Obstacle | None:
+    control = effective_control(session, row.account_id, ctx.pool)
+    if may_send(control, is_reduce_only=row.reduce_only):
+        return None
+    return _Obstacle(S.READY, OrderReason.CONTROL_STOPS, f"control state is {control}", ctx.limits.wait_s)
+
+
+def may_send(control: ControlState, *, is_reduce_only: bool) -> bool:
+    """Whether a control state lets an order out."""
+    return control is ControlState.RUN or (control is ControlState.REDUCE_ONLY and is_reduce_only)
+
+
+def _rate_obstacle(ctx: DeskContext, session: Session, order: _Order, now: datetime) -> _Obstacle | None:
+    """Count the account's committed sends in each window: exact, and shared by all processes through the ledger."""
+    for limit, window_s in _budgets(ctx, order):
+        window = timedelta(seconds=window_s)
+        count, oldest = store.recent_sends(session, ctx.account_id, since=now - window)
+        if count >= limit and oldest is not None:
+            wait_s = max((oldest + window - now).total_seconds(), 0.001)
+            return _Obstacle(S.READY, OrderReason.ORDER_RATE_WAITS, f"{count} in {window_s} s of {limit}", wait_s)
+    return None
+
+
+def _budgets(ctx: DeskContext, order: _Order) -> list[tuple[int, float]]:
+    policy = ctx.policy
+    budgets = [(policy.order_rate_max, float(policy.order_rate_window_s))]
+    product = order.instrument.product.value if order.instrument else ""
+    for budget in ctx.broker.capabilities.budgets:
+        if budget.name in ("place", f"place_{product}"):
+            budgets.append((max(int(budget.limit * policy.venue_rate_share), 1), budget.window_s))
+    return budgets
+
+
+def _risk_obstacle(ctx: DeskContext, session: Session, row: OrderIntent, order: _Order) -> _Obstacle | None:
+    exposure = exposure_for(session, ctx, order.request, order.instrument, order.reading, own_intent_id=row.intent_id)
+    refusals = assess(order.request, order.instrument, order.quote, exposure, ctx.policy, ctx.venue_now())
+    if not refusals:
+        return None
+    first = next((refusal for refusal in refusals if not refusal.reason.passes), refusals[0])
+    detail = "; ".join(f"{refusal.reason}: {refusal.detail}" for refusal in refusals)
+    state = S.READY if first.reason.passes else S.DENIED
+    return _Obstacle(state, first.reason, detail, ctx.limits.wait_s)
+
+
+def _step_back(ctx: DeskContext, row: OrderIntent, obstacle: _Obstacle) -> None:
+    with ctx.ledger.write() as session:
+        _back(ctx, session, row, obstacle, ctx.ledger.now(session))
+
+
+def _back(ctx: DeskContext, session: Session, row: OrderIntent, obstacle: _Obstacle, now: datetime) -> None:
+    """Leave the claim (nothing was sent), or, before sending the same id again, stay UNKNOWN."""
+    next_check_at = now + timedelta(seconds=obstacle.wait_s) if obstacle.wait_s else None
+    if row.state == S.UNKNOWN.value:
+        store.touch(session, row, lease_owner=None, lease_until=None, next_check_at=next_check_at)
+        return
+    store.move(
+        session,
+        row,
+        obstacle.to_state,
+        who=Who.WORKER,
+        worker=ctx.worker,
+        reason=obstacle.reason,
+        detail=obstacle.detail,
+        now=now,
+        next_check_at=next_check_at if obstacle.to_state is S.READY else None,
+    )
+
+
+def _lease(ctx: DeskContext, now: datetime) -> dict[str, Any]:
+    return {"lease_owner": ctx.worker, "lease_until": now + timedelta(seconds=ctx.limits.lease_s)}
+
+
+def _holds_lease(row: OrderIntent, now: datetime) -> bool:
+    return row.lease_until is not None and row.lease_until > now

@@ -1,0 +1,81 @@
+"""Where an answer of the venue is kept when the ledger cannot take it: one synced file per answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """One observation of a send that could not be committed."""
+
+    account_id: str
+    intent_id: str
+    client_order_id: str
+    send_id: str
+    outcome: str
+    status: int | None
+    code: str
+    text: str
+    raw: str
+    observed_at: datetime
+
+
+class Spool:
+    """A folder of answers; each is durable before `append` returns and removed only after the ledger took it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, entry: Spooled) -> Path:
+        """Write, sync and name one entry; OSError when even that fails."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        body = json.dumps({**asdict(entry), "observed_at": entry.observed_at.isoformat()}, sort_keys=True).encode()
+        path = self.folder / f"{hashlib.sha256(body).hexdigest()[:40]}.json"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(self.folder)
+        return path
+
+    def entries(self) -> Iterator[tuple[Path, Spooled]]:
+        """Every complete entry, in a stable order."""
+        if not self.folder.is_dir():
+            return
+        for path in sorted(self.folder.glob("*.json")):
+            fields = json.loads(path.read_bytes())
+            fields["observed_at"] = datetime.fromisoformat(fields["observed_at"])
+            yield path, Spooled(**fields)
+
+    def remove(self, path: Path) -> None:
+        """Forget an entry that the ledger has; another process may have done so already."""
+        path.unlink(missing_ok=True)
+
+
+def spool_of(ledger_url: str) -> Spool:
+    """The spool that belongs to a ledger: beside its file, or under the user's state folder for a server."""
+    url = make_url(ledger_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Spool(Path(f"{url.database}.spool"))
+    name = hashlib.sha256(ledger_url.encode()).hexdigest()[:16]
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return Spool(state / "algotrendy" / "spool" / name)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

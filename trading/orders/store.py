@@ -1,0 +1,387 @@
+"""The desk's writes and reads of the ledger: every move is compare-and-set and leaves a transition.
+
+Every function takes the session of a `ledger.write()` or `ledger.read()` block; nothing here talks to a venue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from brokers.types import PreparedOrder
+from brokers.wire import WireRecord
+from ledger.states import TERMINAL_STATES, CancelState, IntentState, ObservationSource
+from ledger.tables import FillRow, Observation, OrderAttempt, OrderIntent, OrderSend, Transition
+from trading.orders.intents import UnknownIntent
+from trading.orders.moves import Who, require_legal
+from trading.orders.protocol import IntentSnapshot, Outcome, SendOutcome
+from trading.orders.spool import Spooled
+
+RAW_MAX = 20_000
+POSITION_BEFORE = "position_before"
+_UNRESOLVED = [
+    state.value for state in (IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
+]
+_SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
+
+
+class LostRace(Exception):
+    """Someone else moved first: the intent is no longer in the state and epoch that this move started from."""
+
+
+# -- intents ----------------------------------------------------------------------------------------------------
+def load(session: Session, intent_id: str) -> OrderIntent:
+    """The current row; UnknownIntent when there is none."""
+    row = session.get(OrderIntent, str(intent_id), populate_existing=True)
+    if row is None:
+        raise UnknownIntent(f"the ledger has no intent {intent_id}")
+    return row
+
+
+def receive(session: Session, row: OrderIntent, *, worker: str) -> None:
+    """Store a new intent and its first transition."""
+    session.add(row)
+    session.flush()
+    _record(session, row, "", IntentState.RECEIVED, Who.INTAKE, worker, row.state_reason, "", row.created_at, None)
+
+
+def move(
+    session: Session,
+    row: OrderIntent,
+    to_state: IntentState,
+    *,
+    who: Who,
+    worker: str,
+    reason: str,
+    now: datetime,
+    detail: str = "",
+    observation_id: int | None = None,
+    new_epoch: bool = False,
+    **changes: Any,
+) -> OrderIntent:
+    """Move from the row's state and epoch, or raise LostRace; the lease ends unless `changes` renews it."""
+    from_state = IntentState(row.state)
+    require_legal(from_state, to_state, who)
+    values: dict[str, Any] = {
+        "state": to_state.value,
+        "state_reason": str(reason),
+        "state_detail": detail[:2000],
+        "epoch": row.epoch + 1 if new_epoch else row.epoch,
+        "lease_owner": None,
+        "lease_until": None,
+        "next_check_at": None,
+        "updated_at": now,
+    }
+    if to_state in TERMINAL_STATES:
+        values["reserved_notional"] = Decimal(0)
+    values |= changes
+    _compare_and_set(session, row, values)
+    moved = load(session, row.intent_id)
+    _record(session, moved, from_state.value, to_state, who, worker, str(reason), detail, now, observation_id)
+    return moved
+
+
+def touch(session: Session, row: OrderIntent, **changes: Any) -> OrderIntent:
+    """Change fields without a move, from the row's state and epoch, or raise LostRace."""
+    assert "state" not in changes and "epoch" not in changes
+    _compare_and_set(session, row, changes)
+    return load(session, row.intent_id)
+
+
+def take_lease(session: Session, row: OrderIntent, *, worker: str, now: datetime, lease_s: float) -> OrderIntent:
+    """Take an intent for one venue conversation: epoch + 1. A lease that another left behind starts look-ups anew."""
+    if row.lease_until is not None and row.lease_until > now:
+        raise LostRace(f"intent {row.intent_id} is leased to {row.lease_owner} until {row.lease_until}")
+    values: dict[str, Any] = {
+        "epoch": row.epoch + 1,
+        "lease_owner": worker,
+        "lease_until": now + timedelta(seconds=lease_s),
+    }
+    if row.lease_owner is not None:
+        values["clean_ladders"] = 0
+    _compare_and_set(session, row, values)
+    return load(session, row.intent_id)
+
+
+def _compare_and_set(session: Session, row: OrderIntent, values: dict[str, Any]) -> None:
+    statement = (
+        update(OrderIntent)
+        .where(
+            col(OrderIntent.intent_id) == row.intent_id,
+            col(OrderIntent.state) == row.state,
+            col(OrderIntent.epoch) == row.epoch,
+        )
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    result = session.connection().execute(statement)
+    if result.rowcount != 1:
+        raise LostRace(f"intent {row.intent_id} is no longer {row.state} at epoch {row.epoch}")
+
+
+def _record(
+    session: Session,
+    row: OrderIntent,
+    from_state: str,
+    to_state: IntentState,
+    who: Who,
+    worker: str,
+    reason: str,
+    detail: str,
+    at: datetime,
+    observation_id: int | None,
+) -> None:
+    session.add(
+        Transition(
+            intent_id=row.intent_id,
+            from_state=from_state,
+            to_state=to_state.value,
+            epoch=row.epoch,
+            who=f"{who}:{worker}",
+            reason=str(reason),
+            detail=detail[:2000],
+            observation_id=observation_id,
+            at=at,
+        )
+    )
+    session.flush()
+
+
+# -- attempts and sends -----------------------------------------------------------------------------------------
+def sends_of(session: Session, client_order_id: str | None) -> tuple[OrderSend, ...]:
+    """The sends of one attempt, in order."""
+    if client_order_id is None:
+        return ()
+    query = select(OrderSend).where(OrderSend.client_order_id == client_order_id).order_by(col(OrderSend.ordinal))
+    return tuple(session.exec(query))
+
+
+def add_attempt(session: Session, row: OrderIntent, prepared: PreparedOrder, number: int, now: datetime) -> None:
+    """Store the frozen payload of a new client order id."""
+    session.add(
+        OrderAttempt(
+            client_order_id=str(prepared.client_order_id),
+            intent_id=row.intent_id,
+            attempt_number=number,
+            payload=prepared.payload,
+            payload_sha256=prepared.sha256,
+            created_at=now,
+        )
+    )
+    session.flush()
+
+
+def add_send(
+    session: Session,
+    row: OrderIntent,
+    client_order_id: str,
+    *,
+    epoch: int,
+    worker: str,
+    not_after: datetime,
+    offset: timedelta,
+    now: datetime,
+) -> OrderSend:
+    """Store one SENDING step; it is committed before the first byte leaves."""
+    ordinal = len(sends_of(session, client_order_id)) + 1
+    send = OrderSend(
+        send_id=f"{client_order_id}-{ordinal}",
+        client_order_id=client_order_id,
+        account_id=row.account_id,
+        ordinal=ordinal,
+        epoch=epoch,
+        worker=worker,
+        not_after=not_after,
+        venue_offset_us=round(offset.total_seconds() * 1_000_000),
+        committed_at=now,
+    )
+    session.add(send)
+    session.flush()
+    return send
+
+
+def recent_sends(session: Session, account_id: str, *, since: datetime) -> tuple[int, datetime | None]:
+    """How many order requests the account committed after `since`, and when the oldest of them was."""
+    query = select(func.count(), func.min(OrderSend.committed_at)).where(
+        OrderSend.account_id == account_id, col(OrderSend.committed_at) > since
+    )
+    count, oldest = session.exec(query).one()
+    return count, oldest
+
+
+# -- observations -----------------------------------------------------------------------------------------------
+def observe(
+    session: Session,
+    row: OrderIntent,
+    *,
+    source: ObservationSource,
+    outcome: str,
+    now: datetime,
+    client_order_id: str | None = None,
+    send_id: str | None = None,
+    code: str = "",
+    text: str = "",
+    raw: str = "",
+) -> int:
+    """Append what was seen."""
+    seen = Observation(
+        account_id=row.account_id,
+        intent_id=row.intent_id,
+        client_order_id=client_order_id or row.client_order_id,
+        send_id=send_id,
+        source=source.value,
+        outcome=outcome,
+        code=code,
+        text=text[:2000],
+        raw=raw[:RAW_MAX],
+        observed_at=now,
+    )
+    session.add(seen)
+    session.flush()
+    assert seen.observation_id is not None
+    return seen.observation_id
+
+
+def spooled_answer(
+    row: OrderIntent, send: OrderSend, outcome: SendOutcome, record: WireRecord, now: datetime
+) -> Spooled:
+    """An answer in the one form that both the ledger and the spool take."""
+    text = outcome.venue_order_id if outcome.kind is Outcome.DEFINITE_YES else outcome.text
+    return Spooled(
+        account_id=row.account_id,
+        intent_id=row.intent_id,
+        client_order_id=send.client_order_id,
+        send_id=send.send_id,
+        outcome=outcome.kind.value,
+        status=record.status,
+        code=outcome.code,
+        text=f"{outcome.reason} | {text}"[:2000],
+        raw=record.response_body.decode("utf-8", "replace")[:RAW_MAX],
+        observed_at=now,
+    )
+
+
+def observe_answer(session: Session, answer: Spooled, *, source: ObservationSource) -> int:
+    """Append the answer to one send."""
+    seen = Observation(
+        account_id=answer.account_id,
+        intent_id=answer.intent_id,
+        client_order_id=answer.client_order_id,
+        send_id=answer.send_id,
+        source=source.value,
+        outcome=answer.outcome,
+        status=answer.status,
+        code=answer.code,
+        text=answer.text,
+        raw=answer.raw,
+        observed_at=answer.observed_at,
+    )
+    session.add(seen)
+    session.flush()
+    assert seen.observation_id is not None
+    return seen.observation_id
+
+
+def has_answer(session: Session, send_id: str, outcome: str) -> bool:
+    query = select(Observation).where(
+        Observation.send_id == send_id, Observation.outcome == outcome, col(Observation.source) != "ladder"
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
+def answers_to(session: Session, sends: Sequence[OrderSend]) -> dict[str, Observation]:
+    """The answer that counts for each send: proof of existence before anything else, then the latest."""
+    if not sends:
+        return {}
+    query = (
+        select(Observation)
+        .where(
+            col(Observation.send_id).in_([send.send_id for send in sends]),
+            col(Observation.outcome).in_(_SEND_OUTCOMES),
+        )
+        .order_by(col(Observation.observation_id))
+    )
+    counting: dict[str, Observation] = {}
+    for seen in session.exec(query):
+        assert seen.send_id is not None
+        before = counting.get(seen.send_id)
+        if before is None or not Outcome(before.outcome).proves_existence:
+            counting[seen.send_id] = seen
+    return counting
+
+
+def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSnapshot:
+    """Everything that the next step depends on, as of this transaction."""
+    sends = sends_of(session, row.client_order_id)
+    answers = answers_to(session, sends)
+    return IntentSnapshot(
+        state=IntentState(row.state),
+        state_since=row.updated_at,
+        expires_at=row.expires_at,
+        lease_until=row.lease_until,
+        attempt_count=row.attempt_count,
+        attempts_max=row.attempts_max,
+        answers=tuple(Outcome(answers[s.send_id].outcome) if s.send_id in answers else None for s in sends),
+        not_after=max((send.not_after for send in sends), default=None),
+        clean_ladders=row.clean_ladders,
+        last_ladder_at=row.last_ladder_at,
+        next_check_at=row.next_check_at,
+        cancel_state=CancelState(row.cancel_state),
+        may_send=may_send,
+        reuses_attempt=row.client_order_id is not None,
+    )
+
+
+def position_before(session: Session, client_order_id: str) -> Observation | None:
+    """The position that was read before the first send of an attempt."""
+    query = select(Observation).where(
+        Observation.client_order_id == client_order_id, Observation.outcome == POSITION_BEFORE
+    )
+    return session.exec(query.order_by(col(Observation.observation_id)).limit(1)).first()
+
+
+def fills_quantity(session: Session, account_id: str, venue_order_id: str) -> tuple[Decimal, Decimal]:
+    """Sum of the recorded fills of one order: quantity, and quantity times price."""
+    query = select(FillRow).where(FillRow.account_id == account_id, FillRow.venue_order_id == venue_order_id)
+    quantity = value = Decimal(0)
+    for fill in session.exec(query):
+        quantity += fill.quantity
+        value += fill.quantity * fill.price
+    return quantity, value
+
+
+def has_unresolved_neighbour(session: Session, row: OrderIntent) -> bool:
+    """Whether another intent in the same instrument is on its way or without a known outcome."""
+    query = select(OrderIntent.intent_id).where(
+        OrderIntent.account_id == row.account_id,
+        OrderIntent.instrument_id == row.instrument_id,
+        OrderIntent.intent_id != row.intent_id,
+        col(OrderIntent.state).in_(_UNRESOLVED),
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
+def is_order_of_another(session: Session, row: OrderIntent, venue_order_id: str) -> bool:
+    """Whether a venue order belongs to another intent already."""
+    query = select(OrderIntent.intent_id).where(
+        OrderIntent.account_id == row.account_id,
+        OrderIntent.venue_order_id == venue_order_id,
+        OrderIntent.intent_id != row.intent_id,
+    )
+    return session.exec(query.limit(1)).first() is not None
+
+
+def due_intents(session: Session, account_id: str, *, now: datetime) -> tuple[str, ...]:
+    """Intents of an account that may need a step now, oldest first."""
+    query = select(OrderIntent.intent_id).where(
+        OrderIntent.account_id == account_id,
+        col(OrderIntent.state).not_in([state.value for state in TERMINAL_STATES]),
+        col(OrderIntent.next_check_at).is_(None) | (col(OrderIntent.next_check_at) <= now),
+        col(OrderIntent.lease_until).is_(None) | (col(OrderIntent.lease_until) <= now),
+    )
+    return tuple(session.exec(query.order_by(col(OrderIntent.created_at), OrderIntent.intent_id)))

@@ -1,0 +1,246 @@
+"""Following a live order to its end, and cancelling it: reads, recorded fills, and moves that never go backwards."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from sqlmodel import Session
+
+from brokers.errors import BrokerError, NotSent, OrderAlreadyDone, OrderNotFound, Refused
+from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
+from brokers.types import Fill, Order
+from ledger.errors import ConflictingEvidence
+from ledger.records import insert_fills, upsert_orders
+from ledger.states import CancelState, IntentState, ObservationSource
+from ledger.tables import OrderIntent, OrderRow
+from trading.orders import store
+from trading.orders.context import DeskContext
+from trading.orders.intents import request_of
+from trading.orders.moves import Who
+from trading.orders.progress import Known, Progress, progress
+from trading.orders.protocol import Step
+
+S = IntentState
+_PRICE_STEP = Decimal("1e-12")
+_BEFORE_S = 2.0
+
+
+# -- following --------------------------------------------------------------------------------------------------
+def track(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
+    """One look at the order and, when it shows more filled than recorded, at its fills."""
+    try:
+        order = _find(ctx, row)
+        fills = _missing_fills(ctx, row, order)
+    except BrokerError as error:
+        _look_later(ctx, row, error)
+        return
+    try:
+        with ctx.ledger.write() as session:
+            _record_look(ctx, session, row, order, fills)
+    except ConflictingEvidence as error:
+        _contradicted(ctx, row, error)
+
+
+def _find(ctx: DeskContext, row: OrderIntent) -> Order | None:
+    identity = ctx.identity(row.instrument_id)
+    by_client_id = identity.lookup_by_client_id and row.client_order_id is not None
+    if not by_client_id and row.venue_order_id is None:
+        return None
+    return ctx.broker.find_order(
+        instrument_id=InstrumentId(row.instrument_id),
+        client_order_id=ClientOrderId(row.client_order_id) if by_client_id and row.client_order_id else None,
+        venue_order_id=None if by_client_id or not row.venue_order_id else VenueOrderId(row.venue_order_id),
+    )
+
+
+def _missing_fills(ctx: DeskContext, row: OrderIntent, order: Order | None) -> tuple[Fill, ...]:
+    if order is None:
+        return ()
+    with ctx.ledger.read() as session:
+        recorded, _ = store.fills_quantity(session, row.account_id, str(order.venue_order_id))
+        sends = store.sends_of(session, row.client_order_id)
+    if order.filled_quantity <= recorded:
+        return ()
+    started_at = sends[0].committed_at + ctx.offset if sends else order.created_at
+    since = min(started_at, order.created_at) - timedelta(seconds=_BEFORE_S)
+    until = max(ctx.venue_now(), order.updated_at) + timedelta(seconds=_BEFORE_S)
+    fills = ctx.broker.fills(since=since, until=until, instrument_id=InstrumentId(row.instrument_id))
+    return tuple(fill for fill in fills if fill.venue_order_id == order.venue_order_id)
+
+
+def _record_look(
+    ctx: DeskContext, session: Session, row: OrderIntent, order: Order | None, fills: tuple[Fill, ...]
+) -> None:
+    now = ctx.ledger.now(session)
+    last_seen_at, value = row.updated_at, Decimal(0)
+    quantity = Decimal(0)
+    if order is not None:
+        upsert_orders(session, [order], at=now)
+        _own(session, row, order)
+        insert_fills(session, fills, at=now)
+        quantity, value = store.fills_quantity(session, row.account_id, str(order.venue_order_id))
+    elif row.venue_order_id is not None:
+        seen = session.get(OrderRow, (row.account_id, row.venue_order_id))
+        last_seen_at = max(last_seen_at, seen.last_seen_at) if seen else last_seen_at
+        quantity, value = store.fills_quantity(session, row.account_id, row.venue_order_id)
+    result = progress(
+        Known(S(row.state), request_of(row), row.filled_quantity, last_seen_at),
+        order,
+        quantity,
+        identity=ctx.identity(row.instrument_id),
+        now=min(now, ctx.venue_now()),
+        limits=ctx.limits,
+    )
+    _apply(ctx, session, row, order, result, _average(order, quantity, value), now)
+
+
+def _own(session: Session, row: OrderIntent, order: Order) -> None:
+    """Link the venue's order to the intent also where the venue does not carry our id."""
+    stored = session.get(OrderRow, (row.account_id, str(order.venue_order_id)))
+    if stored is not None and stored.intent_id is None:
+        stored.intent_id = row.intent_id
+        session.flush()
+
+
+def _apply(
+    ctx: DeskContext,
+    session: Session,
+    row: OrderIntent,
+    order: Order | None,
+    result: Progress,
+    average: Decimal | None,
+    now: datetime,
+) -> None:
+    changes: dict[str, Any] = {
+        "filled_quantity": result.filled_quantity,
+        "average_price": average or row.average_price,
+        "venue_order_id": str(order.venue_order_id) if order is not None else row.venue_order_id,
+        "next_check_at": now + timedelta(seconds=_pause_s(ctx, row, now)),
+    }
+    is_moved = result.state.value != row.state
+    if is_moved or result.filled_quantity != row.filled_quantity:
+        ctx.reading = None  # the position has changed, or may have
+    if order is not None and order.status.is_open and row.cancel_state == CancelState.DONE.value:
+        changes["cancel_state"] = CancelState.UNKNOWN.value  # still open after a cancel: ask again
+        changes["next_check_at"] = now + timedelta(seconds=ctx.limits.cancel_again_s)
+    if not is_moved:
+        if result.filled_quantity != row.filled_quantity:
+            changes["updated_at"] = now
+        store.touch(session, row, **changes)
+        return
+    assert result.reason is not None
+    observation_id = store.observe(
+        session,
+        row,
+        source=ObservationSource.FIND_ORDER,
+        outcome="found" if order is not None else "absent",
+        now=now,
+        code=order.status.value if order else "",
+        text=result.detail,
+        raw=repr(order) if order else "",
+    )
+    if result.state.is_terminal or result.state is S.NEEDS_HUMAN:
+        changes["next_check_at"] = None
+    store.move(
+        session,
+        row,
+        result.state,
+        who=Who.TRACKER,
+        worker=ctx.worker,
+        reason=result.reason,
+        detail=result.detail,
+        now=now,
+        observation_id=observation_id,
+        **changes,
+    )
+
+
+def _average(order: Order | None, quantity: Decimal, value: Decimal) -> Decimal | None:
+    """From the recorded fills; the venue's own figure while they are not complete."""
+    if quantity > 0:
+        return (value / quantity).quantize(_PRICE_STEP, rounding=ROUND_HALF_EVEN)
+    return order.average_price if order is not None and order.filled_quantity > 0 else None
+
+
+def _pause_s(ctx: DeskContext, row: OrderIntent, now: datetime) -> float:
+    """Look often at a young order and seldom at an old one."""
+    age_s = (now - row.updated_at).total_seconds()
+    return min(max(age_s / 4, ctx.limits.track_s_min), ctx.limits.track_s_max)
+
+
+def _look_later(ctx: DeskContext, row: OrderIntent, error: BrokerError) -> None:
+    wait_s = error.retry_after_s or ctx.limits.query_every_s
+    with ctx.ledger.write() as session:
+        now = ctx.ledger.now(session)
+        store.observe(
+            session,
+            row,
+            source=ObservationSource.FIND_ORDER,
+            outcome="read_failed",
+            now=now,
+            code=error.code,
+            text=f"{error.reason} | {error.message}",
+        )
+        store.touch(session, row, next_check_at=now + timedelta(seconds=wait_s))
+
+
+def _contradicted(ctx: DeskContext, row: OrderIntent, error: ConflictingEvidence) -> None:
+    with ctx.ledger.write() as session:
+        store.move(
+            session,
+            row,
+            S.NEEDS_HUMAN,
+            who=Who.TRACKER,
+            worker=ctx.worker,
+            reason=error.reason,
+            detail=str(error),
+            now=ctx.ledger.now(session),
+        )
+
+
+# -- cancelling -------------------------------------------------------------------------------------------------
+def cancel(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
+    """Ask the venue to cancel; repeating it is harmless, only reading the order tells what became of it."""
+    limits = ctx.limits
+    with ctx.ledger.write() as session:
+        now = ctx.ledger.now(session)
+        row = store.touch(
+            session,
+            row,
+            cancel_state=CancelState.SENDING.value,
+            next_check_at=now + timedelta(seconds=limits.answer_timeout_s),
+        )
+    state, wait_s, code, text = _ask(ctx, row)
+    ctx.crash("C24")
+    with ctx.ledger.write() as session:
+        now = ctx.ledger.now(session)
+        store.observe(
+            session,
+            row,
+            source=ObservationSource.CANCEL_ANSWER,
+            outcome=state.value,
+            now=now,
+            code=code,
+            text=text,
+        )
+        store.touch(session, row, cancel_state=state.value, next_check_at=now + timedelta(seconds=wait_s))
+
+
+def _ask(ctx: DeskContext, row: OrderIntent) -> tuple[CancelState, float, str, str]:
+    """Send the cancel; what it leaves, how long to wait, and the venue's words."""
+    limits = ctx.limits
+    try:
+        ctx.broker.cancel(
+            instrument_id=InstrumentId(row.instrument_id),
+            client_order_id=ClientOrderId(row.client_order_id) if row.client_order_id else None,
+            venue_order_id=VenueOrderId(row.venue_order_id) if row.venue_order_id else None,
+        )
+    except (OrderAlreadyDone, OrderNotFound) as error:
+        return CancelState.DONE, limits.track_s_min, error.code, error.reason
+    except (NotSent, Refused) as error:
+        return CancelState.READY, error.retry_after_s or limits.cancel_again_s, error.code, str(error)
+    except BrokerError as error:
+        return CancelState.UNKNOWN, limits.cancel_again_s, error.code, str(error)
+    return CancelState.DONE, limits.track_s_min, "", "accepted"
