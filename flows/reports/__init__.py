@@ -21,25 +21,28 @@ if TYPE_CHECKING:
 __all__ = ["markdown", "report_of", "write_demo_report", "write_report"]
 
 
-def report_of(result: Any) -> Report:
-    """What is to be said of a job's result; TypeError for a type that no report is made of."""
+def report_of(result: Any, *, subject: str = "") -> Report:
+    """What is to be said of a job's result; `subject` names the account where the result itself does not.
+
+    TypeError for a type that no report is made of.
+    """
     from flows.reports.building import build
 
-    return build(result)
+    return build(result, subject=subject)
 
 
-def markdown(result: Any) -> str:
+def markdown(result: Any, *, subject: str = "") -> str:
     """The report as markdown for a Prefect artifact: tables of at most seven columns, charts as images."""
     from flows.reports.pages import render
 
-    return render(report_of(result))
+    return render(report_of(result, subject=subject))
 
 
-def write_report(result: Any, folder: Path) -> ReportFiles:
+def write_report(result: Any, folder: Path, *, subject: str = "") -> ReportFiles:
     """Write the report's files into `folder` (made if missing); existing ones are replaced."""
     from flows.reports.files import write
 
-    return write(report_of(result), folder)
+    return write(report_of(result, subject=subject), folder)
 
 
 def write_demo_report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from brokers.types import Balance, Fill, MarginHealth, Order, OrderStatus, Position
+from brokers.types import AccountProof, Balance, Fill, MarginHealth, Order, OrderStatus, Position
 from flows.reports.model import Column, Table, Tone
 from flows.reports.plain import DASH, moment, number, percent, words
 
@@ -121,23 +121,36 @@ def fills(items: Iterable[Fill], *, title: str = "Fills", name: str = "fills") -
 
 def margin(health: MarginHealth) -> Table:
     """The account's margin as the venue states it; a maintenance ratio of 100 % is liquidation."""
-    columns = (
-        Column("Currency"),
-        Column("Equity", is_number=True),
-        Column("Available", is_number=True),
-        Column("Initial margin", is_number=True),
-        Column("Maintenance margin", is_number=True),
-        Column("Maintenance ratio", is_number=True),
+    rows = (
+        ("equity", number(health.equity)),
+        ("available", number(health.available)),
+        ("initial margin", number(health.initial_margin)),
+        ("maintenance margin", number(health.maintenance_margin)),
+        ("maintenance ratio", percent(health.maintenance_ratio)),
     )
-    row = (
-        health.currency,
-        number(health.equity),
-        number(health.available),
-        number(health.initial_margin),
-        number(health.maintenance_margin),
-        percent(health.maintenance_ratio),
+    columns = (Column("Figure"), Column(health.currency, is_number=True))
+    return Table("margin", "Margin", columns, rows)
+
+
+def proof(found: AccountProof) -> Table:
+    """What the connection test proved."""
+    offset_ms = found.clock.offset.total_seconds() * 1000
+    rows = (
+        ("account", str(found.account_id)),
+        ("venue's own account", found.venue_account),
+        ("host", found.host),
+        ("key", f"{found.key_fingerprint} (fingerprint)"),
+        ("may trade", "yes" if found.can_trade else "no"),
+        ("may withdraw", "YES: make a key without this right" if found.can_withdraw else "no"),
+        ("permissions", ", ".join(found.permissions)),
+        ("margin mode", words(found.margin_mode)),
+        ("venue clock", f"{offset_ms:+.1f} ms from ours, ± {found.clock.error.total_seconds() * 1000:.1f} ms"),
+        ("key expires", moment(found.expires_at) if found.expires_at else "never"),
+        *((name.replace("_", " "), text) for name, text in found.extra.items() if text),
     )
-    return Table("margin", "Margin", columns, (row,))
+    bad = {"may trade": not found.can_trade, "may withdraw": found.can_withdraw}
+    tones = tuple(Tone.WARN if bad.get(name, False) else Tone.NEUTRAL for name, _ in rows)
+    return Table("proof", "What the venue proved", (Column("Fact"), Column("Value")), rows, tones=tones)
 
 
 def _price(order: Order) -> str:
