@@ -19,10 +19,11 @@ from simulators.core.types import (
     MarketKind,
     Order,
     OrderSide,
-    OrderStatus,
+    OrderType,
     Position,
     PositionMode,
     PositionSide,
+    TimeInForce,
 )
 
 DEFAULT_LEVERAGE = Decimal(10)
@@ -88,7 +89,7 @@ class MarginBook:
         return self._instruments[(MarketKind.LINEAR, symbol)]
 
     def _hold_of(self, order: Order, coin: str) -> Decimal:
-        if order.request.kind is not MarketKind.SPOT or order.status is OrderStatus.UNTRIGGERED:
+        if order.request.kind is not MarketKind.SPOT or not reserves(order):
             return ZERO
         held_coin, amount = self.spot_hold(order)
         return amount if held_coin == coin else ZERO
@@ -106,7 +107,7 @@ class MarginBook:
             request = order.request
             if request.kind is not MarketKind.LINEAR or request.reduce_only:
                 continue
-            if order.status is OrderStatus.UNTRIGGERED or self._linear(request.symbol).settle != coin:
+            if not reserves(order) or self._linear(request.symbol).settle != coin:
                 continue
             grouped[(request.symbol, request.position_side)].append(order)
         held = {(p.symbol, p.position_side): p.signed_qty for p in positions}
@@ -119,6 +120,13 @@ class MarginBook:
     def order_need(self, account: Account, coin: str, orders: list[Order], positions: list[Position]) -> Decimal:
         """Return the order margin of a hypothetical set of open orders and positions."""
         return self._order_margin(account, coin, orders, positions)
+
+
+def reserves(order: Order) -> bool:
+    """Tell whether an open order holds money: one that may rest does; stops and orders of a moment do not."""
+    waits = order.request.trigger_price is not None and not order.triggered
+    rests = order.request.time_in_force in (TimeInForce.GTC, TimeInForce.POST_ONLY)
+    return rests and not waits and order.request.order_type is OrderType.LIMIT
 
 
 def _enlarging(orders: list[Order], side: OrderSide, held: Decimal) -> Decimal:

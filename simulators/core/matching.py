@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from simulators.core.accounts import Account
-from simulators.core.margin import MarginBook
+from simulators.core.margin import MarginBook, reserves
 from simulators.core.money import BASIS_POINT, ONE, ZERO, ceil_to, fee_of, floor_to
 from simulators.core.prices import PriceBoard, plan_fills
 from simulators.core.settlement import Settlement
@@ -150,7 +150,7 @@ class Matching:
             side = OrderSide.BUY if position.signed_qty + sign * taken > 0 else OrderSide.SELL
             positions.append(replace(position, qty=after, side=side, cost=after * mark))
         orders = [o for o in account.open_orders() if o.order_id != order.order_id]
-        if order.request.order_type is OrderType.LIMIT and order.request.time_in_force in _RESTING:
+        if reserves(order):
             orders.append(replace(order, qty=order.qty - taken))
         order_need = self._margin.order_need(account, coin, orders, positions)
         position_need = before.position_margin + (after - position.qty) * mark / leverage
@@ -326,4 +326,3 @@ class Matching:
 
 
 _LIVE = frozenset({OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED})
-_RESTING = frozenset({TimeInForce.GTC, TimeInForce.POST_ONLY})

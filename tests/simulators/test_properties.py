@@ -7,24 +7,40 @@ from hypothesis import strategies as st
 
 from simulators import Control
 from simulators.bybit.simulator import build_bybit
-from simulators.core.config import AccountConfig, LiquidityConfig
+from simulators.core.config import AccountConfig, ClockConfig, LagsConfig, LiquidityConfig
 from simulators.core.margin import MarginState
 from simulators.core.settlement import trade_position
-from simulators.core.types import ExecutionKind, OrderSide, Position, PositionMode, PositionSide, Refusal
+from simulators.core.simulator import Simulator
+from simulators.core.types import (
+    ExecutionKind,
+    MarketKind,
+    OrderRequest,
+    OrderSide,
+    OrderType,
+    Position,
+    PositionMode,
+    PositionSide,
+    Refusal,
+    TimeInForce,
+    TriggerDirection,
+)
 from simulators.testing import small_config
 
-COIN_OF = {"AAPLUSDT": "linear", "MSFTUSDT": "linear", "BTCUSDT": "spot"}
-STEP = {"AAPLUSDT": Decimal("0.01"), "MSFTUSDT": Decimal("0.01"), "BTCUSDT": Decimal("0.000001")}
+COIN_OF = {"AAPLUSDT": MarketKind.LINEAR, "MSFTUSDT": MarketKind.LINEAR, "BTCUSDT": MarketKind.SPOT}
 
 orders = st.fixed_dictionaries(
     {
         "do": st.just("order"),
         "symbol": st.sampled_from(sorted(COIN_OF)),
-        "side": st.sampled_from(["buy", "sell"]),
-        "lots": st.integers(1, 400_000),
+        "side": st.sampled_from(OrderSide),
+        "lots": st.integers(1, 2_000) | st.integers(1, 400_000),
         "offset": st.none() | st.integers(-500, 500),
+        "trigger": st.none() | st.none() | st.integers(-300, 300),
+        "by_value": st.booleans(),
         "reduce_only": st.booleans(),
-        "time_in_force": st.sampled_from(["gtc", "ioc", "fok", "post_only"]),
+        "time_in_force": st.sampled_from(TimeInForce),
+        "hedge_side": st.sampled_from([PositionSide.LONG, PositionSide.SHORT]),
+        "fill_ratio": st.sampled_from([None, None, Decimal("0.4")]),
     }
 )
 moves = st.fixed_dictionaries(
@@ -32,54 +48,76 @@ moves = st.fixed_dictionaries(
 )
 waits = st.fixed_dictionaries({"do": st.just("wait"), "hours": st.integers(1, 30)})
 cancels = st.fixed_dictionaries({"do": st.just("cancel")})
-steps = st.lists(orders | orders | moves | waits | cancels, max_size=40)
+steps = st.lists(orders | orders | moves | waits | cancels, min_size=10, max_size=60)
 
 
-def venue(mode: PositionMode, level_notional: Decimal | None) -> Control:
-    prices = small_config().prices.model_copy(update={"liquidity": LiquidityConfig(level_notional=level_notional)})
+def simulator(mode: PositionMode, level_notional: Decimal | None, apply_ms: int) -> Simulator:
+    small = small_config()
+    prices = small.prices.model_copy(update={"liquidity": LiquidityConfig(level_notional=level_notional)})
     account = AccountConfig(name="main", balances={"USDT": Decimal(50_000)}, position_mode=mode)
-    control = Control(build_bybit(small_config(accounts=(account,), prices=prices, price_band=None)))
-    control.set_funding_rate("0.0003")
-    return control
+    clock = ClockConfig.model_validate({"mode": "manual", "start": "2024-03-01T00:00:00Z"})
+    changes = {"accounts": (account,), "prices": prices, "price_band": None, "clock": clock}
+    made = build_bybit(small_config(**changes, lags=LagsConfig(apply_ms=apply_ms)))
+    made.venue.funding_rate = Decimal("0.0003")
+    return made
 
 
-def play(control: Control, step: dict) -> None:
+def play(sim: Simulator, step: dict) -> None:
+    venue = sim.venue
+    account = venue.accounts["main"]
     if step["do"] == "move":
-        price = control.prices()[step["symbol"]]
-        control.set_price(step["symbol"], (price * (10_000 + step["bps"]) / 10_000).quantize(Decimal("0.01")))
+        price = venue.board.raw[step["symbol"]]
+        venue.set_price(step["symbol"], (price * (10_000 + step["bps"]) / 10_000).quantize(Decimal("0.01")))
     elif step["do"] == "wait":
-        control.advance(seconds=step["hours"] * 3600)
+        venue.advance(venue.clock.market_ms() + step["hours"] * 3_600_000)
     elif step["do"] == "cancel":
-        for order in control.orders("main", open_only=True):
-            control.cancel_order("main", order.order_id)
+        for order in account.open_orders():
+            venue.cancel(account, order.order_id)
     else:
-        place(control, step)
+        place(sim, step)
 
 
-def place(control: Control, step: dict) -> None:
+def off(price: Decimal, bps: int) -> Decimal:
+    return (price * (10_000 + bps) / 10_000).quantize(Decimal("0.1"))
+
+
+def request_of(sim: Simulator, step: dict) -> OrderRequest:
     symbol, kind = step["symbol"], COIN_OF[step["symbol"]]
-    last = control.quote(symbol, kind).last
-    price = None
-    if step["offset"] is not None:
-        price = (last * (10_000 + step["offset"]) / 10_000).quantize(Decimal("0.1"))
-    before = control.margin("main")
+    account = sim.venue.accounts["main"]
+    instrument = sim.venue.instrument(kind, symbol)
+    last = sim.venue.board.last(instrument)
+    spot, market, trigger = kind is MarketKind.SPOT, step["offset"] is None, step["trigger"]
+    qty = step["lots"] * instrument.step
+    hedged = account.mode(instrument) is PositionMode.HEDGE and not spot
+    return OrderRequest(
+        kind=kind,
+        symbol=symbol,
+        side=step["side"],
+        order_type=OrderType.MARKET if market else OrderType.LIMIT,
+        qty=Decimal(0) if spot and market and step["by_value"] else qty,
+        quote_qty=(qty * last).quantize(Decimal("0.01")) if spot and market and step["by_value"] else None,
+        price=None if market else off(last, step["offset"]),
+        time_in_force=step["time_in_force"],
+        reduce_only=step["reduce_only"] and not spot,
+        position_side=step["hedge_side"] if hedged else PositionSide.BOTH,
+        trigger_price=None if trigger is None else off(last, trigger),
+        trigger_direction=TriggerDirection.RISE if (trigger or 0) > 0 else TriggerDirection.FALL,
+    )
+
+
+def place(sim: Simulator, step: dict) -> None:
+    venue, account = sim.venue, sim.venue.accounts["main"]
+    request = request_of(sim, step)
+    before = venue.margin.state(account, "USDT")
     try:
-        control.place_order(
-            "main",
-            symbol,
-            step["side"],
-            step["lots"] * STEP[symbol],
-            price=price,
-            kind=kind,
-            reduce_only=step["reduce_only"] and kind == "linear",
-            time_in_force=step["time_in_force"],
-        )
+        venue.place(account, request, fill_ratio=step["fill_ratio"])
     except Refusal:
-        assert control.margin("main") == before
+        assert venue.margin.state(account, "USDT") == before, "a refusal changes nothing"
         return
-    after = control.margin("main")
-    enlarged = needs(after) > needs(before) or (kind == "spot" and step["side"] == "buy")
-    assert after.available >= 0 or not enlarged, "an accepted order that asks for margin finds it"
+    after = venue.margin.state(account, "USDT")
+    pays = request.kind is MarketKind.SPOT and request.side is OrderSide.BUY and request.trigger_price is None
+    if needs(after) > needs(before) or pays:
+        assert after.available >= 0, "an accepted order that asks for margin finds it"
 
 
 def needs(state: MarginState) -> Decimal:
@@ -100,7 +138,7 @@ def check_books(control: Control) -> None:
     sides = {o.order_id: o.request.position_side for o in control.orders("main")}
     summed: dict[tuple[str, PositionSide], Decimal] = {}
     for trade in trades:
-        if COIN_OF[trade.symbol] == "linear":
+        if trade.market is MarketKind.LINEAR:
             key = (trade.symbol, sides[trade.order_id])
             summed[key] = summed.get(key, Decimal(0)) + trade.side.sign * trade.qty
     assert {key: qty for key, qty in summed.items() if qty} == held
@@ -110,7 +148,9 @@ def check_orders(control: Control) -> None:
     executions = control.executions("main")
     for order in control.orders("main"):
         mine = [e for e in executions if e.order_id == order.order_id and e.kind is not ExecutionKind.FUNDING]
-        assert sum((e.qty for e in mine), Decimal(0)) == order.filled_qty <= order.qty
+        assert sum((e.qty for e in mine), Decimal(0)) == order.filled_qty
+        assert order.filled_qty <= order.qty or order.request.quote_qty is not None
+        assert order.filled_value <= (order.request.quote_qty or order.filled_value)
         assert sum((e.value for e in mine), Decimal(0)) == order.filled_value
         assert all((e.price - order.price) * order.request.side.sign <= 0 for e in mine)
         totals: dict[str, Decimal] = {}
@@ -120,12 +160,18 @@ def check_orders(control: Control) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=steps, mode=st.sampled_from(PositionMode), depth=st.sampled_from([None, Decimal(20_000)]))
-def test_books_balance_and_limits_hold(steps: list[dict], mode: PositionMode, depth: Decimal | None):
-    control = venue(mode, depth)
+@given(
+    steps=steps,
+    mode=st.sampled_from(PositionMode),
+    depth=st.sampled_from([None, Decimal(20_000)]),
+    apply_ms=st.sampled_from([0, 0, 5_000_000]),
+)
+def test_books_balance_and_limits_hold(steps: list[dict], mode: PositionMode, depth: Decimal | None, apply_ms: int):
+    sim = simulator(mode, depth, apply_ms)
     for step in steps:
-        play(control, step)
-        assert all(balance >= 0 for coin, balance in control.wallets("main").items() if coin != "USDT")
+        play(sim, step)
+        assert all(balance >= 0 for coin, balance in sim.venue.accounts["main"].wallets().items() if coin != "USDT")
+    control = Control(sim)
     check_books(control)
     check_orders(control)
 
