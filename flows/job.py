@@ -9,12 +9,14 @@ from datetime import UTC
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment as deployment_runtime
-from prefect.states import State
 
-from brokers.errors import BrokerError, EnvironmentMismatch
+from brokers.errors import EnvironmentMismatch
+from brokers.ids import Environment
+from brokers.types import AccountProof
 from flows.reports import markdown, write_report
 from flows.reports.files import ReportFiles
 from flows.states import FinalState
@@ -23,7 +25,11 @@ from tasks.blocks import load_account
 from tasks.config import Account, ConfigRefused
 from tasks.process import Process
 from tasks.runtime import open_runtime
+from tasks.steps import prefect_step
+from trading.plan_store import PlanError
+from trading.rebalancing.view import PlanImpossible
 from trading.runtime import Runtime
+from trading.steps import StepKind
 
 REFUSALS = (
     EnvironmentMismatch,
@@ -32,6 +38,8 @@ REFUSALS = (
     LedgerUrlRefused,
     LedgerSchemaNewer,
     DurabilityRefused,
+    PlanError,
+    PlanImpossible,
 )
 
 
@@ -44,6 +52,7 @@ class Job:
     account: Account
     process: Process
     runtime: Runtime
+    proof: AccountProof
 
     @property
     def report_key(self) -> str:
@@ -53,23 +62,38 @@ class Job:
     def publish(self, result: Any) -> ReportFiles:
         """Write the report's files and its page; log where they are."""
         run = _flow_run()
-        files = write_report(result, self.process.reports / self.report_key / str(run.id))
+        subject = str(self.account.account_id)
+        files = write_report(result, self.process.reports / self.report_key / str(run.id), subject=subject)
         create_markdown_artifact(
-            markdown(result), key=self.report_key, description=f"{run.name}. Files: `{files.folder}`"
+            markdown(result, subject=subject), key=self.report_key, description=f"{run.name}. Files: `{files.folder}`"
         )
         get_run_logger().info("Report: artifact %s, files in %s", self.report_key, files.folder)
         return files
 
 
-def run_job(name: str, account_name: str, body: Callable[[Job], State[Any]]) -> State[Any]:
-    """Open the account behind every guard and run `body`; what the guards refuse ends as REFUSED, nothing was sent."""
+def run_job(name: str, account_name: str, body: Callable[[Job], State[Any]], *, trades: bool = False) -> State[Any]:
+    """Open and prove the account behind every guard, then run `body`.
+
+    What a guard refuses ends as REFUSED. A job that `trades` also needs a key with that right and, in production,
+    without the right to withdraw.
+    """
     with ExitStack() as stack:
         try:
             job = _open(stack, name, account_name)
+            if trades:
+                require_rights(job.proof)
+            return body(job)
         except REFUSALS as error:
             get_run_logger().error("Refused: %s", error)
             return FinalState.REFUSED.state(f"{error.reason}: {error}")
-        return body(job)
+
+
+def require_rights(proof: AccountProof) -> None:
+    """Refuse a key that may not trade and, in production, one that may withdraw: it could empty the account."""
+    if not proof.can_trade:
+        raise ConfigRefused(f"the key of {proof.account_id} may not trade; give it that right at the venue")
+    if proof.can_withdraw and proof.account_id.environment is Environment.PRODUCTION:
+        raise ConfigRefused(f"the key of {proof.account_id} may withdraw; make a key without that right")
 
 
 def _open(stack: ExitStack, name: str, account_name: str) -> Job:
@@ -78,10 +102,9 @@ def _open(stack: ExitStack, name: str, account_name: str) -> Job:
     runtime = stack.enter_context(
         open_runtime(account, environment=process.environment, ledger_url=process.ledger_url, pool=process.pool)
     )
-    get_run_logger().info(
-        "Account %s at %s, ledger of %s", account.account_id, account.account_id.venue.value, process.environment.value
-    )
-    return Job(name=name, account_name=account_name, account=account, process=process, runtime=runtime)
+    proof = prefect_step(f"prove {account.account_id}", StepKind.READ, runtime.broker.connect)
+    get_run_logger().info("Account %s is proved at %s, key %s", account.account_id, proof.host, proof.key_fingerprint)
+    return Job(name=name, account_name=account_name, account=account, process=process, runtime=runtime, proof=proof)
 
 
 def business_key(given: str = "") -> str:
@@ -97,12 +120,6 @@ def business_key(given: str = "") -> str:
         slot = run.expected_start_time.astimezone(UTC)
         return f"{deployment_runtime.name}@{slot:%Y-%m-%dT%H:%M:%SZ}"
     return f"run:{run.id}"
-
-
-def explain(error: BrokerError) -> str:
-    """A venue's refusal in one line: our reason, the message, the venue's own code and text."""
-    venue = f" (venue code {error.code}: {error.text})" if error.code else ""
-    return f"{error.reason}: {error}{venue}"
 
 
 def _flow_run() -> Any:

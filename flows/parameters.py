@@ -19,6 +19,7 @@ Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]+(/[A-Z0-9]+(:[A-Z0-9]+)?)?$", 
 Symbols = list[Symbol]
 # Empty or from 1 to 100 with at most two decimals.
 LeverageText = Annotated[str, Field(pattern=r"^$|^([1-9]\d?|100)(\.\d{1,2})?$")]
+Minutes = Annotated[int, Field(ge=0, le=10)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@+-]*$", max_length=100)]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 
 class FinalState(StrEnum):
@@ -20,7 +21,9 @@ class FinalState(StrEnum):
     NOT_RECONCILED = "NOT_RECONCILED"
     TARGET_NOT_REACHED = "TARGET_NOT_REACHED"
     NEEDS_HUMAN = "NEEDS_HUMAN"
+    LEVERAGE_NOT_SET = "LEVERAGE_NOT_SET"
     NOT_CLOSED = "NOT_CLOSED"
+    PLAN_UNFINISHED = "PLAN_UNFINISHED"
     REFUSED = "REFUSED"
 
     @property
@@ -33,7 +36,8 @@ class FinalState(StrEnum):
 
     def state(self, message: str) -> State[Any]:
         """The Prefect state; it carries no data, because results stay in the ledger and in the report."""
-        return _TEXTS[self][0](name=self.value, message=message)
+        state: State[Any] = _TEXTS[self][0](name=self.value, message=message)
+        return state
 
 
 _TEXTS: dict[FinalState, tuple[Any, str, str]] = {
@@ -62,10 +66,20 @@ _TEXTS: dict[FinalState, tuple[Any, str, str]] = {
         "An order's outcome cannot be proved by the machine. Nothing is sent for it again.",
         "Look at the order at the venue, then decide: algotrendy orders shows it.",
     ),
+    FinalState.LEVERAGE_NOT_SET: (
+        Failed,
+        "At least one instrument does not hold the wanted leverage, or it could not be read back.",
+        "Read the venue's answer in the report; instruments that were proved stay as they are.",
+    ),
     FinalState.NOT_CLOSED: (
         Failed,
         "Positions that were to be closed are still open at the venue.",
         "Read the reason of each line in the report, then run the job again.",
+    ),
+    FinalState.PLAN_UNFINISHED: (
+        Failed,
+        "The plan was begun and could not be brought to its end in the time of one run.",
+        "Retry the run (three dots, Retry): it continues the same plan and sends no order twice.",
     ),
     FinalState.REFUSED: (
         Failed,

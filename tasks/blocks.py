@@ -8,7 +8,7 @@ that consists of asterisks is refused when a block is loaded; the form itself do
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -330,7 +330,7 @@ def load_portfolio(name: str) -> Portfolio:
 def _load(kind: type[B], name: str) -> B:
     slug = kind.get_block_type_slug()
     try:
-        return kind.load(name)
+        return cast(B, kind.load(name))
     except ValueError as error:
         raise ConfigRefused(
             f"block {slug}/{name} is missing or not valid; create or correct it under Blocks in the UI, "

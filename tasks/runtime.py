@@ -35,11 +35,9 @@ def open_runtime(
     Raises EnvironmentMismatch (also for credentials and hosts) and the ledger's own errors.
     """
     require_environment(account.account_id, environment)
-    used = clock or SystemClock()
+    used, worker = clock or SystemClock(), worker_name()
     with ExitStack() as stack:
         broker = stack.enter_context(open_broker(account.connection, clock=used))
         ledger = stack.enter_context(Ledger.open(ledger_url, environment=environment))
-        desk = OrderDesk(
-            ledger=ledger, broker=broker, clock=used, policy=account.policy, worker=worker_name(), pool=pool
-        )
-        yield Runtime(account_id=account.account_id, ledger=ledger, broker=broker, desk=desk, clock=used)
+        desk = OrderDesk(ledger=ledger, broker=broker, clock=used, policy=account.policy, worker=worker, pool=pool)
+        yield Runtime(account_id=account.account_id, ledger=ledger, broker=broker, desk=desk, clock=used, worker=worker)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -87,5 +87,4 @@ def prefect_step(name: str, kind: StepKind, function: Callable[[], T]) -> T:
     """Run `function` as a task; its exception comes out unchanged."""
     # A READ gets a task of its own: its list of delays is set from the venue's answer.
     runner = _new_task(kind) if kind is StepKind.READ else _ONCE[kind]
-    result: T = runner(sentence=name, function=function)
-    return result
+    return cast(T, runner(sentence=name, function=function))

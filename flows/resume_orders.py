@@ -1,0 +1,92 @@
+"""Job: the resolver's sweep. Finish what other runs left behind; never send anything twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from sqlmodel import col, select
+
+from flows.job import Job, run_job
+from flows.parameters import AccountName, Minutes
+from flows.states import FinalState
+from ledger.states import IntentState
+from ledger.tables import OrderIntent
+from tasks.steps import prefect_step
+from trading.orders import IntentView, SweepReport
+from trading.runtime import Runtime
+from trading.steps import StepKind
+
+DESCRIPTION = """
+Finish what other runs left behind: ask the venue for orders whose outcome is not known, take over expired leases,
+look for orders of ours that the ledger does not know.
+
+Safe at any time and as often as you like. After a crash run this first, then start the crashed job again.
+"""
+UNSETTLED = frozenset({IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NOT_PLACED})
+
+
+@flow(
+    name="resume-orders",
+    flow_run_name="Resume orders of {account} for {minutes} min",
+    description=DESCRIPTION.strip(),
+    persist_result=False,
+    retries=0,
+)
+def resume_orders(account: AccountName, minutes: Minutes = 2) -> State[Any]:
+    """Resume orders.
+
+    Args:
+        account: Name of the account's block.
+        minutes: How long to go on with orders whose outcome needs time to be proved, 0 to 10.
+    """
+    return run_job("resume-orders", account, lambda job: _resume(job, 60.0 * minutes))
+
+
+def _resume(job: Job, timeout_s: float) -> State[Any]:
+    runtime = job.runtime
+    name = f"sweep the orders of {runtime.account_id}"
+    swept = prefect_step(name, StepKind.ADVANCE, runtime.desk.sweep)
+    settled = runtime.desk.drive(unsettled(runtime), timeout_s=timeout_s, step=prefect_step)
+    latest = {view.intent_id: view for view in (*swept.advanced, *settled)}
+    report = replace(swept, advanced=tuple(latest.values()))
+    job.publish(report)
+    return verdict(report)
+
+
+def unsettled(runtime: Runtime) -> tuple[str, ...]:
+    """Intents that were or may have been sent and whose outcome is not known yet."""
+    with runtime.ledger.read() as session:
+        query = select(OrderIntent.intent_id).where(
+            OrderIntent.account_id == str(runtime.account_id),
+            col(OrderIntent.state).in_([state.value for state in UNSETTLED]),
+        )
+        return tuple(session.exec(query.order_by(col(OrderIntent.created_at))))
+
+
+def verdict(report: SweepReport) -> State[Any]:
+    """The worst of what was found decides."""
+    for_people = [view for view in report.advanced if view.state is IntentState.NEEDS_HUMAN]
+    if report.sightings:
+        seen = report.sightings
+        return FinalState.NEEDS_HUMAN.state(
+            f"orders of ours that should not be at the venue: {len(seen.adopted)} adopted late, {len(seen.duplicates)} "
+            f"duplicates, {len(seen.untracked)} untracked; the pool is halted until a person lifts it"
+        )
+    if for_people:
+        return FinalState.NEEDS_HUMAN.state(f"{len(for_people)} orders need a person: {_named(for_people)}")
+    if report.unread:
+        return FinalState.NOT_RECONCILED.state(f"the venue's orders could not be compared: {report.unread}")
+    left = [view for view in report.advanced if view.state in UNSETTLED]
+    if left:
+        return FinalState.COMPLETED_ADJUSTED.state(f"{len(left)} orders still without proof: {_named(left)}; run again")
+    return Completed(message=f"{len(report.advanced)} orders looked at, every outcome is known")
+
+
+def _named(views: list[IntentView]) -> str:
+    return ", ".join(
+        f"{view.request.side.value} {view.request.quantity:f} {view.request.instrument_id}" for view in views[:5]
+    )
