@@ -1,0 +1,139 @@
+"""The ledger's side of a reconciliation: its orders, facts, sums and open ends, as the pure comparison takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from brokers.ids import AccountId, ClientOrderId, InstrumentId, TradeId, VenueOrderId
+from brokers.types import (
+    CashEvent,
+    CashEventKind,
+    Fill,
+    LiquiditySide,
+    Order,
+    OrderSide,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+)
+from ledger.records import Feed, cursor
+from ledger.snapshots import baseline, ledger_balances, ledger_positions
+from ledger.states import IntentState
+from ledger.tables import CashEventRow, FillRow, OrderIntent, OrderRow
+from trading.reconciliation import LedgerView, UnresolvedOrder
+
+ROWS_AT_ONCE = 2_000
+OPEN_STATUSES = tuple(status.value for status in OrderStatus if status.is_open)
+_UNRESOLVED = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN, IntentState.ADOPTED_LATE)
+
+
+def ledger_view(session: Session, account_id: AccountId, *, since: datetime, until: datetime) -> LedgerView:
+    """The ledger's side; facts are streamed while they are compared, so the session must stay open meanwhile."""
+    opening = baseline(session, account_id)
+    known = {feed: cursor(session, account_id, feed) or opening.taken_at for feed in Feed}
+    return LedgerView(
+        account_id=account_id,
+        orders=_orders(session, account_id, since),
+        fills=_fills(session, account_id, since),
+        cash_events=_cash_events(session, account_id, since),
+        positions={
+            InstrumentId(key): quantity for key, quantity in ledger_positions(session, account_id, until=until).items()
+        },
+        balances=ledger_balances(session, account_id, until=until),
+        unresolved=_unresolved(session, account_id),
+        orders_known_until=known[Feed.ORDERS],
+        fills_known_until=known[Feed.FILLS],
+        cash_events_known_until=known[Feed.CASH_EVENTS],
+    )
+
+
+def _orders(session: Session, account_id: AccountId, since: datetime) -> list[Order]:
+    query = select(OrderRow).where(
+        OrderRow.account_id == str(account_id),
+        (col(OrderRow.updated_at) > since) | col(OrderRow.status).in_(OPEN_STATUSES),
+    )
+    return [_order(row, account_id) for row in session.exec(query)]
+
+
+def _order(row: OrderRow, account_id: AccountId) -> Order:
+    return Order(
+        account_id=account_id,
+        venue_order_id=VenueOrderId(row.venue_order_id),
+        client_order_id=ClientOrderId(row.client_order_id) if row.client_order_id else None,
+        instrument_id=InstrumentId(row.instrument_id),
+        side=OrderSide(row.side),
+        order_type=OrderType(row.order_type),
+        time_in_force=TimeInForce(row.time_in_force) if row.time_in_force else None,
+        quantity=row.quantity,
+        filled_quantity=row.filled_quantity,
+        average_price=row.average_price,
+        limit_price=row.limit_price,
+        trigger_price=row.trigger_price,
+        status=OrderStatus(row.status),
+        reduce_only=row.reduce_only,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        status_text=row.status_text,
+        reject_code=row.reject_code,
+    )
+
+
+def _fills(session: Session, account_id: AccountId, since: datetime) -> Iterator[Fill]:
+    table = FillRow.__table__  # type: ignore[attr-defined]
+    query = select(table).where(table.c.account_id == str(account_id), table.c.time > since)
+    ids: dict[str, InstrumentId] = {}
+    for row in session.connection().execute(query.execution_options(yield_per=ROWS_AT_ONCE)):
+        yield Fill(
+            account_id=account_id,
+            trade_id=TradeId(row.trade_id),
+            venue_order_id=VenueOrderId(row.venue_order_id),
+            client_order_id=ClientOrderId(row.client_order_id) if row.client_order_id else None,
+            instrument_id=ids.setdefault(row.instrument_id, InstrumentId(row.instrument_id)),
+            side=OrderSide(row.side),
+            quantity=row.quantity,
+            price=row.price,
+            fee=row.fee,
+            fee_currency=row.fee_currency,
+            liquidity=LiquiditySide(row.liquidity),
+            time=row.time,
+            kind=row.kind,
+        )
+
+
+def _cash_events(session: Session, account_id: AccountId, since: datetime) -> Iterator[CashEvent]:
+    table = CashEventRow.__table__  # type: ignore[attr-defined]
+    query = select(table).where(table.c.account_id == str(account_id), table.c.time > since)
+    for row in session.connection().execute(query.execution_options(yield_per=ROWS_AT_ONCE)):
+        yield CashEvent(
+            account_id=account_id,
+            event_id=row.event_id,
+            kind=CashEventKind(row.kind),
+            currency=row.currency,
+            amount=row.amount,
+            time=row.time,
+            instrument_id=InstrumentId(row.instrument_id) if row.instrument_id else None,
+            trade_id=TradeId(row.trade_id) if row.trade_id else None,
+            venue_order_id=VenueOrderId(row.venue_order_id) if row.venue_order_id else None,
+            balance_after=row.balance_after,
+            venue_kind=row.venue_kind,
+        )
+
+
+def _unresolved(session: Session, account_id: AccountId) -> list[UnresolvedOrder]:
+    query = select(OrderIntent).where(
+        OrderIntent.account_id == str(account_id), col(OrderIntent.state).in_([state.value for state in _UNRESOLVED])
+    )
+    return [
+        UnresolvedOrder(
+            subject=row.intent_id,
+            instrument_id=InstrumentId(row.instrument_id),
+            is_adopted_late=row.state == IntentState.ADOPTED_LATE.value,
+            state=row.state,
+            quantity=row.quantity,
+            since=row.updated_at,
+        )
+        for row in session.exec(query)
+    ]

@@ -1,0 +1,303 @@
+"""Plans in the ledger: what a job finds there, the lease under which it may move one, and the errors of both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from brokers.ids import AccountId
+from ledger.engine import Ledger, LedgerError
+from ledger.plans import claim_plan, finish_plan, legs_of, load_plan, plan_by_key, plans_of, store_plan, update_leg
+from ledger.states import PlanState
+from ledger.tables import PlanLegRow, PlanRow
+from trading.orders import IntentView
+from trading.rebalancing.model import Plan
+from trading.rebalancing.release import LegProgress, LegState, OrderFact, progress_of
+from trading.rebalancing.verdict import PlanResult
+from trading.runtime import Runtime
+
+LEASE_S = 30
+RECORDED_ENDS = frozenset({LegState.DONE, LegState.SKIPPED, LegState.REFUSED})
+
+
+class PlanError(RuntimeError):
+    """Base of all; `reason` is the stable code of docs/rebalancing.md."""
+
+    reason = "PLAN_ERROR"
+
+
+class PlanBusy(PlanError):
+    """Another worker executes the plan now, or took it over; try again when its lease is over."""
+
+    reason = "PLAN_BUSY"
+
+
+class PlanStale(PlanError):
+    """The plan was made too long ago to begin with it: make a new one."""
+
+    reason = "PLAN_STALE"
+
+
+class PlanKeyTaken(PlanError):
+    """The business key belongs to a plan of another portfolio."""
+
+    reason = "PLAN_KEY_TAKEN"
+
+
+class AnotherPlanRuns(PlanError):
+    """The account has a plan that was begun and not ended: resume or cancel it first."""
+
+    reason = "ANOTHER_PLAN_RUNS"
+
+
+class PlanUnfinished(PlanError):
+    """The plan has legs that have not ended: execute it again before it is verified."""
+
+    reason = "PLAN_UNFINISHED"
+
+
+PLAN_ERRORS: Mapping[str, tuple[str, str]] = {
+    PlanBusy.reason: ("Another worker executes this plan.", "Wait for it; its lease ends by itself."),
+    PlanStale.reason: (
+        "The plan was made longer ago than plan_age_s_max and never begun.",
+        "Run again with a new key.",
+    ),
+    PlanKeyTaken.reason: ("The business key belongs to a plan of another portfolio.", "Use another key."),
+    AnotherPlanRuns.reason: (
+        "The account has another plan that was begun and has not ended.",
+        "Resume it with its own key, or cancel it; then run again.",
+    ),
+    PlanUnfinished.reason: ("Legs of the plan have not ended.", "Execute the plan again, then verify it."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPlan:
+    """A plan as the ledger holds it. `result` is there once it has ended by verification."""
+
+    plan_id: str
+    business_key: str
+    plan: Plan
+    state: PlanState
+    result: PlanResult | None
+    note: str = ""  # why it ended without a result
+
+
+def plan_id_of(account_id: AccountId, business_key: str) -> str:
+    """The id of the one plan that a business key names on an account."""
+    return hashlib.sha256("\x1f".join(("plan", str(account_id), business_key)).encode()).hexdigest()[:32]
+
+
+def stored_key(account_id: AccountId, business_key: str) -> str:
+    """Keys are unique in the whole ledger, so that each account has its own."""
+    return f"{account_id}/{business_key}"
+
+
+def find_plan(ledger: Ledger, account_id: AccountId, business_key: str) -> StoredPlan | None:
+    with ledger.read() as session:
+        row = plan_by_key(session, stored_key(account_id, business_key))
+    return None if row is None else stored_plan(row)
+
+
+def get_plan(ledger: Ledger, plan_id: str) -> StoredPlan:
+    """The plan by its id; LookupError when there is none."""
+    with ledger.read() as session:
+        return stored_plan(load_plan(session, plan_id))
+
+
+def stored_plan(row: PlanRow) -> StoredPlan:
+    is_proof = row.result.startswith('{"')
+    return StoredPlan(
+        plan_id=row.plan_id,
+        business_key=row.business_key.split("/", 1)[-1],
+        plan=Plan.from_json(row.body),
+        state=PlanState(row.state),
+        result=PlanResult.from_json(row.result) if is_proof else None,
+        note="" if is_proof else row.result,
+    )
+
+
+def keep_plan(ledger: Ledger, plan: Plan, business_key: str) -> StoredPlan:
+    """Store plan and legs in one transaction; a key that was used meanwhile gives the plan stored under it."""
+    plan_id = plan_id_of(plan.account_id, business_key)
+    with ledger.write() as session:
+        at = ledger.now(session)
+        row = PlanRow(
+            plan_id=plan_id,
+            account_id=str(plan.account_id),
+            portfolio=plan.portfolio.name,
+            business_key=stored_key(plan.account_id, business_key),
+            plan_hash=plan.plan_hash,
+            body=plan.to_json(),
+            created_at=at,
+        )
+        legs = [
+            PlanLegRow(
+                plan_id=plan_id,
+                leg_number=leg.number,
+                instrument_id=str(leg.instrument_id),
+                side=leg.side.value,
+                quantity=leg.quantity,
+                is_reduction=leg.is_reduction,
+                updated_at=at,
+            )
+            for leg in plan.legs
+        ]
+        stored, _ = store_plan(session, row, legs)
+        return stored_plan(stored)
+
+
+def other_running_plan(ledger: Ledger, account_id: AccountId, plan_id: str) -> str | None:
+    """A plan of the account that was begun and has not ended, other than this one."""
+    with ledger.read() as session:
+        for row in plans_of(session, str(account_id), unfinished=True):
+            if row.plan_id != plan_id and row.state == PlanState.EXECUTING.value:
+                return row.plan_id
+    return None
+
+
+# -- progress --------------------------------------------------------------------------------------------------
+
+
+def leg_key(plan_id: str, leg_number: int, round_number: int) -> str:
+    """The business key of one order of a leg."""
+    return f"plan:{plan_id}:leg:{leg_number}:round:{round_number}"
+
+
+def facts_of(views: Iterator[IntentView] | tuple[IntentView, ...]) -> list[OrderFact]:
+    """What the orders of a plan came to."""
+    facts = []
+    for view in views:
+        assert view.leg_number is not None, f"intent {view.intent_id} of a plan has no leg"
+        facts.append(
+            OrderFact(
+                leg_number=view.leg_number,
+                round_number=int(view.business_key.rsplit(":", 1)[1]),
+                state=view.state,
+                filled_quantity=view.filled_quantity,
+                average_price=view.average_price,
+                reason=view.reason,
+                detail=view.detail,
+            )
+        )
+    return facts
+
+
+def read_progress(runtime: Runtime, stored: StoredPlan) -> dict[int, LegProgress]:
+    """Fold the stored legs and their intents."""
+    with runtime.ledger.read() as session:
+        rows = legs_of(session, stored.plan_id)
+    ended = {
+        row.leg_number: (LegState(row.state), row.reason, row.detail)
+        for row in rows
+        if LegState(row.state) in RECORDED_ENDS
+    }
+    return progress_of(stored.plan, facts_of(runtime.desk.views(plan_id=stored.plan_id)), ended=ended)
+
+
+# -- lease -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class PlanLease:
+    """The right to move a plan, while `epoch` counts. Renewed by every write through it."""
+
+    runtime: Runtime
+    plan_id: str
+    epoch: int
+    written: dict[int, LegProgress] = field(default_factory=dict)
+
+    def renew(self) -> None:
+        """Keep the lease; PlanBusy when another worker has taken the plan or it has ended."""
+        epoch = _claim(self.runtime, self.plan_id, lease_s=LEASE_S)
+        if epoch != self.epoch:
+            raise PlanBusy(f"plan {self.plan_id} was taken over by another worker; it goes on there")
+
+    def record(self, legs: Mapping[int, LegProgress]) -> None:
+        """Write the legs that changed since the last record."""
+        changed = {number: item for number, item in legs.items() if self.written.get(number) != item}
+        if not changed:
+            return
+        with self.runtime.ledger.write() as session:
+            at = self.runtime.ledger.now(session)
+            for number, item in sorted(changed.items()):
+                is_ours = update_leg(
+                    session,
+                    self.plan_id,
+                    number,
+                    epoch=self.epoch,
+                    state=item.state.value,
+                    at=at,
+                    reason=item.reason,
+                    detail=item.detail,
+                    filled_quantity=item.filled_quantity,
+                )
+                if not is_ours:
+                    raise PlanBusy(f"plan {self.plan_id} was taken over by another worker; it goes on there")
+        self.written.update(changed)
+
+    def finish(self, state: PlanState, result: str) -> None:
+        """End the plan."""
+        with self.runtime.ledger.write() as session:
+            at = self.runtime.ledger.now(session)
+            if not finish_plan(session, self.plan_id, epoch=self.epoch, state=state, result=result, at=at):
+                raise PlanBusy(f"plan {self.plan_id} was taken over by another worker, or has ended")
+
+
+def _claim(runtime: Runtime, plan_id: str, *, lease_s: int) -> int | None:
+    with runtime.ledger.write() as session:
+        now: datetime = runtime.ledger.now(session)
+        until = now + timedelta(seconds=lease_s)
+        return claim_plan(session, plan_id, worker=runtime.worker, now=now, lease_until=until)
+
+
+@contextmanager
+def plan_lease(runtime: Runtime, plan_id: str, *, wait_s: float = LEASE_S + 5.0) -> Iterator[PlanLease]:
+    """Hold a plan that has not ended. Waits for a lease that a stopped worker left; PlanBusy when it goes on."""
+    deadline = runtime.clock.monotonic() + wait_s
+    while True:
+        epoch = _claim(runtime, plan_id, lease_s=LEASE_S)
+        if epoch is not None:
+            break
+        state = get_plan(runtime.ledger, plan_id).state
+        if state.is_terminal:
+            raise PlanBusy(f"plan {plan_id} ended as {state.value} meanwhile")
+        if runtime.clock.monotonic() >= deadline:
+            raise PlanBusy(f"plan {plan_id} is held by another worker for more than {wait_s:.0f} s")
+        runtime.clock.wait(1.0)
+    try:
+        yield PlanLease(runtime=runtime, plan_id=plan_id, epoch=epoch)
+    finally:
+        # A lease that cannot be given back ends by itself; a plan that has ended has none.
+        with suppress(LedgerError, LookupError):
+            _claim(runtime, plan_id, lease_s=0)
+
+
+ProgressCallback = Callable[["PlanProgress"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanProgress:
+    """How far an execution is, for showing."""
+
+    plan_id: str
+    legs: int
+    legs_over: int
+    in_flight: int
+    filled_notional: Decimal
+    message: str
+
+
+def progress_message(plan_id: str, plan: Plan, legs: Mapping[int, LegProgress], message: str) -> PlanProgress:
+    return PlanProgress(
+        plan_id=plan_id,
+        legs=len(legs),
+        legs_over=sum(item.state.is_over for item in legs.values()),
+        in_flight=sum(item.state is LegState.RELEASED for item in legs.values()),
+        filled_notional=sum((legs[leg.number].value * leg.contract_size for leg in plan.legs), Decimal(0)),
+        message=message,
+    )

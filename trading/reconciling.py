@@ -1,0 +1,328 @@
+"""Reconcile an account: read the venue, compare with the ledger, store run and breaks, then import what was missing.
+
+The comparison comes before the import, so that it can find what an import has missed: what lies before a feed's
+cursor should be known already and is a break when it is not; what lies after it is news. Missing evidence is imported
+after the breaks were stored, and the next run clears them. A venue that cannot be read is NOT_RECONCILED with the
+reason, which is never called clean and clears nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from brokers.errors import BrokerError
+from brokers.ids import AccountId, InstrumentId, VenueOrderId
+from brokers.strictjson import encode
+from brokers.types import (
+    Balance,
+    CashEvent,
+    Fill,
+    LeverageInfo,
+    Order,
+    Position,
+)
+from ledger.breaks import BreakChanges, open_breaks, record_breaks, record_run
+from ledger.engine import ConflictingEvidence, NoBaseline
+from ledger.records import (
+    insert_cash_events,
+    insert_fills,
+    lock_account,
+    orders_with_status,
+    upsert_orders,
+)
+from ledger.snapshots import baseline
+from ledger.states import ReconciliationOutcome, SnapshotPurpose
+from trading.ledger_view import OPEN_STATUSES, ledger_view
+from trading.reconciliation import BreakKind, Findings, Tolerances, VenueView, reconcile
+from trading.runtime import Runtime
+from trading.steps import Step, StepKind, call_directly
+from trading.sync import SyncResult, sync_account
+
+LOOKBACK = timedelta(days=7)
+_CASH_KINDS = frozenset(kind for kind in BreakKind if kind.value.startswith(("CASH_EVENT", "BALANCE")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationResult:
+    """One run. `reason` and `detail` say why an account was not reconciled, or why an import was refused."""
+
+    account_id: AccountId
+    run_id: int
+    outcome: ReconciliationOutcome
+    findings: Findings | None
+    changes: BreakChanges
+    window_start: datetime | None
+    started_at: datetime
+    ended_at: datetime
+    sync: SyncResult | None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The venue's side in memory."""
+
+    read_at: datetime
+    now: datetime
+    orders: tuple[Order, ...]
+    fills: tuple[Fill, ...]
+    cash_events: tuple[CashEvent, ...]
+    positions: tuple[Position, ...]
+    balances: tuple[Balance, ...]
+    leverages: tuple[LeverageInfo, ...]
+    has_cash_feed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    lookback: timedelta
+    tolerances: Tolerances
+    expected_leverage: Mapping[InstrumentId, Decimal] = field(default_factory=dict)
+
+
+def reconcile_account(
+    runtime: Runtime,
+    *,
+    step: Step = call_directly,
+    lookback: timedelta = LOOKBACK,
+    tolerances: Tolerances = Tolerances(),
+    expected_leverage: Mapping[InstrumentId, Decimal] | None = None,
+) -> ReconciliationResult:
+    """Compare the account both ways over `lookback` (never before its baseline) and store what was found.
+
+    Positions and balances are compared over the whole time since the baseline. Raises LedgerError only.
+    """
+    options = _Options(lookback, tolerances, expected_leverage or {})
+    started_at = runtime.clock.now()
+    try:
+        start = step(f"read the ledger of {runtime.account_id}", StepKind.READ, lambda: _window_start(runtime, options))
+        reading = _read_venue(runtime, start, options, step)
+    except NoBaseline as error:
+        return _not_reconciled(runtime, started_at, error.reason, str(error))
+    except BrokerError as error:
+        return _not_reconciled(runtime, started_at, error.reason, f"{error.code} {error.text or error.message}".strip())
+    findings = step(f"compare {runtime.account_id}", StepKind.READ, lambda: _compare(runtime, start, reading, options))
+    run_id, changes = step(
+        f"record {len(findings.breaks)} breaks",
+        StepKind.RECORD,
+        lambda: _record(runtime, findings, reading, started_at, start),
+    )
+    sync, reason, detail = _import(runtime, findings, reading, step)
+    return ReconciliationResult(
+        account_id=runtime.account_id,
+        run_id=run_id,
+        outcome=ReconciliationOutcome.CLEAN if findings.is_clean else ReconciliationOutcome.BREAKS,
+        findings=findings,
+        changes=changes,
+        window_start=start,
+        started_at=started_at,
+        ended_at=runtime.clock.now(),
+        sync=sync,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _not_reconciled(runtime: Runtime, started_at: datetime, reason: str, detail: str) -> ReconciliationResult:
+    ended_at = runtime.clock.now()
+    with runtime.ledger.write() as session:
+        run_id = record_run(
+            session,
+            runtime.account_id,
+            outcome=ReconciliationOutcome.NOT_RECONCILED,
+            summary=encode({"reason": reason, "detail": detail}),
+            started_at=started_at,
+            ended_at=ended_at,
+        )
+    return ReconciliationResult(
+        account_id=runtime.account_id,
+        run_id=run_id,
+        outcome=ReconciliationOutcome.NOT_RECONCILED,
+        findings=None,
+        changes=BreakChanges(),
+        window_start=None,
+        started_at=started_at,
+        ended_at=ended_at,
+        sync=None,
+        reason=reason,
+        detail=detail,
+    )
+
+
+# -- the venue's side ------------------------------------------------------------------------------------------
+
+
+def _window_start(runtime: Runtime, options: _Options) -> datetime:
+    """Where the comparison of facts begins: the look-back, further for facts in open breaks, never before baseline."""
+    with runtime.ledger.read() as session:
+        opening = baseline(session, runtime.account_id).taken_at
+        start = runtime.clock.now() - options.lookback
+        for row in open_breaks(session, runtime.account_id):
+            time = json.loads(row.evidence or "{}").get("time")
+            if time:
+                start = min(start, datetime.fromisoformat(time) - timedelta(minutes=1))
+    return max(start, opening)
+
+
+def _read_venue(runtime: Runtime, start: datetime, options: _Options, step: Step) -> _Reading:
+    """Figures first, histories after them: what happens meanwhile is in the histories and known to be later."""
+    broker, account = runtime.broker, runtime.account_id
+    read_at = step("read the venue's clock", StepKind.READ, broker.clock_reading).venue_time
+    positions = step(f"read positions of {account}", StepKind.READ, broker.positions)
+    balances = step(f"read balances of {account}", StepKind.READ, broker.balances)
+    leverages = tuple(
+        step(f"read leverage of {key}", StepKind.READ, lambda key=key: broker.leverage(key))  # type: ignore[misc]
+        for key in sorted(options.expected_leverage)
+    )
+    open_orders = step(f"read open orders of {account}", StepKind.READ, broker.open_orders)
+    now = step("read the venue's clock", StepKind.READ, broker.clock_reading).venue_time
+    history = step(
+        f"read order history of {account}", StepKind.READ, lambda: broker.order_history(since=start, until=now)
+    )
+    fills = step(f"read fills of {account}", StepKind.READ, lambda: broker.fills(since=start, until=now))
+    has_feed = broker.capabilities.cash_events
+    events: tuple[CashEvent, ...] = ()
+    if has_feed:
+        events = step(
+            f"read wallet changes of {account}", StepKind.READ, lambda: broker.cash_events(since=start, until=now)
+        )
+    shown = {order.venue_order_id: order for order in (*open_orders, *history)}
+    looked_up = _look_up(runtime, shown.keys(), step)
+    return _Reading(
+        read_at, now, (*shown.values(), *looked_up), fills, events, positions, balances, leverages, has_feed
+    )
+
+
+def _look_up(runtime: Runtime, shown: Iterable[VenueOrderId], step: Step) -> tuple[Order, ...]:
+    """Ask for orders that the ledger holds for open and no list shows: look-ups reach further than lists."""
+    known = {str(identity) for identity in shown}
+    with runtime.ledger.read() as session:
+        rows = [
+            row
+            for row in orders_with_status(session, runtime.account_id, OPEN_STATUSES)
+            if row.venue_order_id not in known
+        ]
+    found = []
+    for row in rows:
+        key, identity = InstrumentId(row.instrument_id), VenueOrderId(row.venue_order_id)
+        order = step(
+            f"look up order {identity}",
+            StepKind.READ,
+            lambda key=key, identity=identity: runtime.broker.find_order(  # type: ignore[misc]
+                instrument_id=key, venue_order_id=identity
+            ),
+        )
+        if order is not None:
+            found.append(order)
+    return tuple(found)
+
+
+# -- comparing -----------------------------------------------------------------------------------------
+
+
+def _compare(runtime: Runtime, start: datetime, reading: _Reading, options: _Options) -> Findings:
+    """Compare inside one read of the ledger, so that its figures and facts are of one moment."""
+    venue = VenueView(
+        account_id=runtime.account_id,
+        orders=reading.orders,
+        fills=reading.fills,
+        cash_events=reading.cash_events,
+        positions=reading.positions,
+        balances=reading.balances,
+        leverages=reading.leverages,
+        window_start=start,
+        read_at=reading.read_at,
+        has_cash_feed=reading.has_cash_feed,
+    )
+    with runtime.ledger.read() as session:
+        ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at)
+        view = replace(ours, expected_leverage=options.expected_leverage)
+        return reconcile(view, venue, now=reading.now, tolerances=options.tolerances)
+
+
+# -- storing and importing -------------------------------------------------------------------------------------
+
+
+def _record(
+    runtime: Runtime, findings: Findings, reading: _Reading, started_at: datetime, start: datetime
+) -> tuple[int, BreakChanges]:
+    compared = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _CASH_KINDS
+    if not reading.leverages:
+        compared.discard(BreakKind.LEVERAGE_DIFFERS)
+    summary = {
+        "compared": dict(findings.compared),
+        "news": dict(findings.news),
+        "pending": list(findings.pending),
+        "breaks": {kind.value: count for kind, count in sorted(findings.by_kind().items())},
+        "window_start": start.isoformat(),
+        "venue_read_at": reading.read_at.isoformat(),
+    }
+    with runtime.ledger.write() as session:
+        at = runtime.ledger.now(session)
+        changes = record_breaks(
+            session,
+            runtime.account_id,
+            [item.as_seen() for item in findings.breaks],
+            at=at,
+            compared_kinds={kind.value for kind in compared},
+        )
+        run_id = record_run(
+            session,
+            runtime.account_id,
+            outcome=ReconciliationOutcome.CLEAN if findings.is_clean else ReconciliationOutcome.BREAKS,
+            summary=encode(summary),
+            started_at=started_at,
+            ended_at=runtime.clock.now(),
+        )
+    return run_id, changes
+
+
+def _import(runtime: Runtime, findings: Findings, reading: _Reading, step: Step) -> tuple[SyncResult | None, str, str]:
+    """Take in what the comparison found missing, then sync as usual. Evidence that conflicts is refused and told."""
+    wanted = {item.subject for item in findings.breaks if item.kind in _IMPORTED}
+    try:
+        step(
+            "import missing evidence",
+            StepKind.RECORD,
+            lambda: _store_missing(
+                runtime,
+                [order for order in reading.orders if f"order {order.venue_order_id}" in wanted],
+                [fill for fill in reading.fills if f"trade {fill.trade_id}" in wanted],
+                [event for event in reading.cash_events if f"cash event {event.event_id}" in wanted],
+            ),
+        )
+        synced = sync_account(
+            runtime.ledger, runtime.broker, clock=runtime.clock, purpose=SnapshotPurpose.RECONCILIATION, step=step
+        )
+    except ConflictingEvidence as error:
+        return None, error.reason, str(error)
+    except BrokerError as error:
+        return None, error.reason, error.message
+    return synced, "", ""
+
+
+_IMPORTED = frozenset(
+    {
+        BreakKind.ORDER_UNKNOWN_TO_LEDGER,
+        BreakKind.ORDER_STATUS_DIFFERS,
+        BreakKind.ORDER_FILLED_QUANTITY_DIFFERS,
+        BreakKind.FILL_MISSING_IN_LEDGER,
+        BreakKind.CASH_EVENT_MISSING_IN_LEDGER,
+    }
+)
+
+
+def _store_missing(runtime: Runtime, orders: list[Order], fills: list[Fill], events: list[CashEvent]) -> None:
+    if not (orders or fills or events):
+        return
+    with runtime.ledger.write() as session:
+        at = runtime.ledger.now(session)
+        lock_account(session, runtime.account_id)
+        upsert_orders(session, orders, at=at)
+        insert_fills(session, fills, at=at)
+        insert_cash_events(session, events, at=at)
