@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from simulators.bybit.simulator import BybitConfig, build_bybit
 from simulators.core.control import Control
 from simulators.core.server import Service, start
-from simulators.demo import demo_config
+from simulators.demo import DEMO_START, demo_config
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -20,6 +21,14 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--config", type=Path, help="YAML or JSON configuration; without it the demonstration venue")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the demonstration venue")
+    parser.add_argument(
+        "--market-start",
+        type=lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC),
+        default=DEMO_START,
+        help="first day of the demonstration venue's market, e.g. 2018-01-02",
+    )
+    parser.add_argument("--no-rate-limits", action="store_true", help="switch request limits off")
     parser.add_argument("--state-file", type=Path, help="write url and pid here when ready; removed at the end")
     return parser.parse_args(arguments)
 
@@ -34,7 +43,13 @@ def _announce(url: str, venue: str, state_file: Path | None) -> None:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    config = BybitConfig.load(options.config) if options.config else demo_config()
+    if options.config:
+        config = BybitConfig.load(options.config)
+    else:
+        config = demo_config(seed=options.seed, market_start=options.market_start)
+    if options.no_rate_limits:
+        unlimited = config.rate_limits.model_copy(update={"enabled": False})
+        config = config.model_copy(update={"rate_limits": unlimited})
     simulator = build_bybit(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

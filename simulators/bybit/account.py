@@ -112,18 +112,24 @@ def _totals(venue: Venue, states: dict[str, MarginState]) -> Row:
     margin = sum((usd(c, s.equity - s.locked) for c, s in collateral.items()), ZERO)
     initial = sum((usd(c, s.position_margin + s.order_margin) for c, s in collateral.items()), ZERO)
     maintenance = sum((usd(c, s.maintenance) for c, s in collateral.items()), ZERO)
+    initial_rate = plain(initial / margin, 8) if margin > 0 else "0"
+    maintenance_rate = plain(maintenance / margin, 8) if margin > 0 else "0"
     return {
         "accountType": "UNIFIED",
         "accountLTV": "",
-        "accountIMRate": plain(initial / margin, 8) if margin > 0 else "0",
-        "accountMMRate": plain(maintenance / margin, 8) if margin > 0 else "0",
+        "accountIMRate": initial_rate,
+        "accountIMRateByMp": initial_rate,
+        "accountMMRate": maintenance_rate,
+        "accountMMRateByMp": maintenance_rate,
         "totalEquity": plain(equity, 8),
         "totalWalletBalance": plain(sum((usd(c, s.wallet) for c, s in states.items()), ZERO), 8),
         "totalMarginBalance": plain(margin, 8),
         "totalAvailableBalance": plain(margin - initial, 8),
         "totalPerpUPL": plain(sum((usd(c, s.unrealised) for c, s in states.items()), ZERO), 8),
         "totalInitialMargin": plain(initial, 8),
+        "totalInitialMarginByMp": plain(initial, 8),
         "totalMaintenanceMargin": plain(maintenance, 8),
+        "totalMaintenanceMarginByMp": plain(maintenance, 8),
     }
 
 
@@ -134,7 +140,6 @@ def _coin(venue: Venue, account: Account, coin: str, state: MarginState) -> Row:
         "equity": plain(state.equity, 8),
         "usdValue": plain(state.equity * usd_price(venue, coin), 8),
         "walletBalance": plain(state.wallet),
-        "free": "",
         "locked": plain(state.locked),
         "spotHedgingQty": "0",
         "borrowAmount": "0",

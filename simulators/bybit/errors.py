@@ -91,8 +91,8 @@ _REJECT_REASONS: Mapping[Reason, str] = {
     Reason.CANCELLED_BY_USER: "EC_PerCancelRequest",
     Reason.CANCELLED_BY_ADMIN: "EC_PerCancelRequest",
     Reason.CANCELLED_BY_LIQUIDATION: "EC_PerCancelRequest",
-    Reason.REDUCE_ONLY_ZERO: "EC_ReduceOnlyWithoutPosition",
-    Reason.INSUFFICIENT_BALANCE: "EC_InvalidBalance",
+    Reason.REDUCE_ONLY_ZERO: "EC_QtyCannotBeZero",
+    Reason.INSUFFICIENT_BALANCE: "EC_Others",
     Reason.DUPLICATE_CLIENT_ID: "EC_DuplicatedClOrdID",
 }
 

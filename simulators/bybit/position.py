@@ -16,8 +16,8 @@ def positions(context: Context) -> Row:
     """GET /v5/position/list: with symbol flat rows too, with settleCoin only held ones."""
     params = context.params
     kind = _linear_only(context)
-    symbol, coin, base = params.text("symbol"), params.text("settleCoin"), params.text("baseCoin")
-    if not (symbol or coin or base):
+    symbol, coin = params.text("symbol"), params.text("settleCoin")
+    if not (symbol or coin):
         raise bad_request("params error: symbol or settleCoin is required")
     view = context.view_ms(context.venue.lags.positions_ms)
     venue, account = context.venue, context.me
@@ -29,7 +29,7 @@ def positions(context: Context) -> Row:
     else:
         for position in account.positions(view):
             instrument = venue.instruments[(kind, position.symbol)]
-            if instrument.settle == coin or (not coin and instrument.base == base):
+            if instrument.settle == coin:
                 found.append((instrument, position))
     before = params.before()
     numbered = [(len(found) - number, item) for number, item in enumerate(found)]

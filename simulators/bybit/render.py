@@ -76,7 +76,9 @@ def order_row(order: Order) -> Row:
     left = order.remaining_qty if order.is_open else ZERO
     by_value = request.quote_qty is not None
     direction = {None: 0, TriggerDirection.RISE: 1, TriggerDirection.FALL: 2}[request.trigger_direction]
-    return {
+    # Spot rows have no createType (bybit-exchange/docs order/open-order.mdx).
+    created: Row = {} if request.kind is MarketKind.SPOT else {"createType": "CreateByUser"}
+    return created | {
         "orderId": order.order_id,
         "orderLinkId": order.client_id,
         "blockTradeId": "",
@@ -87,7 +89,6 @@ def order_row(order: Order) -> Row:
         "isLeverage": "0" if request.kind is MarketKind.SPOT else "",
         "positionIdx": POSITION_INDEX[request.position_side],
         "orderStatus": status_of(order),
-        "createType": "CreateByUser",
         "cancelType": cancel_type(order.reason),
         "rejectReason": reject_reason(order.reason),
         "avgPrice": "" if average is None else plain(average, 8),
@@ -204,6 +205,7 @@ def position_row(venue: Venue, account: Account, instrument: Instrument, positio
         "leverage": plain(leverage),
         "autoAddMargin": 0,
         "avgPrice": plain(average, 8) if average is not None else "0",
+        "breakEvenPrice": _break_even(instrument, position),
         "liqPrice": "",
         "riskLimitValue": plain(instrument.notional_max),
         "takeProfit": "",
@@ -236,6 +238,16 @@ def position_row(venue: Venue, account: Account, instrument: Instrument, positio
         "positionStatus": "Normal",
         "sessionAvgPrice": "",
     }
+
+
+def _break_even(instrument: Instrument, position: Position) -> str:
+    """Return (entry x qty - realised) / (qty - |qty| x fee rate), as position/position.mdx gives it."""
+    if not position.qty or position.side is None:
+        return ""
+    qty = position.signed_qty
+    rate = max(instrument.taker_rate, Decimal("0.00055"))
+    value = position.cost * position.side.sign - position.realised_open
+    return plain(value / (qty - position.qty * rate), 8)
 
 
 def closed_row(closed: ClosedTrade) -> Row:
@@ -358,6 +370,9 @@ def ticker_row(venue: Venue, instrument: Instrument, quote: Quote) -> Row:
         "prevPrice1h": plain(quote.last),
         "openInterest": "0",
         "openInterestValue": "0",
+        "fundingIntervalHour": str(instrument.funding_interval_s // 3600),
+        "fundingCap": "0.00375",
+        "basisRateYear": "",
         "fundingRate": plain(venue.rate_of(instrument.symbol)),
         "nextFundingTime": str(venue.next_funding_ms(instrument)),
         "predictedDeliveryPrice": "",

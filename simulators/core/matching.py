@@ -161,13 +161,13 @@ class Matching:
             raise Refusal(Reason.INSUFFICIENT_BALANCE, coin=coin, need=need_after - need_before, free=free)
 
     # life
-    def apply(self, account: Account, order: Order) -> Order:
-        """Bring an acknowledged order into the engine: wait for its trigger, or become active."""
+    def apply(self, account: Account, order: Order, *, paid: bool = False) -> Order:
+        """Bring an acknowledged order into the engine; `paid` says that its money was checked this very moment."""
         if order.request.trigger_price is not None and not order.triggered:
             return self._store(account, replace(order, status=OrderStatus.UNTRIGGERED))
-        return self._activate(account, order)
+        return self._activate(account, order, paid=paid)
 
-    def _activate(self, account: Account, order: Order) -> Order:
+    def _activate(self, account: Account, order: Order, *, paid: bool = False) -> Order:
         request = order.request
         if request.reduce_only and request.kind is MarketKind.LINEAR:
             closable = self.closable(account, request)
@@ -177,7 +177,8 @@ class Matching:
         if order.request.order_type is OrderType.MARKET and order.triggered:
             order = replace(order, price=self.cap_price(request, self._instrument(order)))
         try:
-            self.check_money(account, order)
+            if not paid:
+                self.check_money(account, order)
         except Refusal as refusal:
             return self.end(account, order, self._refused(order), refusal.reason)
         if request.time_in_force is TimeInForce.POST_ONLY and self.would_take(order):

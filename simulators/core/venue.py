@@ -235,7 +235,7 @@ class Venue:
         if self.lags.apply_ms and request.origin is Origin.API:
             self.later(self.lags.apply_ms, lambda: self._apply(account, order.order_id))
             return order
-        return self.matching.apply(account, order)
+        return self.matching.apply(account, order, paid=True)
 
     def _new_order(
         self,

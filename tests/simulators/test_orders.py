@@ -175,7 +175,7 @@ def test_rejection_after_the_acknowledgement(wire: Any, control: Control):
     control.withdraw("main", "USDT", "90000")
     control.advance(seconds=2)
     row = wire.order("x")
-    assert (row["orderStatus"], row["rejectReason"], row["cumExecQty"]) == ("Rejected", "EC_InvalidBalance", "0")
+    assert (row["orderStatus"], row["rejectReason"], row["cumExecQty"]) == ("Rejected", "EC_Others", "0")
 
 
 @pytest.mark.parametrize("config_changes", [{**MANUAL, "lags": LagsConfig(apply_ms=2_000)}], ids=["late"])
