@@ -379,11 +379,9 @@ def _insert_ignoring_known(session: Session, model: type[SQLModel], rows: Sequen
         return 0
     table: Table = model.__table__  # type: ignore[attr-defined]
     insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
-    statement = insert(table).on_conflict_do_nothing()
+    statement = insert(table).on_conflict_do_nothing().returning(table.primary_key.columns[1])
     values = [{column.name: getattr(row, column.name) for column in table.columns} for row in rows]
-    count: int = session.connection().execute(statement, values).rowcount
-    assert 0 <= count <= len(rows)
-    return count
+    return len(session.connection().execute(statement, values).all())
 
 
 def _require_same_evidence(stored: SQLModel, received: SQLModel, key: str, may_be_unknown: Sequence[str]) -> None:

@@ -10,15 +10,34 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from brokers.clock import Clock
-from brokers.ids import Environment
+from brokers.ids import AccountId, Environment, InstrumentId, TradeId, Venue, VenueOrderId
+from brokers.types import (
+    Balance,
+    CashEvent,
+    CashEventKind,
+    Fill,
+    LiquiditySide,
+    Order,
+    OrderSide,
+    OrderStatus,
+    OrderType,
+    Position,
+    PositionMode,
+    PositionSide,
+    TimeInForce,
+)
 from ledger.engine import Ledger
+from ledger.tables import OrderAttempt, OrderIntent
 
 START_S_MAX = 60
 
@@ -146,3 +165,118 @@ def open_ledger(ledger_url: str) -> Iterator[OpenLedger]:
 @pytest.fixture
 def ledger(open_ledger: OpenLedger) -> Ledger:
     return open_ledger()
+
+
+# -- evidence to store ------------------------------------------------------------------------------------------
+ACCOUNT = AccountId(Venue.BYBIT, Environment.SIMULATED, "main")
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Samples:
+    """Values as a broker reports them; every field can be given."""
+
+    account_id = ACCOUNT
+    start = START
+
+    def fill(self, trade_id: str = "t1", **fields: Any) -> Fill:
+        values: dict[str, Any] = {
+            "account_id": ACCOUNT,
+            "trade_id": TradeId(trade_id),
+            "venue_order_id": VenueOrderId("o1"),
+            "client_order_id": None,
+            "instrument_id": InstrumentId("BTC/USDT:USDT"),
+            "side": OrderSide.BUY,
+            "quantity": Decimal("0.5"),
+            "price": Decimal(100),
+            "fee": Decimal("0.05"),
+            "fee_currency": "USDT",
+            "liquidity": LiquiditySide.TAKER,
+            "time": START + timedelta(minutes=1),
+        }
+        return Fill(**(values | fields))
+
+    def cash_event(self, event_id: str = "e1", **fields: Any) -> CashEvent:
+        values: dict[str, Any] = {
+            "account_id": ACCOUNT,
+            "event_id": event_id,
+            "kind": CashEventKind.FEE,
+            "currency": "USDT",
+            "amount": Decimal("-0.05"),
+            "time": START + timedelta(minutes=1),
+        }
+        return CashEvent(**(values | fields))
+
+    def order(self, venue_order_id: str = "o1", **fields: Any) -> Order:
+        values: dict[str, Any] = {
+            "account_id": ACCOUNT,
+            "venue_order_id": VenueOrderId(venue_order_id),
+            "client_order_id": None,
+            "instrument_id": InstrumentId("BTC/USDT:USDT"),
+            "side": OrderSide.BUY,
+            "order_type": OrderType.LIMIT,
+            "time_in_force": TimeInForce.GTC,
+            "quantity": Decimal(1),
+            "filled_quantity": Decimal(0),
+            "average_price": None,
+            "limit_price": Decimal(100),
+            "trigger_price": None,
+            "status": OrderStatus.WORKING,
+            "reduce_only": False,
+            "created_at": START,
+            "updated_at": START,
+        }
+        return Order(**(values | fields))
+
+    def balance(self, currency: str = "USDT", total: str = "1000") -> Balance:
+        return Balance(ACCOUNT, currency, Decimal(total), None, Decimal(0), START)
+
+    def position(self, quantity: str, **fields: Any) -> Position:
+        amount = Decimal(quantity)
+        side = {1: PositionSide.LONG, -1: PositionSide.SHORT, 0: PositionSide.FLAT}[(amount > 0) - (amount < 0)]
+        values: dict[str, Any] = {
+            "account_id": ACCOUNT,
+            "instrument_id": InstrumentId("BTC/USDT:USDT"),
+            "side": side,
+            "quantity": amount,
+            "average_price": Decimal(100) / 3,  # as venues give it: more digits than are kept
+            "mark_price": None,
+            "unrealised_pnl": None,
+            "realised_pnl": None,
+            "leverage": Decimal(5),
+            "mode": PositionMode.ONE_WAY,
+            "time": START,
+        }
+        return Position(**(values | fields))
+
+    def intent(self, intent_id: str = "i1", **fields: Any) -> OrderIntent:
+        values: dict[str, Any] = {
+            "intent_id": intent_id,
+            "account_id": str(ACCOUNT),
+            "business_key": intent_id,
+            "terms_sha256": "",
+            "source": "test",
+            "instrument_id": "BTC/USDT:USDT",
+            "side": "buy",
+            "order_type": "limit",
+            "time_in_force": "gtc",
+            "quantity": Decimal(1),
+            "created_at": START,
+            "updated_at": START,
+            "expires_at": START,
+        }
+        return OrderIntent(**(values | fields))
+
+    def attempt(self, client_order_id: str, intent_id: str = "i1", attempt_number: int = 1) -> OrderAttempt:
+        return OrderAttempt(
+            client_order_id=client_order_id,
+            intent_id=intent_id,
+            attempt_number=attempt_number,
+            payload="{}",
+            payload_sha256="",
+            created_at=START,
+        )
+
+
+@pytest.fixture(scope="session")
+def samples() -> Samples:
+    return Samples()

@@ -1,0 +1,55 @@
+"""The stricter of account and pool wins; what cannot be read stops."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from ledger.controls import current_control, effective_control, pool_scope, set_control
+from ledger.engine import Ledger
+from ledger.states import ControlState
+from ledger.tables import Control
+
+
+def test_nothing_set_means_run(ledger: Ledger, samples: Any) -> None:
+    with ledger.read() as session:
+        assert effective_control(session, samples.account_id, "simulated") is ControlState.RUN
+        assert current_control(session, samples.account_id) is None
+
+
+def test_the_stricter_wins_and_the_newest_counts(ledger: Ledger, samples: Any) -> None:
+    with ledger.write() as session:
+        for account, pool in product(ControlState, ControlState):
+            for scope, state in ((samples.account_id, account), (pool_scope("p"), pool)):
+                set_control(session, scope, state, reason="test", set_by="me", at=samples.start)
+            expected = max(account, pool, key=lambda state: state.strictness)
+            assert effective_control(session, samples.account_id, "p") is expected
+            assert effective_control(session, samples.account_id, "") is account
+            assert effective_control(session, "bybit.simulated.other", "other") is ControlState.RUN
+
+
+def test_an_unknown_state_halts(ledger: Ledger, samples: Any) -> None:
+    with ledger.write() as session:
+        session.add(
+            Control(
+                scope=str(samples.account_id), state="from-the-future", reason="r", set_by="me", set_at=samples.start
+            )
+        )
+        session.flush()
+        assert effective_control(session, samples.account_id, "p") is ControlState.HALT
+
+
+@pytest.mark.parametrize("empty", ["scope", "reason", "set_by"])
+def test_who_and_why_must_be_said(ledger: Ledger, samples: Any, empty: str) -> None:
+    said = {"scope": "pool:p", "reason": "drill", "set_by": "me"} | {empty: " "}
+    with pytest.raises(ValueError, match=f"a control needs {empty}"), ledger.write() as session:
+        set_control(
+            session,
+            said["scope"],
+            ControlState.HALT,
+            reason=said["reason"],
+            set_by=said["set_by"],
+            at=samples.start,
+        )

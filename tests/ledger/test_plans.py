@@ -1,0 +1,118 @@
+"""A plan is stored once per business key and moved only by the worker whose epoch counts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ledger.engine import Ledger
+from ledger.plans import claim_plan, finish_plan, legs_of, load_plan, plan_by_key, plans_of, store_plan, update_leg
+from ledger.states import PlanState
+from ledger.tables import PlanLegRow, PlanRow
+
+LEASE = timedelta(seconds=30)
+
+
+def plan(samples: Any, plan_id: str = "p1", key: str = "key-1") -> PlanRow:
+    return PlanRow(
+        plan_id=plan_id,
+        account_id=str(samples.account_id),
+        portfolio="core",
+        business_key=key,
+        plan_hash="h",
+        body="{}",
+        created_at=samples.start,
+    )
+
+
+def leg(samples: Any, number: int, plan_id: str = "p1") -> PlanLegRow:
+    return PlanLegRow(
+        plan_id=plan_id,
+        leg_number=number,
+        instrument_id="BTC/USDT:USDT",
+        side="buy",
+        quantity=Decimal(number),
+        is_reduction=False,
+        updated_at=samples.start,
+    )
+
+
+@pytest.fixture
+def stored(ledger: Ledger, samples: Any) -> Ledger:
+    with ledger.write() as session:
+        row, is_new = store_plan(session, plan(samples), [leg(samples, 2), leg(samples, 1)])
+        assert is_new and row.state == PlanState.PLANNED.value
+    return ledger
+
+
+def claim(ledger: Ledger, samples: Any, worker: str, *, after: timedelta = timedelta(0)) -> int | None:
+    now = samples.start + after
+    with ledger.write() as session:
+        return claim_plan(session, "p1", worker=worker, now=now, lease_until=now + LEASE)
+
+
+def test_a_second_run_with_the_key_gets_the_first_plan(stored: Ledger, samples: Any) -> None:
+    with stored.write() as session:
+        row, is_new = store_plan(session, plan(samples, "p2"), [leg(samples, 1, "p2")])
+        assert (row.plan_id, is_new) == ("p1", False)
+    with stored.read() as session:
+        assert [row.leg_number for row in legs_of(session, "p1")] == [1, 2]
+        assert legs_of(session, "p2") == ()
+        found = plan_by_key(session, "key-1")
+        assert found is not None and found.plan_id == "p1"
+
+
+def test_a_leg_of_another_plan_is_refused(ledger: Ledger, samples: Any) -> None:
+    with pytest.raises(ValueError, match="leg 1 must carry plan_id p1, was p9"), ledger.write() as session:
+        store_plan(session, plan(samples), [leg(samples, 1, "p9")])
+
+
+def test_one_worker_holds_a_plan(stored: Ledger, samples: Any) -> None:
+    assert claim(stored, samples, "a") == 1
+    assert claim(stored, samples, "b", after=LEASE - timedelta(seconds=1)) is None
+    assert claim(stored, samples, "a", after=LEASE - timedelta(seconds=1)) == 1  # a renewal
+    with stored.read() as session:
+        assert load_plan(session, "p1").state == PlanState.EXECUTING.value
+
+
+def test_a_plan_whose_lease_is_over_is_taken_over(stored: Ledger, samples: Any) -> None:
+    assert claim(stored, samples, "a") == 1
+    assert claim(stored, samples, "b", after=LEASE) == 2
+    at = samples.start
+    with stored.write() as session:  # the former worker's moves no longer apply
+        assert not update_leg(session, "p1", 1, epoch=1, state="done", at=at)
+        assert not finish_plan(session, "p1", epoch=1, state=PlanState.COMPLETED, result="", at=at)
+    with stored.write() as session:
+        assert update_leg(session, "p1", 1, epoch=2, state="done", at=at, reason="R", filled_quantity=Decimal(1))
+        assert finish_plan(session, "p1", epoch=2, state=PlanState.COMPLETED, result="{}", at=at)
+    with stored.read() as session:
+        row = load_plan(session, "p1")
+        assert (row.state, row.result, row.lease_owner) == ("completed", "{}", None)
+        first = legs_of(session, "p1")[0]
+        assert (first.state, first.reason, first.filled_quantity) == ("done", "R", Decimal(1))
+
+
+def test_a_finished_plan_cannot_be_claimed_or_moved(stored: Ledger, samples: Any) -> None:
+    assert claim(stored, samples, "a") == 1
+    with stored.write() as session:
+        assert finish_plan(session, "p1", epoch=1, state=PlanState.FAILED, result="", at=samples.start)
+        assert not finish_plan(session, "p1", epoch=1, state=PlanState.COMPLETED, result="", at=samples.start)
+        assert not update_leg(session, "p1", 1, epoch=1, state="done", at=samples.start)
+    assert claim(stored, samples, "a", after=10 * LEASE) is None
+    with stored.read() as session:
+        assert load_plan(session, "p1").state == "failed"
+        assert plans_of(session, str(samples.account_id), unfinished=True) == ()
+        assert [row.plan_id for row in plans_of(session, str(samples.account_id))] == ["p1"]
+
+
+def test_what_is_not_there_is_named(stored: Ledger, samples: Any) -> None:
+    with stored.write() as session:
+        with pytest.raises(LookupError, match="no plan p7"):
+            load_plan(session, "p7")
+        with pytest.raises(LookupError, match="plan p1 has no leg 9"):
+            update_leg(session, "p1", 9, epoch=0, state="done", at=samples.start)
+        with pytest.raises(ValueError, match="terminal state, was executing"):
+            finish_plan(session, "p1", epoch=0, state=PlanState.EXECUTING, result="", at=samples.start)
