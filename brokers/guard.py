@@ -14,6 +14,7 @@ The active ticket or record is a context variable: only code inside `guard.sendi
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -108,6 +109,7 @@ class SendGuard:
         self.answer_bytes_max = answer_bytes_max
         self._classify = classify
         self._closed = False
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Refuse everything from now on."""
@@ -164,9 +166,10 @@ class SendGuard:
             raise Unsupported(f"{method} {path} is not among the requests that this adapter may make")
         scope = self._scope()
         call = GuardedCall(self, scope=scope, verb=verb)
-        if verb is Verb.ORDER:
-            call.check_ticket(body)
-        call.open(method=method.upper(), url=url, body=body)
+        with self._lock:  # the check and its mark are one step, also for threads that share a context
+            if verb is Verb.ORDER:
+                call.check_ticket(body)
+            call.open(method=method.upper(), url=url, body=body)
         return call
 
     def _scope(self) -> _Scope | None:
@@ -235,11 +238,6 @@ class GuardedCall:
     @property
     def is_expired(self) -> bool:
         return self._deadline <= self._guard.io_clock.monotonic()
-
-    @property
-    def has_left(self) -> bool:
-        """Whether the first byte may have left."""
-        return self._left
 
     def first_byte(self) -> None:
         """Tell that the next instruction writes to the socket; the last check of `send_by` is here."""

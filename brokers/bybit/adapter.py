@@ -193,7 +193,7 @@ class BybitBroker(Broker):
         return mapping.margin_health(wallet, account_id=self.account_id, time=time)
 
     def positions(self) -> tuple[Position, ...]:
-        found = (mapping.position(row, market, account_id=self.account_id) for row, market in self._position_rows())
+        found = [self._mapped(mapping.position, row, market) for row, market in self._position_rows()]
         return tuple(position for position in found if position.quantity)
 
     def profit_and_loss(self) -> tuple[ProfitAndLoss, ...]:

@@ -624,6 +624,46 @@ def test_an_sdk_that_breaks_is_an_unreadable_answer(broker: BybitBroker, monkeyp
         broker.clock_reading()
 
 
+def test_a_delisted_symbol_is_asked_for_by_name_once(broker: BybitBroker, loopback: Loopback) -> None:
+    """The list shows trading symbols only; a position in one that is being delivered must still be readable."""
+    delivering = {**LINEAR_ROW, "symbol": "OLDUSDT", "baseCoin": "OLD", "status": "Delivering"}
+
+    def send(request: Request, sock: socket.socket) -> bool:
+        if request.query.get("symbol") == "ODDUSDT":
+            return refuse(10001, "params error: symbol invalid")(request, sock)
+        rows = [delivering] if request.query.get("symbol") == "OLDUSDT" else [LINEAR_ROW]
+        return ok(listing(rows))(request, sock)
+
+    loopback.on("/v5/market/instruments-info", send)
+    loopback.on(EXECUTIONS, by_category(linear=listing([fill_row(1, symbol="OLDUSDT"), fill_row(2, symbol="ODDUSDT")])))
+    found = broker.fills(**last_day())
+    assert [str(fill.instrument_id) for fill in found] == ["OLD/USDT:USDT", "ODD/USDT:USDT"]
+
+
+@pytest.mark.parametrize("change", [{"execId": "x" * 97}, {"orderId": "x" * 65}, {"orderLinkId": "x" * 65}])
+def test_ids_beyond_their_bounds_are_unreadable(
+    broker: BybitBroker, loopback: Loopback, change: dict[str, Any]
+) -> None:
+    loopback.on(EXECUTIONS, ok(listing([fill_row(1, **change)])))
+    with pytest.raises(AnswerUnreadable, match="at most"):
+        broker.fills(**last_day())
+
+
+def test_endless_pages_end(broker: BybitBroker, loopback: Loopback, monkeypatch) -> None:
+    import itertools
+
+    from brokers.bybit import paging
+
+    monkeypatch.setattr(paging, "PAGES_MAX", 5)
+    numbers = itertools.count()
+    loopback.on(
+        EXECUTIONS,
+        lambda request, sock: ok(listing([fill_row(1)], f"cursor-{next(numbers)}"))(request, sock),
+    )
+    with pytest.raises(AnswerUnreadable, match="5 pages"):
+        broker.fills(**last_day())
+
+
 # -- pybit ------------------------------------------------------------------------------------------------------------
 def test_the_pybit_methods_that_we_override_exist() -> None:
     from importlib.metadata import version

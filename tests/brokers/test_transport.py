@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import socket
 import threading
 import time
@@ -152,6 +153,27 @@ def test_a_ticket_is_not_seen_by_another_thread(loopback: Loopback) -> None:
     assert [type(error) for error in caught] == [TicketMissing]
 
 
+def test_threads_that_share_a_ticket_send_once(loopback: Loopback) -> None:
+    guard, session = guarded(loopback.url)
+    loopback.on(CREATE, reply(200, "{}"))
+    outcomes: list[str] = []
+
+    def send() -> None:
+        try:
+            session.post(loopback.url + CREATE, data=b"{}")
+            outcomes.append("sent")
+        except SecondSendRefused:
+            outcomes.append("refused")
+
+    with guard.sending(ticket(), sha256=""):
+        threads = [threading.Thread(target=contextvars.copy_context().run, args=(send,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(outcomes) == ["refused"] * 7 + ["sent"] and len(loopback.orders()) == 1
+
+
 def test_other_bytes_than_the_committed_ones_never_leave(loopback: Loopback) -> None:
     guard, session = guarded(loopback.url)
     leave = ticket()
@@ -264,7 +286,7 @@ def test_a_failed_handshake_is_not_sent(loopback: Loopback) -> None:
     """A plain-text server behind https: TLS fails before the first byte of the request."""
     url = f"https://127.0.0.1:{loopback.port}"
     guard, session = guarded(url)
-    leave = ticket()
+    leave = ticket(timeout_s=0.4)
     with pytest.raises(ConnectFailed), guard.sending(leave, sha256=""):
         session.post(url + CREATE, data=b"{}")
     assert leave.record.sends == 0 and loopback.requests == []
