@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -159,24 +159,33 @@ class OrderDesk:
     # -- moving -------------------------------------------------------------------------------------------------
     def advance(self, intent_id: IntentId | str) -> IntentView:
         """Take the one next step of an intent; a step that another worker took meanwhile is left to it."""
-        row, step = self._next(str(intent_id))
+        return self._advance(str(intent_id))[0]
+
+    def _advance(self, intent_id: str) -> tuple[IntentView, float]:
+        """One step; the view after it and the seconds until the next one is due (0: now)."""
+        row, step, now = self._next(intent_id)
         handler = self._handlers.get(step.action)
         if handler is not None:
             with suppress(store.LostRace):  # someone else moved it first: that is what compare-and-set is for
                 handler(self._ctx, row, step)
-        return self.view(intent_id)
+            row, step, now = self._next(intent_id)
+        is_waiting = step.action is Action.WAIT and step.at is not None
+        return view_of(row), (step.at - now).total_seconds() if is_waiting and step.at else 0.0
 
-    def _next(self, intent_id: str) -> tuple[OrderIntent, Step]:
+    def _next(self, intent_id: str) -> tuple[OrderIntent, Step, datetime]:
         ctx = self._ctx
         with ctx.ledger.read() as session:
             row = store.load(session, intent_id)
             now = ctx.ledger.now(session)
-            control = effective_control(session, row.account_id, ctx.pool)
-            intent = store.snapshot(session, row, may_send=may_send(control, is_reduce_only=row.reduce_only))
-        # Proof by time counts on the later of two clocks only: the database's and the venue's.
+            is_allowed = True
+            if row.state == S.UNKNOWN.value:  # elsewhere the sender asks, in its own transaction
+                control = effective_control(session, row.account_id, ctx.pool)
+                is_allowed = may_send(control, is_reduce_only=row.reduce_only)
+            intent = store.snapshot(session, row, may_send=is_allowed)
+        # What time proves must hold on both clocks, the database's and the venue's.
         if intent.state is S.UNKNOWN:
             now = min(now, ctx.venue_now())
-        return row, next_step(intent, ctx.identity(row.instrument_id), now, ctx.limits)
+        return row, next_step(intent, ctx.identity(row.instrument_id), now, ctx.limits), now
 
     @property
     def _handlers(self) -> Mapping[Action, Handler]:
@@ -207,29 +216,21 @@ class OrderDesk:
         ids = list(dict.fromkeys(str(intent_id) for intent_id in intent_ids))
         deadline = clock.monotonic() + timeout_s
         views = {intent_id: self.view(intent_id) for intent_id in ids}
+        due_at_s = dict.fromkeys(ids, clock.monotonic())
         while True:
-            waiting = [intent_id for intent_id in ids if not views[intent_id].is_over]
-            for intent_id in waiting:
-                if self._wait_s(intent_id) <= 0:
-                    name = _sentence(views[intent_id])
-                    views[intent_id] = step(name, StepKind.ADVANCE, partial(self.advance, intent_id))
-                else:
-                    views[intent_id] = self.view(intent_id)
+            before = dict(views)
+            for intent_id in ids:
+                if views[intent_id].is_over or due_at_s[intent_id] > clock.monotonic():
+                    continue
+                name = _sentence(views[intent_id])
+                views[intent_id], wait_s = step(name, StepKind.ADVANCE, partial(self._advance, intent_id))
+                due_at_s[intent_id] = clock.monotonic() + wait_s
+            waiting = [due_at_s[intent_id] for intent_id in ids if not views[intent_id].is_over]
             left_s = deadline - clock.monotonic()
-            waits = [self._wait_s(intent_id) for intent_id in waiting if not views[intent_id].is_over]
-            if not waits or left_s <= 0:
+            if not waiting or left_s <= 0:
                 return tuple(views[intent_id] for intent_id in ids)
-            if min(waits) > 0:
-                clock.wait(min(max(min(waits), _PASS_PAUSE_S), left_s))
-
-    def _wait_s(self, intent_id: str) -> float:
-        """Seconds until a step is due; 0 when one is due now."""
-        _, step = self._next(intent_id)
-        if step.action is not Action.WAIT or step.at is None:
-            return 0.0
-        with self._ctx.ledger.read() as session:
-            now = self._ctx.ledger.now(session)
-        return (step.at - now).total_seconds()
+            if views == before or min(waiting) > clock.monotonic():
+                clock.wait(min(max(min(waiting) - clock.monotonic(), _PASS_PAUSE_S), left_s))
 
     def cancel(self, intent_id: IntentId | str, *, reason: str) -> IntentView:
         """Take an order back: at once where nothing was sent, by a cancel request where it may be at the venue."""

@@ -39,6 +39,7 @@ from ledger.states import CancelState, IntentState
 from trading.orders.reasons import OrderReason
 
 S = IntentState
+_TICK = timedelta(milliseconds=1)
 
 
 # -- what an answer proves --------------------------------------------------------------------------------------
@@ -149,7 +150,8 @@ class ProtocolLimits:
     watch_s_max: float = 86_400.0  # how long NEEDS_HUMAN is still looked for
     watch_every_s: float = 60.0
     sends_max: int = 8  # per attempt
-    query_every_s: float = 2.0
+    query_every_s: float = 1.0
+    query_every_s_max: float = 8.0
     clock_age_s_max: float = 60.0
     clock_offset_s_max: float = 1.0
     clock_error_s_max: float = 0.5
@@ -204,7 +206,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do now; `at` is when to look again for WAIT."""
+    """What to do now; `at` is when to look again (WAIT, and QUERY that shows nothing)."""
 
     action: Action
     reason: OrderReason | None = None
@@ -283,10 +285,12 @@ def _unknown(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, lim
         return Step(Action.WAIT, at=intent.next_check_at)
     settled_at = _settled_at(intent, limits)
     if may_resend(intent, identity, now, limits):
-        return Step(Action.QUERY if now < settled_at else Action.RESEND)
+        if now >= settled_at:
+            return Step(Action.RESEND)
+        return Step(Action.QUERY, at=_query_again_at(intent, now, settled_at, limits))
     proof_at = settled_at + timedelta(seconds=limits.horizon(identity))
     if now <= proof_at:
-        return Step(Action.QUERY)
+        return Step(Action.QUERY, at=_query_again_at(intent, now, proof_at + _TICK, limits))
     if not absence_is_provable(identity):
         return Step(Action.GIVE_TO_PERSON, OrderReason.PROOF_IMPOSSIBLE)
     ladders = _standing_ladders(intent, proof_at, now, limits)
@@ -388,6 +392,13 @@ def _standing_ladders(intent: IntentSnapshot, proof_at: datetime, now: datetime,
     if last is None or last <= proof_at or (now - last).total_seconds() > limits.ladder_age_s_max:
         return 0
     return intent.clean_ladders
+
+
+def _query_again_at(intent: IntentSnapshot, now: datetime, at_most: datetime, limits: ProtocolLimits) -> datetime:
+    """Look often at first, then less, and in time for the next kind of step."""
+    age_s = (now - intent.state_since).total_seconds()
+    pause_s = min(max(age_s / 4, limits.query_every_s), limits.query_every_s_max)
+    return min(now + timedelta(seconds=pause_s), at_most)
 
 
 def _settled_at(intent: IntentSnapshot, limits: ProtocolLimits) -> datetime:

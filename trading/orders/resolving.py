@@ -129,7 +129,8 @@ def query(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
     with ctx.ledger.write() as session:
         now = ctx.ledger.now(session)
         _observe(session, leased, look, ObservationSource.FIND_ORDER, now)
-        store.touch(session, leased, **_released(now + timedelta(seconds=ctx.limits.query_every_s)))
+        again_at = max(step.at or now, now + timedelta(seconds=ctx.limits.query_every_s / 2))
+        store.touch(session, leased, **_released(again_at))
 
 
 def ladder(ctx: DeskContext, row: OrderIntent, step: Step) -> None:

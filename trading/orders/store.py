@@ -317,7 +317,8 @@ def answers_to(session: Session, sends: Sequence[OrderSend]) -> dict[str, Observ
 
 def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSnapshot:
     """Everything that the next step depends on, as of this transaction."""
-    sends = sends_of(session, row.client_order_id)
+    is_settled = IntentState(row.state).is_live_at_venue or IntentState(row.state).is_terminal
+    sends = () if is_settled else sends_of(session, row.client_order_id)
     answers = answers_to(session, sends)
     return IntentSnapshot(
         state=IntentState(row.state),
