@@ -5,6 +5,7 @@ from simulators.core.control import Control
 from simulators.core.faults import Action, After, Fault, FaultKind, Match
 from simulators.core.server import Running
 from simulators.demo import demo_config
+from simulators.remote import RemoteControl
 
 __all__ = [
     "Action",
@@ -14,6 +15,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Match",
+    "RemoteControl",
     "Running",
     "build_bybit",
     "demo_config",

@@ -1,5 +1,7 @@
 """The control API as JSON, the request log, and the simulator as a process."""
 
+import ast
+import asyncio
 import json
 import os
 import signal
@@ -13,9 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from simulators import Control, Running
-from simulators.bybit.simulator import BybitConfig
+from simulators import Control, RemoteControl, Running
+from simulators.bybit.simulator import BybitConfig, build_bybit
 from simulators.core.control import ControlError
+from simulators.core.server import Service, start
+from simulators.testing import small_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -181,6 +185,45 @@ prices: {start: {BTCUSDT: "60000"}, walks: [{symbols: [BTCUSDT]}]}
         output, errors = process.communicate(timeout=10)
     assert (process.returncode, output, errors) == (0, "", "")
     assert not state.exists()
+
+
+def test_remote_control(sim: Running[Control]):
+    remote = RemoteControl(sim.url)
+    assert remote.deposit(account="main", coin="USDT", amount=Decimal("0.5")) == "100000.5"
+    assert remote.wallets(account="main") == {"USDT": "100000.5"}
+    assert remote.health()["venue"] == "bybit"
+    with pytest.raises(ControlError, match="unknown account"):
+        remote.orders(account="nobody")
+    with pytest.raises(AttributeError, match="no 'call'"):
+        remote.call()
+    with pytest.raises(ValueError, match="loopback"):
+        RemoteControl("https://api.bybit.com")
+
+
+def test_a_simulator_listens_on_loopback_only():
+    with pytest.raises(ValueError, match="loopback only"):
+        asyncio.run(
+            start(Service(build_bybit(small_config()), Control(build_bybit(small_config()))), host="0.0.0.0", port=0)
+        )
+
+
+def test_the_core_knows_no_venue_and_no_other_room():
+    for path in (ROOT / "simulators").rglob("*.py"):
+        names = [
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            for name in (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
+        ]
+        ours = {"brokers", "ledger", "trading", "webhooks", "tasks", "flows", "deployments", "cli"}
+        assert not ours & {name.split(".")[0] for name in names}, path
+        if path.parent.name == "core":
+            assert not [name for name in names if name.startswith("simulators.") and ".core" not in name], path
 
 
 def test_configuration_files(tmp_path: Path):

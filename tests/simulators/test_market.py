@@ -1,6 +1,7 @@
 """Prices, replay, clocks, funding and liquidation; the same seed and calls give the same venue."""
 
 import gzip
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from simulators import Control, demo_config, running_bybit
 from simulators.bybit.simulator import build_bybit
-from simulators.core.clock import ClockMode
+from simulators.core.clock import Clock, ClockMode
 from simulators.core.config import AccountConfig, ClockConfig
 from simulators.core.prices import Replay
 from simulators.core.types import EntryKind, ExecutionKind
@@ -111,10 +112,32 @@ def test_liquidation_closes_everything_and_says_so(wire: Any, control: Control):
     assert sum(e.change for e in control.transaction_log("main")) == control.wallets("main")["USDT"]
 
 
-@pytest.mark.parametrize("config_changes", [MANUAL], ids=["manual"])
-def test_engine_gateway_lets_a_clientless_clock_sign(wire: Any, wire_of: Any, control: Control):
-    assert wire.get("/v5/position/list", "category=linear&symbol=AAPLUSDT")["retCode"] == 0
-    assert control.health()["engine_ms"] == int(START.timestamp() * 1000)
+ENGINE = {"clock": ClockConfig.model_validate({"mode": "manual", "start": START, "gateway": "engine"})}
+
+
+@pytest.mark.parametrize("config_changes", [ENGINE], ids=["engine"])
+def test_engine_gateway_checks_signatures_against_the_manual_clock(wire: Any, wire_of: Any, control: Control):
+    query = "category=linear&symbol=AAPLUSDT"
+    assert wire.get("/v5/position/list", query)["retCode"] == 10002
+    behind = wire_of(offset_ms=int(START.timestamp() * 1000) - int(time.time() * 1000))
+    assert behind.get("/v5/position/list", query)["retCode"] == 0
+    assert behind.get("/v5/market/time")["result"]["timeSecond"] == str(int(START.timestamp()))
+
+
+def test_market_may_follow_the_wall_clock():
+    now = [1_700_000_000_000_000_000]
+    clock = Clock(mode=ClockMode.WALL, market_start_ms=1_000, market_follows=True, source_ns=lambda: now[0])
+    now[0] += 2_500_000_000
+    assert clock.market_due_ms() == 3_500
+    clock.move_market(3_500)
+    assert (clock.market_due_ms(), clock.market_ms()) == (3_500, 3_500)
+    with pytest.raises(ValueError, match="only moves forward"):
+        clock.move_market(3_499)
+
+
+def test_manual_clock_needs_a_start():
+    with pytest.raises(ValueError, match=r"clock\.start"):
+        Clock(mode=ClockMode.MANUAL)
 
 
 def test_replay_reads_plain_and_packed_files_and_refuses_bad_ones(tmp_path: Path):
