@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
@@ -18,7 +18,6 @@ from brokers.errors import EnvironmentMismatch
 from brokers.ids import Environment
 from brokers.types import AccountProof
 from flows.reports import markdown, write_report
-from flows.reports.files import ReportFiles
 from flows.states import FinalState
 from ledger.errors import DurabilityRefused, LedgerEnvironmentMismatch, LedgerSchemaNewer, LedgerUrlRefused
 from tasks.blocks import load_account
@@ -30,6 +29,9 @@ from trading.plan_store import PlanError
 from trading.rebalancing.view import PlanImpossible
 from trading.runtime import Runtime
 from trading.steps import StepKind
+
+if TYPE_CHECKING:
+    from flows.reports.files import ReportFiles
 
 REFUSALS = (
     EnvironmentMismatch,

@@ -1,0 +1,62 @@
+"""Job: compare ledger and venue both ways; every difference is a break with amounts and evidence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows.job import Job, run_job
+from flows.parameters import AccountName, Days
+from flows.states import FinalState
+from ledger.states import ReconciliationOutcome
+from tasks.steps import prefect_step
+from trading.reconciling import ReconciliationResult, reconcile_account
+
+DESCRIPTION = """
+Compare the account's ledger with the venue, both ways: orders, fills, wallet changes, positions, balances, leverage.
+
+A difference is a **break**: it is stored, reported and shown until it is gone. A venue that cannot be read completely is
+never called clean. Nothing is sent but reads.
+"""
+
+
+@flow(
+    name="reconcile",
+    flow_run_name="Reconcile {account} over {days} days",
+    description=DESCRIPTION.strip(),
+    persist_result=False,
+    retries=0,
+)
+def reconcile(account: AccountName, days: Days = 7) -> State[Any]:
+    """Reconcile an account.
+
+    Args:
+        account: Name of the account's block.
+        days: How far back orders, fills and wallet changes are compared, 1 to 30. Balances and positions are always
+            compared over the whole time since the first sync.
+    """
+    return run_job("reconcile", account, lambda job: _reconcile(job, days))
+
+
+def _reconcile(job: Job, days: int) -> State[Any]:
+    result = reconcile_account(
+        job.runtime, step=prefect_step, lookback=timedelta(days=days), expected_leverage=job.account.leverage
+    )
+    job.publish(result)
+    return verdict(result)
+
+
+def verdict(result: ReconciliationResult) -> State[Any]:
+    """Completed only when both sides were read completely and agree."""
+    if result.outcome is ReconciliationOutcome.NOT_RECONCILED or result.findings is None:
+        return FinalState.NOT_RECONCILED.state(f"{result.reason}: {result.detail}")
+    findings = result.findings
+    compared = ", ".join(f"{count} {what}" for what, count in findings.compared.items())
+    if result.outcome is ReconciliationOutcome.BREAKS:
+        kinds = ", ".join(f"{count} {kind.value}" for kind, count in findings.by_kind().items())
+        return FinalState.BREAKS_FOUND.state(f"{len(findings.breaks)} breaks: {kinds}; compared {compared}")
+    return Completed(message=f"No break; compared {compared}")
