@@ -43,7 +43,7 @@ _INSTRUMENT = InstrumentId("BTC/USDT:USDT")
 
 def run(folder: Path, *, rounds: int = ROUNDS) -> list[Row]:
     """Reads (balances, one quote, positions) and one placement, compared call by call."""
-    with simulator(folder, SIMULATOR) as url, _ours(url) as broker:
+    with simulator(folder, SIMULATOR) as url, our_broker(url) as broker:
         clients = {"ours": _our_calls(broker), "pybit": _pybit_calls(url), "ccxt": _ccxt_calls(url)}
         rows = []
         for what in ("balances", "quote", "positions", "place"):
@@ -64,7 +64,7 @@ def _rows(what: str, taken: dict[str, Timing]) -> list[Row]:
     ]  # fmt: skip
 
 
-def _ours(url: str) -> Broker:
+def our_broker(url: str) -> Broker:
     config = AccountConfig(
         account_id=AccountId(Venue.BYBIT, Environment.SIMULATED, "ours"),
         api_key=SecretStr("ours-key"),

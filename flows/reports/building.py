@@ -5,39 +5,66 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flows.reports.model import Report
+from flows.reports.closing import closing_report
+from flows.reports.model import Report, Tone
 from flows.reports.orders import leverage_report, sweep_report
-from flows.reports.rebalancing import plan_report
+from flows.reports.rebalancing import plan_report, rebalance_report
+from flows.reports.reconciling import reconciliation_report
 from flows.reports.syncing import sync_report
+from trading.closing import ClosedPosition
 from trading.leverage import LeverageResult
 from trading.orders import SweepReport
+from trading.plans import RebalanceResult
 from trading.rebalancing.model import Plan
+from trading.reconciling import ReconciliationResult
 from trading.sync import SyncResult
 
 # What carries its account itself.
 _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
     Plan: plan_report,
+    RebalanceResult: rebalance_report,
+    ReconciliationResult: reconciliation_report,
     SyncResult: sync_report,
 }
 # What does not: the caller says whose it is.
 _SUBJECT_BUILDERS: dict[type[Any], Callable[..., Report]] = {
     SweepReport: sweep_report,
 }
+# Jobs whose result is a sequence, by the type of its items.
+_SEQUENCE_BUILDERS: dict[type[Any], Callable[..., Report]] = {
+    ClosedPosition: closing_report,
+    LeverageResult: leverage_report,
+}
 
 
 def build(result: Any, *, subject: str = "") -> Report:
     """The report of a job's result; `subject` names the account where the result does not.
 
-    A `Report` is one already, a sequence of `LeverageResult` a leverage job. TypeError lists the types that have one.
+    A `Report` is one already; an empty sequence says that there was nothing to do. TypeError lists the types that have
+    one.
     """
     if isinstance(result, Report):
         return result
-    if isinstance(result, (list, tuple)) and all(isinstance(item, LeverageResult) for item in result):
-        return leverage_report(result, subject=subject)
-    if type(result) in _SUBJECT_BUILDERS:
-        return _SUBJECT_BUILDERS[type(result)](result, subject=subject)
-    builder = _BUILDERS.get(type(result))
-    if builder is None:
-        known = ", ".join(kind.__name__ for kind in (*_BUILDERS, *_SUBJECT_BUILDERS, LeverageResult))
-        raise TypeError(f"no report is made of {type(result).__name__}; reports are made of {known}")
-    return builder(result)
+    kind = type(result)
+    if kind in _BUILDERS:
+        return _BUILDERS[kind](result)
+    if kind in _SUBJECT_BUILDERS:
+        return _SUBJECT_BUILDERS[kind](result, subject=subject)
+    if isinstance(result, (list, tuple)) and not result:
+        return _nothing(subject)
+    if isinstance(result, (list, tuple)) and type(result[0]) in _SEQUENCE_BUILDERS:
+        return _SEQUENCE_BUILDERS[type(result[0])](result, subject=subject)
+    known = ", ".join(item.__name__ for item in (*_BUILDERS, *_SUBJECT_BUILDERS, *_SEQUENCE_BUILDERS))
+    raise TypeError(f"no report is made of {kind.__name__}; reports are made of {known}")
+
+
+def _nothing(subject: str) -> Report:
+    return Report(
+        kind="nothing",
+        title="Nothing to do" + (f" on {subject}" if subject else ""),
+        subtitle="",
+        tone=Tone.GOOD,
+        verdict="There was nothing to do.",
+        figures=(),
+        sections=(),
+    )

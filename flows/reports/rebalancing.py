@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from flows.reports.model import Bar, Column, DriftLine, Figure, Plot, PlotKind, Report, Section, Table, Tone
-from flows.reports.plain import moment, number, percent, plain, words
+from flows.reports.plain import DASH, moment, number, percent, plain, words
 from ledger.states import PlanState
+from trading.plans import RebalanceResult
 from trading.rebalancing.model import LineAction, Plan, PlanLine
 from trading.rebalancing.release import LegState
 from trading.rebalancing.verdict import LegResult, LineResult, PlanResult, Verdict
+from trading.sync import SyncResult
 
 _VERDICT_TONE: Final = {
     Verdict.REACHED: Tone.GOOD,
@@ -194,6 +197,96 @@ def _unmanaged(plan: Plan) -> Table:
     return Table("unmanaged", "Held, and not in the portfolio", columns, rows)
 
 
+# -- a rebalance ------------------------------------------------------------------------------------------------
+def rebalance_report(result: RebalanceResult) -> Report:
+    """One `RebalanceResult`: the proof where there is one, else the plan and why it has not ended."""
+    stored = result.plan
+    changes = before_and_after(result.before, result.after)
+    if result.result is not None:
+        report = executed_report(stored.plan, result.result, plan_id=stored.plan_id, extra=changes)
+    else:
+        report = plan_report(stored.plan, plan_id=stored.plan_id)
+        is_plan_only = result.state is PlanState.PLANNED
+        report = replace(
+            report,
+            kind="plan" if is_plan_only else "rebalance",
+            tone=_STATE_TONE[result.state],
+            verdict=report.verdict if is_plan_only else f"The plan has not reached its proof: {result.message}",
+            sections=(*report.sections, *changes),
+        )
+    return replace(report, data={**report.data, "state": result.state.value, **_run_data(result)})
+
+
+def _run_data(result: RebalanceResult) -> dict[str, Any]:
+    return {
+        "business_key": result.plan.business_key,
+        "is_resumed": result.is_resumed,
+        "message": result.message,
+        "before": plain(result.before),
+        "after": plain(result.after),
+    }
+
+
+def before_and_after(before: SyncResult | None, after: SyncResult | None) -> tuple[Section, ...]:
+    """Positions and balances before and after, where there are readings."""
+    if before is None and after is None:
+        return ()
+    return (_positions_change(before, after), _balances_change(before, after))
+
+
+def _positions_change(before: SyncResult | None, after: SyncResult | None) -> Table:
+    old = {(p.instrument_id, p.side): p for p in before.positions} if before else {}
+    new = {(p.instrument_id, p.side): p for p in after.positions} if after else {}
+    names = sorted({key for key, _ in (*old, *new)})
+    rows = []
+    for name in names:
+        was = sum((p.quantity for key, p in old.items() if key[0] == name), Decimal(0))
+        now = sum((p.quantity for key, p in new.items() if key[0] == name), Decimal(0))
+        held = next((p for key, p in new.items() if key[0] == name), None)
+        rows.append(
+            (
+                str(name),
+                number(was) if before else DASH,
+                number(now) if after else DASH,
+                number(now - was, signed=True) if before and after else DASH,
+                number(held.average_price if held else None),
+                number(held.mark_price if held else None),
+                number(held.unrealised_pnl if held else None, signed=True),
+            )
+        )
+    columns = (
+        Column("Instrument"),
+        Column("Before", is_number=True),
+        Column("After", is_number=True),
+        Column("Change", is_number=True),
+        Column("Average price", is_number=True),
+        Column("Mark price", is_number=True),
+        Column("Unrealised", is_number=True),
+    )
+    return Table("positions", "Positions before and after", columns, tuple(rows), empty="No open position.")
+
+
+def _balances_change(before: SyncResult | None, after: SyncResult | None) -> Table:
+    old = {item.currency: item.total for item in before.balances} if before else {}
+    new = {item.currency: item.total for item in after.balances} if after else {}
+    rows = tuple(
+        (
+            name,
+            number(old.get(name, Decimal(0))) if before else DASH,
+            number(new.get(name, Decimal(0))) if after else DASH,
+            number(new.get(name, Decimal(0)) - old.get(name, Decimal(0)), signed=True) if before and after else DASH,
+        )
+        for name in sorted({*old, *new})
+    )
+    columns = (
+        Column("Currency"),
+        Column("Before", is_number=True),
+        Column("After", is_number=True),
+        Column("Change", is_number=True),
+    )
+    return Table("balances", "Balances before and after", columns, rows)
+
+
 # -- a plan that was executed -----------------------------------------------------------------------------------
 def executed_report(plan: Plan, result: PlanResult, *, plan_id: str, extra: Sequence[Section] = ()) -> Report:
     """What was reached, by the venue's own figures; `extra` sections follow the tables of the plan."""
@@ -217,7 +310,21 @@ def executed_report(plan: Plan, result: PlanResult, *, plan_id: str, extra: Sequ
             *([_unmanaged(plan)] if plan.unmanaged else []),
         ),
         data={"plan_id": plan_id, "plan": plain(plan), "result": plain(result)},
+        evidence={"orders": [_leg_evidence(leg) for leg in result.legs if leg.orders]},
     )
+
+
+def _leg_evidence(leg: LegResult) -> dict[str, Any]:
+    return {
+        "instrument": str(leg.instrument_id),
+        "side": leg.side.value,
+        "quantity": plain(leg.quantity),
+        "filled_quantity": plain(leg.filled_quantity),
+        "average_price": plain(leg.average_price),
+        "state": leg.state.value,
+        "reason": leg.reason,
+        "orders": leg.orders,
+    }
 
 
 def _result_verdict(result: PlanResult) -> str:

@@ -1,0 +1,160 @@
+"""The report of a reconciliation: what was compared, each break with its amounts, tolerance and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from brokers.ids import AccountId
+from flows.reports.model import Bar, Column, Figure, Plot, PlotKind, Report, Section, Table, Text, Tone
+from flows.reports.plain import DASH, moment, number, plain, seconds, words
+from ledger.breaks import BreakChanges
+from ledger.states import ReconciliationOutcome
+from trading.reconciliation import Break, Findings, Severity
+from trading.reconciling import ReconciliationResult
+
+_OUTCOME_TONE: Final = {
+    ReconciliationOutcome.CLEAN: Tone.GOOD,
+    ReconciliationOutcome.BREAKS: Tone.BAD,
+    ReconciliationOutcome.NOT_RECONCILED: Tone.BAD,
+}
+EVIDENCE_LENGTH_MAX: Final = 400
+
+
+def reconciliation_report(result: ReconciliationResult) -> Report:
+    """One `ReconciliationResult` as people read it."""
+    breaks = result.findings.breaks if result.findings else ()
+    return Report(
+        kind="reconciliation",
+        title=f"Reconciliation of {result.account_id}",
+        subtitle=_subtitle(result),
+        tone=_OUTCOME_TONE[result.outcome],
+        verdict=_verdict(result),
+        figures=_figures(result, breaks),
+        sections=tuple(_sections(result, breaks)),
+        data=plain(result),
+        evidence={"breaks": [_break_evidence(item, result.account_id) for item in breaks]},
+    )
+
+
+def _subtitle(result: ReconciliationResult) -> str:
+    since = f", facts since {moment(result.window_start)}" if result.window_start else ""
+    return f"Run {result.run_id} at {moment(result.started_at)}{since}"
+
+
+def _verdict(result: ReconciliationResult) -> str:
+    if result.outcome is ReconciliationOutcome.NOT_RECONCILED:
+        return f"Not reconciled, so nothing is called clean: {result.reason} {result.detail}".strip()
+    assert result.findings is not None, "a run that compared has findings"
+    total = sum(result.findings.compared.values())
+    if result.outcome is ReconciliationOutcome.CLEAN:
+        return f"No break: {total:,} facts and figures agree, in both directions."
+    critical = sum(item.severity is Severity.CRITICAL for item in result.findings.breaks)
+    return f"{len(result.findings.breaks)} break(s), {critical} critical, among {total:,} facts and figures."
+
+
+def _figures(result: ReconciliationResult, breaks: Sequence[Break]) -> tuple[Figure, ...]:
+    changes = result.changes
+    return (
+        Figure("Breaks", str(len(breaks)), _changes(changes), Tone.BAD if breaks else Tone.GOOD),
+        Figure("Cleared", str(len(changes.cleared)), "no longer seen"),
+        Figure("Pending", str(len(result.findings.pending) if result.findings else 0), "too young to judge"),
+        Figure("Took", seconds(result.ended_at - result.started_at)),
+    )
+
+
+def _changes(changes: BreakChanges) -> str:
+    parts = (("new", changes.opened), ("seen again", changes.seen_again), ("reopened", changes.reopened))
+    return ", ".join(f"{len(ids)} {name}" for name, ids in parts if ids)
+
+
+def _sections(result: ReconciliationResult, breaks: Sequence[Break]) -> list[Section]:
+    if result.findings is None:
+        return [Text("Why", (result.reason, result.detail))]
+    found: list[Section] = []
+    by_kind = result.findings.by_kind()
+    if by_kind:
+        bars = tuple(
+            Bar(words(kind.value.lower()), Decimal(count), str(count), _severity_tone(kind.severity))
+            for kind, count in by_kind.most_common(20)
+        )
+        found.append(Plot("kinds", "Breaks by kind", PlotKind.BARS, "Number of breaks of each kind", bars=bars))
+    found.append(breaks_table(breaks, result.account_id))
+    found.append(_compared(result.findings))
+    if result.findings.pending:
+        found.append(Text("Pending: too young to judge", result.findings.pending))
+    if result.reason:
+        found.append(Text("Not imported", (f"{result.reason}: {result.detail}",)))
+    return found
+
+
+def _severity_tone(severity: Severity) -> Tone:
+    return Tone.BAD if severity is Severity.CRITICAL else Tone.WARN
+
+
+def breaks_table(breaks: Sequence[Break], account_id: AccountId) -> Table:
+    """One row per break: kind, subject, both amounts, difference, tolerance, evidence."""
+    rows = tuple(
+        (
+            item.kind.value,
+            item.subject,
+            number(item.ledger_amount),
+            number(item.venue_amount),
+            number(item.difference, signed=True),
+            number(item.tolerance),
+            _evidence(item),
+            item.severity.value,
+            item.kind.meaning,
+            item.kind.remedy,
+            item.id_for(account_id),
+        )
+        for item in breaks
+    )
+    columns = (
+        Column("Kind"),
+        Column("Subject"),
+        Column("Ledger", is_number=True),
+        Column("Venue", is_number=True),
+        Column("Difference", is_number=True),
+        Column("Tolerance", is_number=True),
+        Column("Evidence"),
+        Column("Severity", narrow=False),
+        Column("Meaning", narrow=False),
+        Column("What to do", narrow=False),
+        Column("Break id", narrow=False),
+    )
+    tones = tuple(_severity_tone(item.severity) for item in breaks)
+    return Table(
+        "breaks", "Breaks", columns, rows, empty="No break.", tones=tones, note="Difference is venue minus ledger."
+    )
+
+
+def _evidence(item: Break) -> str:
+    text = ", ".join(f"{name} {value}" for name, value in item.evidence.items())
+    return text if len(text) <= EVIDENCE_LENGTH_MAX else text[: EVIDENCE_LENGTH_MAX - 1] + "…"
+
+
+def _break_evidence(item: Break, account_id: AccountId) -> dict[str, Any]:
+    return {
+        "id": item.id_for(account_id),
+        "kind": item.kind.value,
+        "severity": item.severity.value,
+        "subject": item.subject,
+        "ledger_amount": plain(item.ledger_amount),
+        "venue_amount": plain(item.venue_amount),
+        "difference": plain(item.difference),
+        "tolerance": plain(item.tolerance),
+        "evidence": dict(item.evidence),
+    }
+
+
+def _compared(findings: Findings) -> Table:
+    news = dict(findings.news)
+    rows = tuple(
+        (words(name), f"{count:,}", f"{news[name]:,}" if name in news else DASH)
+        for name, count in sorted(findings.compared.items())
+    )
+    columns = (Column("What"), Column("Compared", is_number=True), Column("News", is_number=True))
+    note = "News is what happened after the last import: it is imported, and is no break."
+    return Table("compared", "What was compared", columns, rows, note=note)
