@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,13 @@ class PostgresCluster:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def empty(self, database: str) -> None:
+        """End every session, take back every setting of the database and drop everything in it."""
+        self.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'")
+        self.execute(f"ALTER DATABASE {database} RESET ALL")
+        self.execute("DROP SCHEMA public CASCADE", database=database)
+        self.execute("CREATE SCHEMA public", database=database)
+
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
         shutil.rmtree(self.directory)
@@ -121,16 +127,18 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         cluster.stop()
 
 
-_database_numbers = count(1)
+@pytest.fixture(scope="session")
+def postgres_database(postgres_cluster: PostgresCluster) -> str:
+    """The database that tests use one after the other: emptying it is much faster than making a new one."""
+    postgres_cluster.execute("CREATE DATABASE ledger")
+    return "ledger"
 
 
 @pytest.fixture
-def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
-    """A fresh, empty database."""
-    name = f"ledger_{next(_database_numbers)}"
-    postgres_cluster.execute(f"CREATE DATABASE {name}")
-    yield postgres_cluster.url(name)
-    postgres_cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def postgres_url(postgres_cluster: PostgresCluster, postgres_database: str) -> Iterator[str]:
+    """An empty database for one test."""
+    yield postgres_cluster.url(postgres_database)
+    postgres_cluster.empty(postgres_database)
 
 
 @pytest.fixture

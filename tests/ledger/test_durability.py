@@ -153,10 +153,9 @@ def test_a_setting_that_the_server_does_not_show_is_refused() -> None:
     ],
 )
 def test_a_wrong_setting_of_the_database_is_refused(
-    postgres_cluster: Any, postgres_url: str, setting: str, value: str
+    postgres_cluster: Any, postgres_database: str, postgres_url: str, setting: str, value: str
 ) -> None:
-    name = postgres_url.split("/")[3].split("?")[0]
-    postgres_cluster.execute(f"ALTER DATABASE {name} SET {setting} = {value}")
+    postgres_cluster.execute(f"ALTER DATABASE {postgres_database} SET {setting} = {value}")
     shown = setting.removeprefix("default_")
     with pytest.raises(DurabilityRefused, match=f"{shown} was '{value}'"):
         Ledger.open(postgres_url, environment=Environment.SIMULATED)
