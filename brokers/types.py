@@ -102,7 +102,7 @@ class CashEventKind(StrEnum):
     DEPOSIT = "deposit"
     WITHDRAWAL = "withdrawal"
     SETTLEMENT = "settlement"
-    TRADE = "trade"  # the cash leg of a fill (proceeds, cost or realised profit, before its fee)
+    TRADE = "trade"  # the cash effect of a fill, as the venue posts it (Bybit: net of its fee)
     UNMAPPED = "unmapped"  # the venue sent a kind that we do not know: always a break, never ignored
 
 
