@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import MissingFlowError, PrefectException
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import ValidationError as SchemaError
@@ -127,8 +129,8 @@ class Deployment(_Strict):
     def flow(self) -> Flow[..., Any]:
         """Import the flow; ManifestRefused when there is none."""
         try:
-            return load_flow_from_entrypoint(self.entrypoint, use_placeholder_flow=False)
-        except Exception as error:
+            return _flow_at(self.entrypoint)
+        except (ImportError, AttributeError, MissingFlowError) as error:
             raise ManifestRefused(f"{self.name}: entrypoint {self.entrypoint} gives no flow: {error}") from error
 
     def check_parameters(self) -> None:
@@ -155,15 +157,15 @@ class Deployment(_Strict):
     def _check_values(self, flow: Flow[..., Any], where: str, given: dict[str, Any]) -> None:
         is_schedule = where != "parameters"
         try:
-            if is_schedule:
-                flow.validate_parameters(given)
             validate_schema(
                 given,
                 parameter_schema(flow).model_dump_for_openapi(),
                 raise_on_error=True,
                 ignore_required=not is_schedule,
             )
-        except (SchemaError, ValueError, TypeError) as error:
+            if is_schedule:
+                flow.validate_parameters(given)
+        except (SchemaError, PrefectException) as error:
             raise ManifestRefused(f"{self.name}: {where} does not fit {flow.name}: {_one_line(error)}") from error
 
 
@@ -203,6 +205,11 @@ def load(file: Path = FILE) -> Manifest:
     for deployment in manifest.deployments:
         deployment.check_parameters()
     return manifest
+
+
+@cache
+def _flow_at(entrypoint: str) -> Flow[..., Any]:
+    return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
 
 
 def _one_line(error: Exception) -> str:

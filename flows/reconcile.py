@@ -19,8 +19,8 @@ from trading.reconciling import ReconciliationResult, reconcile_account
 DESCRIPTION = """
 Compare the account's ledger with the venue, both ways: orders, fills, wallet changes, positions, balances, leverage.
 
-A difference is a **break**: it is stored, reported and shown until it is gone. A venue that cannot be read completely is
-never called clean. Nothing is sent but reads.
+A difference is a **break**: it is stored, reported and shown until it is gone. A venue that cannot be read completely
+is never called clean. Nothing is sent but reads.
 """
 
 
