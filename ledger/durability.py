@@ -16,9 +16,9 @@ from typing import Any
 from brokers.ids import Environment
 from ledger.errors import DurabilityRefused
 
-BUSY_TIMEOUT_MS = 10_000
+BUSY_TIMEOUT_MS = 30_000
 BUSY_TIMEOUT_MS_MIN = 5_000
-LOCK_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_MS_MAX = 60_000
 POSTGRESQL_VERSION_MIN = 130_000
 NETWORK_FILE_SYSTEMS = frozenset(

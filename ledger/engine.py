@@ -23,7 +23,8 @@ from typing import Any, Self
 import psycopg
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session
 
 from brokers.clock import Clock
@@ -39,6 +40,7 @@ from ledger.errors import (
     LedgerForked,
     LedgerNested,
     LedgerSchemaNewer,
+    LedgerUnavailable,
     LedgerUrlRefused,
     NoBaseline,
     WriteAborted,
@@ -56,6 +58,7 @@ __all__ = [
     "LedgerForked",
     "LedgerNested",
     "LedgerSchemaNewer",
+    "LedgerUnavailable",
     "LedgerUrlRefused",
     "NoBaseline",
     "WriteAborted",
@@ -87,16 +90,14 @@ class Ledger:
         """Check, migrate and stamp the database.
 
         `clock` replaces the database's clock for accelerated runs and tests; production refuses it. Raises
-        LedgerUrlRefused, DurabilityRefused, LedgerEnvironmentMismatch, LedgerSchemaNewer.
+        LedgerUrlRefused, LedgerUnavailable, DurabilityRefused, LedgerEnvironmentMismatch, LedgerSchemaNewer.
         """
         if clock is not None and environment is Environment.PRODUCTION:
             raise LedgerError("a production ledger runs on the database's clock; open it without clock")
         engine = _create_engine(_checked_url(url), environment)
         try:
-            with engine.connect() as connection:
-                require_environment(read_stamp(connection), environment)
-            with engine.execution_options(**_write_options(engine.dialect.name == "sqlite")).begin() as connection:
-                stamp = migrate(connection, environment)
+            with _reachable(engine.url.render_as_string(hide_password=True)):
+                stamp = _prepare(engine, environment)
         except BaseException:
             engine.dispose()
             raise
@@ -135,7 +136,12 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        with self._session_of_thread("write"), self._turn(), Session(self._writer, expire_on_commit=False) as session:
+        with (
+            self._session_of_thread("write"),
+            self._turn(),
+            _reachable(self.url),
+            Session(self._writer, expire_on_commit=False) as session,
+        ):
             session.connection()  # take the write lock now, not at the first statement
             yield session
             session.flush()
@@ -144,7 +150,11 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent state; writing is refused by the database."""
-        with self._session_of_thread("read"), Session(self._reader, expire_on_commit=False) as session:
+        with (
+            self._session_of_thread("read"),
+            _reachable(self.url),
+            Session(self._reader, expire_on_commit=False) as session,
+        ):
             session.connection()
             yield session
 
@@ -209,6 +219,25 @@ class Ledger:
                 f"the answer to COMMIT was lost ({type(error.orig).__name__}: {error.orig}); "
                 "read the ledger to learn what is stored"
             ) from error
+
+
+def _prepare(engine: Engine, environment: Environment) -> Stamp:
+    """Nothing is written before the stamp is read."""
+    with engine.connect() as connection:
+        require_environment(read_stamp(connection), environment)
+    with engine.execution_options(**_write_options(engine.dialect.name == "sqlite")).begin() as connection:
+        return migrate(connection, environment)
+
+
+@contextmanager
+def _reachable(url: str) -> Iterator[None]:
+    """Tell a database that cannot serve from a wrong statement."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise LedgerUnavailable(f"the ledger {url} cannot serve: {error.orig}; nothing was stored") from error
+    except PoolExhausted as error:
+        raise LedgerUnavailable(f"the ledger {url} has no free connection; nothing was stored") from error
 
 
 def _write_options(is_sqlite: bool) -> dict[str, Any]:

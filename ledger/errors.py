@@ -8,6 +8,7 @@ LedgerError
 ├── LedgerForked                used in a child process of the one that opened it
 ├── LedgerClosed                used after close()
 ├── LedgerNested                a session opened while this thread holds another
+├── LedgerUnavailable           busy, locked, out of reach, out of space: nothing was stored
 ├── WriteAborted                the transaction had failed before its commit: nothing was stored
 ├── CommitUnknown               the connection went during COMMIT: stored or not, only reading tells
 ├── ConflictingEvidence         the same id came with other content
@@ -64,6 +65,10 @@ class LedgerClosed(LedgerError):
 
 class LedgerNested(LedgerError):
     reason = LedgerReason.LEDGER_NESTED
+
+
+class LedgerUnavailable(LedgerError):
+    reason = LedgerReason.LEDGER_UNAVAILABLE
 
 
 class WriteAborted(LedgerError):

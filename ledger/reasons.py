@@ -50,6 +50,11 @@ class LedgerReason(StrEnum):
         "A thread opened a ledger session while it held another.",
         "End the first session, or pass it on.",
     )
+    LEDGER_UNAVAILABLE = (
+        "LEDGER_UNAVAILABLE",
+        "The database was busy, locked, out of reach or out of space; nothing was stored.",
+        "Repeat the operation; if it stays, look at the database that the message names.",
+    )
     LEDGER_WRITE_ABORTED = (
         "LEDGER_WRITE_ABORTED",
         "The transaction had failed before its commit; nothing was stored.",

@@ -18,7 +18,7 @@ from ledger.engine import DurabilityRefused, Ledger
 SAFE_SQLITE = {
     "journal_mode": "delete",
     "synchronous": "3",
-    "busy_timeout": "10000",
+    "busy_timeout": "30000",
     "foreign_keys": "1",
     "recursive_triggers": "1",
     "mmap_size": "0",

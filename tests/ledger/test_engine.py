@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, func, select
 
 from brokers.clock import ManualClock
@@ -28,6 +28,7 @@ from ledger.engine import (
     LedgerEnvironmentMismatch,
     LedgerError,
     LedgerNested,
+    LedgerUnavailable,
     LedgerUrlRefused,
     WriteAborted,
 )
@@ -131,6 +132,51 @@ def test_production_runs_on_the_database_clock(sqlite_url: str) -> None:
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
+def test_a_database_out_of_reach_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailable, match=r"postgresql\+psycopg://me:\*\*\*@/x.* cannot serve") as caught:
+        Ledger.open(f"postgresql://me:secret@/x?host={tmp_path}", environment=Environment.SIMULATED)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
+    with pytest.raises((LedgerUnavailable, DBAPIError), match="file is not a database"):
+        Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", environment=Environment.SIMULATED)
+
+
+@pytest.mark.postgres
+def test_a_deadlock_is_ended_and_may_be_repeated(postgres_url: str) -> None:
+    with Ledger.open(postgres_url, environment=Environment.SIMULATED) as ledger:
+        with ledger.write() as session:
+            for key in ("a", "b"):
+                session.add(
+                    PlanRow(
+                        plan_id=key,
+                        account_id="a",
+                        portfolio="f",
+                        business_key=key,
+                        plan_hash="",
+                        body="",
+                        created_at=AT,
+                    )
+                )
+        barrier, outcomes = threading.Barrier(2), []
+
+        def lock(worker: int) -> None:
+            keys = ("a", "b") if worker else ("b", "a")
+            try:
+                with ledger.write() as session:
+                    session.get(PlanRow, keys[0], with_for_update=True)
+                    barrier.wait(timeout=60)
+                    session.get(PlanRow, keys[1], with_for_update=True)
+                outcomes.append("done")
+            except LedgerUnavailable as error:
+                outcomes.append("deadlock" if "deadlock detected" in str(error) else str(error))
+
+        run_threads(lock, 2)
+        assert sorted(outcomes) == ["deadlock", "done"]
+
+
 # -- sessions ---------------------------------------------------------------------------------------------------
 def test_a_write_is_seen_by_a_later_read(ledger: Ledger) -> None:
     with ledger.write() as session:
@@ -162,7 +208,7 @@ def test_a_refused_row_stores_nothing(ledger: Ledger) -> None:
 
 
 def test_a_read_session_cannot_write(ledger: Ledger) -> None:
-    with pytest.raises(DBAPIError, match=r"read-?only"), ledger.read() as session:
+    with pytest.raises((DBAPIError, LedgerUnavailable), match=r"read-?only"), ledger.read() as session:
         session.add(control())
         session.flush()
     with ledger.write() as session:
@@ -295,7 +341,7 @@ def test_a_commit_whose_answer_is_lost_may_be_stored(postgres_url: str, monkeypa
 @pytest.mark.postgres
 def test_a_connection_lost_before_the_commit_is_a_plain_failure(postgres_cluster: Any, postgres_url: str) -> None:
     with Ledger.open(postgres_url, environment=Environment.SIMULATED) as ledger:
-        with pytest.raises(OperationalError), ledger.write() as session:
+        with pytest.raises(LedgerUnavailable), ledger.write() as session:
             pid = session.connection().execute(text("SELECT pg_backend_pid()")).scalar_one()
             postgres_cluster.execute(f"SELECT pg_terminate_backend({pid}, 20000)")
             session.add(control())
@@ -330,7 +376,10 @@ def test_a_busy_file_at_commit_is_a_definite_failure(sqlite_url: str) -> None:
         reader = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM control").fetchall()
-        with pytest.raises(OperationalError, match="locked"), ledger.write() as session:
+        with (
+            pytest.raises(LedgerUnavailable, match="database is locked; nothing was stored"),
+            ledger.write() as session,
+        ):
             session.connection().exec_driver_sql("PRAGMA busy_timeout=20")
             session.add(control())
         reader.close()
