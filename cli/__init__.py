@@ -1,1 +1,1 @@
-"""The console script `algotrendy`."""
+"""The command line: the same jobs as the flows, typed by hand."""

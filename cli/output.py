@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flows.reports.model import Report, Table
 
 WIDE_COLUMNS = 150  # a terminal at least this wide shows every column
+NO_WRAP_LENGTH_MAX = 28  # a first column of short names stays on one line
 _TONE_STYLE = {"good": "green", "warn": "yellow", "bad": "red", "neutral": ""}
 
 
@@ -51,10 +52,15 @@ def print_table(table: Table, *, note: bool = True) -> None:
         console.print(Text(f"{table.title}: {table.empty}"))
         return
     drawn = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    kept = [i for i, column in enumerate(table.columns) if column.narrow or console.width >= WIDE_COLUMNS]
-    for column in (table.columns[i] for i in kept):
+    kept = table.shown(narrow_only=console.width < WIDE_COLUMNS)
+    for place in kept:
+        column = table.columns[place]
+        is_short = all(len(row[place]) <= NO_WRAP_LENGTH_MAX for row in table.rows)
         drawn.add_column(
-            column.title, justify="right" if column.is_number else "left", no_wrap=column.is_number, overflow="fold"
+            column.title,
+            justify="right" if column.is_number else "left",
+            no_wrap=column.is_number or (place == 0 and is_short),
+            overflow="fold",
         )
     tones = table.tones or ("neutral",) * len(table.rows)
     for tone, row in zip(tones, table.rows, strict=True):
@@ -120,9 +126,10 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
     """Show what is being done on stderr while it runs; on a terminal as one living line, else as plain lines."""
     console = err()
     if not console.is_terminal:
+        say(title)
 
         def tell(text: str) -> None:
-            say(f"{title}: {text}")
+            say(f"  {text}", style="dim")
 
         yield tell
         return

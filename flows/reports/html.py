@@ -58,11 +58,16 @@ def _item(section: Section, kind: str) -> dict[str, Any]:
     if isinstance(section, Table):
         shown = section.rows[:PAGE_ROWS_MAX]
         tones = section.tones or (Tone.NEUTRAL,) * len(section.rows)
-        rows = [("" if tone is Tone.NEUTRAL else f"row-{tone}", row) for tone, row in zip(tones, shown, strict=False)]
+        kept = section.shown(narrow_only=False)
+        rows = [
+            ("" if tone is Tone.NEUTRAL else f"row-{tone}", [row[place] for place in kept])
+            for tone, row in zip(tones, shown, strict=False)
+        ]
         left_out = len(section.rows) - len(shown)
         return {
             "kind": "table",
             "table": section,
+            "columns": [section.columns[place] for place in kept],
             "rows": rows,
             "left_out": left_out,
             "anchor": f"{kind}-{section.name}",

@@ -60,6 +60,14 @@ class Table:
     tones: tuple[Tone, ...] = ()
     section: Literal["table"] = "table"
 
+    def shown(self, *, narrow_only: bool) -> tuple[int, ...]:
+        """Places of the columns to draw: those that have something in a row (all of them where there is no row)."""
+        return tuple(
+            place
+            for place, column in enumerate(self.columns)
+            if (column.narrow or not narrow_only) and (not self.rows or any(row[place] for row in self.rows))
+        )
+
     def __post_init__(self) -> None:
         narrow = sum(column.narrow for column in self.columns)
         if narrow > MARKDOWN_COLUMNS_MAX:

@@ -26,7 +26,7 @@ def intents_table(views: Sequence[IntentView], *, title: str = "Orders", name: s
             words(view.request.side),
             number(view.request.quantity),
             number(view.filled_quantity),
-            number(view.average_price, places=8),
+            number(view.average_price, places_max=8),
             words(view.state),
             view.reason,
             "" if view.client_order_id is None else str(view.client_order_id),
@@ -141,7 +141,7 @@ def leverage_report(results: Sequence[LeverageResult], *, subject: str = "") -> 
     verdict = (
         f"{len(unproved)} of {len(results)} instruments do not hold the wanted leverage."
         if unproved
-        else f"All {len(results)} instruments hold the wanted leverage, as read back from the venue."
+        else f"{len(results)} instrument(s) hold the wanted leverage, as read back from the venue."
     )
     return Report(
         kind="leverage",

@@ -53,7 +53,7 @@ def _table(table: Table) -> str:
     heading = f"## {escape(table.title)}"
     if not table.rows:
         return f"{heading}\n\n{escape(table.empty)}"
-    kept = [index for index, column in enumerate(table.columns) if column.narrow]
+    kept = table.shown(narrow_only=True)
     lines = [
         _row([table.columns[index].title for index in kept]),
         "| " + " | ".join("--:" if table.columns[index].is_number else ":--" for index in kept) + " |",

@@ -87,12 +87,19 @@ def iso(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def number(value: Decimal | None, *, places: int | None = None, signed: bool = False) -> str:
-    """For people: thousands grouped; exact unless `places` rounds; a dash for None."""
+def number(
+    value: Decimal | None, *, places: int | None = None, places_max: int | None = None, signed: bool = False
+) -> str:
+    """For people: thousands grouped; a dash for None.
+
+    Exact unless `places` rounds to so many decimals, or `places_max` to at most so many.
+    """
     if value is None:
         return DASH
     shown = canonical(value) if places is None else round(value, places)
-    if places is not None and shown == 0:
+    if places_max is not None:
+        shown = canonical(round(value, places_max))
+    if shown == 0:
         shown = abs(shown)
     return format(shown, "+,f" if signed and shown != 0 else ",f")
 

@@ -72,7 +72,7 @@ def _plan_figures(plan: Plan) -> tuple[Figure, ...]:
         Figure("Turnover", f"{number(expected.turnover, places=2)} {currency}", _of_equity(expected.turnover, plan)),
         Figure(
             "Expected cost",
-            f"{number(expected.fees + expected.costs, places=2)} {currency}",
+            f"{number(expected.costs, places=2)} {currency}",
             f"fees {number(expected.fees, places=2)}",
         ),
     )
@@ -260,7 +260,7 @@ def _positions_change(before: SyncResult | None, after: SyncResult | None) -> Ta
         Column("After", is_number=True),
         Column("Change", is_number=True),
         Column("Average price", is_number=True),
-        Column("Mark price", is_number=True),
+        Column("Mark price", is_number=True, narrow=False),
         Column("Unrealised", is_number=True),
     )
     return Table("positions", "Positions before and after", columns, tuple(rows), empty="No open position.")
@@ -379,9 +379,11 @@ def _costs(plan: Plan, result: PlanResult) -> Plot:
             bar("fees", result.fees),
             bar("fees expected", expected.fees),
             bar("shortfall", result.shortfall, Tone.WARN),
-            bar("costs expected", expected.costs),
+            bar("all costs", result.fees + result.shortfall),
+            bar("all costs expected", expected.costs),
         ),
-        note="Shortfall is what was paid against the plan's mid prices; a negative figure was earned.",
+        note="Shortfall is what was paid against the plan's mid prices; a negative figure was earned. "
+        "What was expected is the assumed cost of the portfolio, not a forecast.",
     )
 
 
@@ -395,7 +397,7 @@ def _result_lines(result: PlanResult) -> Table:
             percent(line.weight_after),
             number(line.residual_notional, places=2),
             ", ".join(line.reasons),
-            number(line.target_quantity, places=8),
+            number(line.target_quantity, places_max=8),
             number(line.expected_quantity),
             number(line.venue_quantity),
             line.detail,
@@ -456,9 +458,9 @@ def _leg_row(leg: LegResult) -> tuple[str, ...]:
         words(leg.side),
         number(leg.quantity),
         number(leg.filled_quantity),
-        number(leg.average_price, places=8),
+        number(leg.average_price, places_max=8),
         words(leg.state) + (f": {leg.reason}" if leg.reason else ""),
         str(leg.orders),
         number(leg.plan_price),
-        number(leg.shortfall, places=4),
+        number(leg.shortfall, places_max=4),
     )

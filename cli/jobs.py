@@ -1,0 +1,307 @@
+"""Commands that do what the flows do: through the same functions, step by step, with the same reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import AccountOption, AccountsOption, JsonOption, PortfolioOption, ReportOption, YesOption
+
+if TYPE_CHECKING:
+    from brokers.ids import AccountId
+    from tasks.config import Account
+    from trading.runtime import Runtime
+    from trading.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """How a job's result is shown."""
+
+    json: bool
+    report: Path | None
+
+
+KeyOption = Annotated[
+    str,
+    typer.Option(
+        "--key",
+        help="Business key: one key is one plan for ever, so the same key continues what an interrupted run began. "
+        "Without it a new one is made and printed.",
+        show_default=False,
+    ),
+]
+
+
+def plan(
+    account: AccountOption = "",
+    portfolio: PortfolioOption = "",
+    accounts: AccountsOption = None,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a rebalance would trade now, and why. Nothing is sent and nothing is stored."""
+    from cli import opening
+    from trading.account_reading import read_account_view
+    from trading.rebalancing import plan as decide
+
+    chosen, target = opening.account(account, accounts), opening.portfolio(portfolio, accounts)
+    _job(
+        chosen,
+        "plan",
+        lambda runtime, step: decide(target, read_account_view(runtime, target, step=step)),
+        _Output(json, report),
+    )
+
+
+def rebalance(
+    account: AccountOption = "",
+    portfolio: PortfolioOption = "",
+    key: KeyOption = "",
+    accounts: AccountsOption = None,
+    yes: YesOption = False,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Trade an account to its portfolio's weights and prove it: plan, execute, read the venue again.
+
+    Reductions come first; increases follow as confirmed fills free the money. A plan that was interrupted is continued
+    with its --key or with `algotrendy resume`.
+    """
+    from cli import opening, output
+    from trading.plans import rebalance as run_rebalance
+
+    chosen, target = opening.account(account, accounts), opening.portfolio(portfolio, accounts)
+    _confirm(chosen.account_id, f"rebalance to portfolio {target.name}", yes=yes)
+    business_key = key or _new_key()
+    output.say(f"business key {business_key}")
+    _job(
+        chosen,
+        "rebalance",
+        lambda runtime, step: run_rebalance(runtime, target, business_key=business_key, step=step),
+        _Output(json, report),
+        trades=True,
+    )
+
+
+def reconcile(
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    days: Annotated[int, typer.Option(min=1, max=90, help="How far back facts are compared one by one.")] = 7,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare orders, fills, positions and balances with the ledger, in both directions, and store every break."""
+    from datetime import timedelta
+
+    from cli import opening
+    from trading.reconciling import reconcile_account
+
+    chosen = opening.account(account, accounts)
+    _job(
+        chosen,
+        "reconcile",
+        lambda runtime, step: reconcile_account(
+            runtime, step=step, lookback=timedelta(days=days), expected_leverage=chosen.leverage
+        ),
+        _Output(json, report),
+    )
+
+
+def close(
+    instruments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INSTRUMENT]...", help="Unified symbols, e.g. BTC/USDT:USDT. Without any: give --all."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Close every open position.")] = False,
+    key: KeyOption = "",
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    yes: YesOption = False,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Close positions with reduce-only market orders, and prove by reading that they are flat."""
+    from brokers.ids import InstrumentId
+    from cli import opening, output
+    from cli.failures import CliError, ExitCode
+    from trading.closing import close_positions
+
+    if bool(instruments) == everything:
+        raise CliError(
+            "say which positions to close",
+            title="Usage",
+            code=ExitCode.USAGE,
+            field="INSTRUMENT or --all",
+            remedy="name instruments, or give --all, not both",
+        )
+    chosen = opening.account(account, accounts)
+    wanted = None if everything else [InstrumentId(name) for name in instruments or ()]
+    _confirm(chosen.account_id, "close " + (", ".join(instruments or ()) or "ALL positions"), yes=yes)
+    business_key = key or _new_key()
+    output.say(f"business key {business_key}")
+    _job(
+        chosen,
+        "close",
+        lambda runtime, step: close_positions(runtime, business_key=business_key, instruments=wanted, step=step),
+        _Output(json, report),
+        trades=True,
+    )
+
+
+def sync(
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Import orders, fills and wallet changes into the ledger and store what the account holds.
+
+    The first sync of an account stores its opening figures.
+    """
+    from cli import opening
+    from trading.sync import sync_account
+
+    _job(
+        opening.account(account, accounts),
+        "sync",
+        lambda runtime, step: sync_account(runtime.ledger, runtime.broker, clock=runtime.clock, step=step),
+        _Output(json, report),
+    )
+
+
+def leverage(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INSTRUMENT=LEVERAGE]...",
+            help="For instance BTC/USDT:USDT=3. Without any, the account's own leverage targets.",
+        ),
+    ] = None,
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    yes: YesOption = False,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Set leverage, instrument by instrument, each verified by reading it back."""
+    from cli import opening
+    from trading.leverage import set_leverage
+
+    chosen = opening.account(account, accounts)
+    wanted = _leverage_targets(targets) if targets else dict(chosen.leverage)
+    _confirm(chosen.account_id, f"set the leverage of {len(wanted)} instruments", yes=yes)
+    _job(
+        chosen,
+        "leverage",
+        lambda runtime, step: set_leverage(runtime, wanted, step=step),
+        _Output(json, report),
+    )
+
+
+def resume(
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    yes: YesOption = False,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Finish what was interrupted: resolve orders without a known outcome, advance what is due."""
+    from cli import opening
+    from trading.steps import StepKind
+
+    chosen = opening.account(account, accounts)
+    _confirm(chosen.account_id, "resume orders, which may send what is due", yes=yes)
+    _job(
+        chosen,
+        "resume",
+        lambda runtime, step: step("sweep the account's orders", StepKind.ADVANCE, runtime.desk.sweep),
+        _Output(json, report),
+        trades=True,
+    )
+
+
+# -- what they share --------------------------------------------------------------------------------------------
+def _job(
+    account: Account, name: str, work: Callable[[Runtime, Step], Any], output: _Output, *, trades: bool = False
+) -> None:
+    """Open the account, do the work while telling each step, show the report, exit by its tone.
+
+    A job that `trades` also needs a key with that right and, in production, without the right to withdraw.
+    """
+    from cli import opening
+    from cli import output as show
+    from cli.failures import ExitCode
+    from cli.steps import telling_step
+    from flows import reports
+    from flows.reports.model import Tone
+
+    with show.progress(f"{name} {account.account_id}") as tell, opening.runtime(account, trades=trades) as runtime:
+        result = work(runtime, telling_step(tell, clock=runtime.clock))
+    made = reports.report_of(result, subject=str(account.account_id))
+    if output.report is not None:
+        files = reports.write_report(made, output.report)
+        show.say(f"report: {files.html}")
+    if output.json:
+        show.print_json({"verdict": made.verdict, "tone": made.tone, **made.data})
+    else:
+        show.print_report(made)
+    if made.tone in (Tone.WARN, Tone.BAD):
+        raise typer.Exit(ExitCode.NOT_AS_WISHED)
+
+
+def _confirm(account_id: AccountId, what: str, *, yes: bool) -> None:
+    """Ask before anything that trades or changes settings outside `simulated`; CliError where nobody can answer."""
+    import sys
+
+    from brokers.ids import Environment
+    from cli.failures import CliError, ExitCode
+
+    if yes or account_id.environment is Environment.SIMULATED:
+        return
+    if not sys.stdin.isatty():
+        raise CliError(
+            f"this would {what} on {account_id}, and there is no terminal to ask",
+            title="Not confirmed",
+            code=ExitCode.DECLINED,
+            field="--yes",
+            remedy="give --yes if you mean it",
+        )
+    if not typer.confirm(f"{account_id} is {account_id.environment.value.upper()}: {what}?", err=True):
+        raise CliError("nothing was sent", title="Declined", code=ExitCode.DECLINED)
+
+
+def _new_key() -> str:
+    import secrets
+
+    from cli.opening import CLOCK
+
+    return f"cli:{CLOCK.now():%Y-%m-%dT%H:%M:%SZ}:{secrets.token_hex(3)}"
+
+
+def _leverage_targets(texts: list[str]) -> dict[Any, Any]:
+    from brokers.ids import InstrumentId
+    from brokers.rounding import parse_decimal
+    from cli.failures import CliError, ExitCode
+
+    found = {}
+    for text in texts:
+        name, separator, value = text.rpartition("=")
+        try:
+            if not separator:
+                raise ValueError("no '=' in it")
+            found[InstrumentId(name)] = parse_decimal(value, field="leverage")
+        except ValueError as error:
+            raise CliError(
+                f"a leverage target must read INSTRUMENT=LEVERAGE: {error}",
+                title="Usage",
+                code=ExitCode.USAGE,
+                field="INSTRUMENT=LEVERAGE",
+                value=text,
+                remedy="for instance BTC/USDT:USDT=3",
+            ) from error
+    return found

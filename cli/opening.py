@@ -1,0 +1,287 @@
+"""Open what a command works with: accounts and portfolios from a YAML file or from the Prefect blocks of a stack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from brokers.clock import SystemClock
+from brokers.ids import AccountId, Environment
+from cli.failures import CliError
+from deployments.home import Addresses, Home
+
+if TYPE_CHECKING:
+    from brokers.port import Broker
+    from tasks.config import Account, Configuration
+    from trading.rebalancing.portfolio import Portfolio
+    from trading.runtime import Runtime
+
+CLOCK: Final = SystemClock()
+API_VARIABLE: Final = "PREFECT_API_URL"
+SIMULATOR_VARIABLE: Final = "ALGOTRENDY_SIMULATOR"
+LEDGER_VARIABLE: Final = "ALGOTRENDY_LEDGER_URL"
+HEALTH_TIMEOUT_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLine:
+    """One account as it is listed; `address` is a host's name or a simulator's URL."""
+
+    name: str
+    account_id: str
+    venue: str
+    environment: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioLine:
+    name: str
+    currency: str
+    lines: int
+    targets: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What there is to choose from."""
+
+    accounts: tuple[AccountLine, ...]
+    portfolios: tuple[PortfolioLine, ...]
+
+
+# -- choosing ---------------------------------------------------------------------------------------------------
+def account(name: str, file: Path | None) -> Account:
+    """The account by name, or the only one; CliError lists what there is."""
+    if file is not None:
+        configuration = _configuration(file)
+        chosen = _choose("account", name, [item.block_name for item in configuration.accounts], str(file))
+        return configuration.account(chosen).resolve()
+    use_stack()
+    from tasks.blocks import load_account
+
+    chosen = _choose("account", _block_name(name), _block_names("trading-account"), "the stack's blocks")
+    return load_account(chosen, environment=_environment_of(chosen))
+
+
+def portfolio(name: str, file: Path | None) -> Portfolio:
+    """The portfolio by name, or the only one; CliError lists what there is."""
+    if file is not None:
+        configuration = _configuration(file)
+        chosen = _choose("portfolio", name, [item.name for item in configuration.portfolios], str(file))
+        return configuration.portfolio(chosen)
+    use_stack()
+    from tasks.blocks import load_portfolio
+
+    return load_portfolio(_choose("portfolio", name, _block_names("portfolio"), "the stack's blocks"))
+
+
+def _choose(kind: str, name: str, known: list[str], where: str) -> str:
+    if not name and len(known) == 1:
+        return known[0]
+    if not name or (name not in known and "." not in name):
+        listed = ", ".join(sorted(known)) or "none"
+        problem = f"there is no {kind} {name!r} in {where}" if name else f"{where} has {len(known)} {kind}s: name one"
+        raise CliError(
+            problem,
+            field=f"--{kind}",
+            value=name,
+            remedy=f"known: {listed}" if known else "load some with `algotrendy accounts apply FILE`",
+        )
+    return name
+
+
+def _block_name(name: str) -> str:
+    """Accept an account id where a block's name is meant."""
+    from tasks.config import block_name
+
+    if "." not in name:
+        return name
+    try:
+        return block_name(AccountId.parse(name))
+    except ValueError as error:
+        raise CliError(str(error), field="--account", value=name, remedy="e.g. bybit.simulated.demo") from error
+
+
+def _environment_of(name: str) -> Environment:
+    for environment in Environment:
+        if f"-{environment.value}-" in name:
+            return environment
+    raise CliError(
+        f"account block {name!r} does not name its environment",
+        field="--account",
+        value=name,
+        remedy="save it as venue-environment-name, for instance bybit-testnet-main",
+    )
+
+
+# -- opening ----------------------------------------------------------------------------------------------------
+@contextmanager
+def connection(name: str, file: Path | None) -> Iterator[Broker]:
+    """The account's broker before any request, closed at the end."""
+    from brokers.factory import open_broker
+
+    with open_broker(account(name, file).connection, clock=CLOCK) as opened:
+        yield opened
+
+
+@contextmanager
+def broker(name: str, file: Path | None) -> Iterator[Broker]:
+    """The account's broker, proved at the venue, closed at the end."""
+    with connection(name, file) as opened:
+        opened.connect()
+        yield opened
+
+
+@contextmanager
+def runtime(chosen: Account, *, trades: bool = False) -> Iterator[Runtime]:
+    """Broker, ledger and order desk of one account, proved at the venue, closed at the end.
+
+    The proof is recorded: a key that belongs to another account of the venue than before is refused.
+    """
+    from ledger.records import record_account
+    from tasks.runtime import open_runtime
+
+    environment = chosen.account_id.environment
+    with open_runtime(
+        chosen, environment=environment, ledger_url=ledger_url(environment), pool=environment.value
+    ) as opened:
+        proof = opened.broker.connect()
+        if trades:
+            from flows.job import require_rights
+
+            require_rights(proof)
+        with opened.ledger.write() as session:
+            record_account(session, chosen.account_id, at=opened.ledger.now(session), proof=proof)
+        yield opened
+
+
+def ledger_url(environment: Environment) -> str:
+    """ALGOTRENDY_LEDGER_URL where set, else the environment's ledger in the home folder: the one that flows use."""
+    named = os.environ.get(LEDGER_VARIABLE, "")
+    if named:
+        return named
+    home = Home.default()
+    home.prepare()
+    return home.ledger_url(environment)
+
+
+def _configuration(file: Path) -> Configuration:
+    from tasks.config import load
+
+    configuration = load(file)
+    named = os.environ.get(SIMULATOR_VARIABLE, "")
+    if named:
+        return configuration.at_simulator(named)
+    addresses = running_stack()
+    return configuration if addresses is None else configuration.at_simulator(addresses.simulator_url)
+
+
+# -- the stack --------------------------------------------------------------------------------------------------
+def running_stack() -> Addresses | None:
+    """Where the local stack listens, if its supervisor lives."""
+    import psutil
+
+    addresses = Addresses.read(Home.default().addresses_file)
+    if addresses is None or not addresses.supervisor_pid or not psutil.pid_exists(addresses.supervisor_pid):
+        return None
+    return addresses
+
+
+def use_stack() -> str:
+    """Point Prefect at PREFECT_API_URL or at the local stack, before it is imported; CliError when none answers."""
+    url = os.environ.get(API_VARIABLE, "")
+    if not url:
+        addresses = running_stack()
+        if addresses is None:
+            raise CliError(
+                "no accounts file was given and no local stack is running",
+                field="--accounts",
+                remedy="give --accounts FILE, start a stack with `algotrendy up`, or set PREFECT_API_URL",
+            )
+        from deployments.settings import client_settings
+
+        url = addresses.api_url
+        os.environ.update(client_settings(Home.default(), api_url=url))
+    _require_answer(url)
+    return url
+
+
+def _require_answer(url: str) -> None:
+    import requests
+
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            session.get(f"{url}/health", timeout=HEALTH_TIMEOUT_S, allow_redirects=False).raise_for_status()
+    except requests.RequestException as error:
+        raise CliError(
+            f"the Prefect server does not answer ({type(error).__name__})",
+            field=API_VARIABLE,
+            value=url,
+            remedy="start it with `algotrendy up`, correct the address, or give --accounts FILE",
+        ) from error
+
+
+def _block_names(slug: str) -> list[str]:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            documents = client.read_block_documents_by_type(slug)
+        except ObjectNotFound:
+            return []
+    return sorted(document.name for document in documents if document.name)
+
+
+def apply(file: Path) -> Iterator[str]:
+    """Store the file's accounts and portfolios as blocks of the stack; a line for each."""
+    configuration = _configuration(file)
+    use_stack()
+    from deployments.register import apply as save
+
+    yield from save(configuration)
+
+
+# -- listing ----------------------------------------------------------------------------------------------------
+def catalogue(file: Path | None) -> Catalogue:
+    """Accounts and portfolios without their secrets."""
+    if file is not None:
+        configuration = _configuration(file)
+        return Catalogue(
+            accounts=tuple(_account_line(item) for item in configuration.accounts),
+            portfolios=tuple(_portfolio_line(item) for item in configuration.portfolios),
+        )
+    use_stack()
+    from tasks.blocks import TradingAccount, load_portfolio
+
+    return Catalogue(
+        accounts=tuple(_account_line(TradingAccount.load(name)) for name in _block_names("trading-account")),
+        portfolios=tuple(_portfolio_line(load_portfolio(name)) for name in _block_names("portfolio")),
+    )
+
+
+def _account_line(item: Any) -> AccountLine:
+    from tasks.config import block_name
+
+    account_id: AccountId = item.account_id
+    return AccountLine(
+        name=block_name(account_id),
+        account_id=str(account_id),
+        venue=account_id.venue.value,
+        environment=account_id.environment.value,
+        address=item.base_url or item.host or "the venue's first host",
+    )
+
+
+def _portfolio_line(item: Portfolio) -> PortfolioLine:
+    from flows.reports.plain import percent
+
+    shown = [f"{instrument} {percent(weight)}" for instrument, weight in list(item.targets.items())[:6]]
+    more = f", and {len(item.targets) - 6} more" if len(item.targets) > 6 else ""
+    return PortfolioLine(item.name, item.quote_currency, len(item.targets), ", ".join(shown) + more)
