@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from brokers.errors import BrokerError, NotModified
+from brokers.errors import BrokerError, NotModified, VerificationFailed
 from brokers.ids import InstrumentId
 from brokers.rounding import decimal_text
 from brokers.types import LeverageInfo
@@ -75,7 +75,8 @@ def _set_one(runtime: Runtime, key: InstrumentId, wanted: Decimal, step: Step) -
         return _result(key, wanted, before, None, LeverageOutcome.UNKNOWN, refusal or problem)
     if _both(after) == (wanted, wanted):
         return _result(key, wanted, before, after, LeverageOutcome.SET, None)
-    outcome = LeverageOutcome.REFUSED if refusal is not None else LeverageOutcome.DIFFERS
+    is_refused = refusal is not None and not isinstance(refusal, VerificationFailed)
+    outcome = LeverageOutcome.REFUSED if is_refused else LeverageOutcome.DIFFERS
     return _result(key, wanted, before, after, outcome, refusal)
 
 
