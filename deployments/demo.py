@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from brokers.ids import Environment
+from brokers.ids import AccountId, Environment, Venue
 from brokers.rounding import decimal_text
 from brokers.types import ZERO
 from deployments import evidence
@@ -32,7 +32,7 @@ from trading.rebalancing.portfolio import Portfolio
 if TYPE_CHECKING:
     from deployments.runs import Run
     from flows.reports.demo import DemoFiles
-    from flows.reports.model import Table
+    from flows.reports.model import Report, Table
 
 ACCOUNT = "bybit-simulated-main"
 SIMULATOR_ACCOUNT = "main"
@@ -177,6 +177,16 @@ class Outcome:
         found = {act.title: self.folder(act, run) for act, run in zip(ACTS, self.runs, strict=False)}
         return {title: folder for title, folder in found.items() if folder.is_dir()}
 
+    def recorded(self) -> Report:
+        """What the ledger holds of the account: every order and fill, read from its file."""
+        from flows.reports.recorded import ledger_report
+        from ledger.engine import Ledger
+
+        account_id = AccountId(Venue.BYBIT, Environment.SIMULATED, SIMULATOR_ACCOUNT)
+        url = self.home.ledger_url(Environment.SIMULATED)
+        with Ledger.open(url, environment=Environment.SIMULATED) as ledger:
+            return ledger_report(ledger, account_id)
+
     def write(self, folder: Path, stack: Stack) -> DemoFiles:
         """Write index.html and summary.json."""
         from flows.reports import write_demo_report
@@ -198,7 +208,7 @@ class Outcome:
         return write_demo_report(
             folder,
             rows,
-            self.reports(),
+            {**self.reports(), "Ledger": self.recorded()},
             note=f"Simulated Bybit on real daily prices of ten US stocks. Time to start: {parts}.",
             checks=self.checks,
         )

@@ -1,8 +1,7 @@
 """Work pools: one per environment, and what a job may and may not be given by one.
 
 The environment and the ledger stand in the pool's base job template as constants: the server refuses a run or a
-deployment whose job variables say otherwise, and no other variable reaches the job. The job checks again
-(tasks/runtime.py).
+deployment whose job variables say otherwise. The job checks again (tasks/runtime.py).
 """
 
 from __future__ import annotations
@@ -25,6 +24,11 @@ DESCRIPTIONS = {
     Environment.TESTNET: "Jobs on testnet, demo and paper accounts.",
     Environment.PRODUCTION: "Jobs on production accounts: real money.",
 }
+
+
+# Named because the worker would otherwise start a second Python first, only to find out that there is no code to pull;
+# `python` is the worker's own: its environment must be active.
+ENGINE = "python -m prefect.engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Pool:
         constants = self.job_environment()
         return {
             "job_configuration": {
-                "command": None,
+                "command": ENGINE,
                 "env": "{{ env }}",
                 "labels": {},
                 "name": "{{ name }}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from cryptography.fernet import Fernet
 
@@ -21,7 +23,10 @@ def base_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]
     source = os.environ if environ is None else environ
     ours = ("PREFECT_", "ORION_", "ALGOTRENDY_")
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
-    return {k: v for k, v in source.items() if not k.startswith(ours) and k.lower() not in proxies}
+    kept = {k: v for k, v in source.items() if not k.startswith(ours) and k.lower() not in proxies}
+    # The worker starts jobs with `python`: it must be this one, whatever PATH says.
+    kept["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", os.defpath)))
+    return kept
 
 
 def client_settings(home: Home, *, api_url: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from prefect.runtime import deployment as deployment_runtime
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import Environment
 from brokers.types import AccountProof
-from flows.reports import markdown, write_report
+from flows.reports import markdown, report_of, write_report
 from flows.states import FinalState
 from ledger.errors import DurabilityRefused, LedgerEnvironmentMismatch, LedgerSchemaNewer, LedgerUrlRefused
 from tasks.blocks import load_account
@@ -64,10 +64,10 @@ class Job:
     def publish(self, result: Any) -> ReportFiles:
         """Write the report's files and its page; log where they are."""
         run = _flow_run()
-        subject = str(self.account.account_id)
-        files = write_report(result, self.process.reports / self.report_key / str(run.id), subject=subject)
+        report = report_of(result, subject=str(self.account.account_id))
+        files = write_report(report, self.process.reports / self.report_key / str(run.id))
         create_markdown_artifact(
-            markdown(result, subject=subject), key=self.report_key, description=f"{run.name}. Files: `{files.folder}`"
+            markdown(report), key=self.report_key, description=f"{run.name}. Files: `{files.folder}`"
         )
         get_run_logger().info("Report: artifact %s, files in %s", self.report_key, files.folder)
         return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,16 @@ Compare the account's ledger with the venue, both ways: orders, fills, wallet ch
 A difference is a **break**: it is stored, reported and shown until it is gone. A venue that cannot be read completely
 is never called clean. Nothing is sent but reads.
 """
+
+
+COMPARED = {
+    "venue_orders": "orders",
+    "venue_fills": "fills",
+    "venue_cash_events": "wallet changes",
+    "positions": "positions",
+    "balances": "balances",
+    "leverages": "leverages",
+}
 
 
 @flow(
@@ -55,8 +66,14 @@ def verdict(result: ReconciliationResult) -> State[Any]:
     if result.outcome is ReconciliationOutcome.NOT_RECONCILED or result.findings is None:
         return FinalState.NOT_RECONCILED.state(f"{result.reason}: {result.detail}")
     findings = result.findings
-    compared = ", ".join(f"{count} {what}" for what, count in findings.compared.items())
+    compared = compared_sentence(findings.compared)
     if result.outcome is ReconciliationOutcome.BREAKS:
         kinds = ", ".join(f"{count} {kind.value}" for kind, count in findings.by_kind().items())
         return FinalState.BREAKS_FOUND.state(f"{len(findings.breaks)} breaks: {kinds}; compared {compared}")
     return Completed(message=f"No break; compared {compared}")
+
+
+def compared_sentence(compared: Mapping[str, int]) -> str:
+    """How much of the venue's side was compared."""
+    parts = (f"{compared.get(key, 0)} {words}" for key, words in COMPARED.items())
+    return ", ".join(parts)
