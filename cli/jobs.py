@@ -26,6 +26,13 @@ class _Output:
     report: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Several:
+    """A job with more than one result, each with a report of its own."""
+
+    items: tuple[Any, ...]
+
+
 KeyOption = Annotated[
     str,
     typer.Option(
@@ -206,23 +213,42 @@ def leverage(
 def resume(
     account: AccountOption = "",
     accounts: AccountsOption = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, max=10, help="How long to go on with orders whose outcome needs time to be proved.")
+    ] = 2.0,
+    plans: Annotated[bool, typer.Option(help="Also continue rebalance plans that were begun.")] = True,
     yes: YesOption = False,
     report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Finish what was interrupted: resolve orders without a known outcome, advance what is due."""
+    """Finish what was interrupted: resolve orders without a known outcome, then continue plans that were begun."""
     from cli import opening
-    from trading.steps import StepKind
 
     chosen = opening.account(account, accounts)
-    _confirm(chosen.account_id, "resume orders, which may send what is due", yes=yes)
+    _confirm(chosen.account_id, "resume orders and plans, which may send what is due", yes=yes)
     _job(
         chosen,
         "resume",
-        lambda runtime, step: step("sweep the account's orders", StepKind.ADVANCE, runtime.desk.sweep),
+        lambda runtime, step: _resumed(runtime, step, timeout_s=60.0 * minutes, plans=plans),
         _Output(json, report),
         trades=True,
     )
+
+
+def _resumed(runtime: Runtime, step: Step, *, timeout_s: float, plans: bool) -> _Several:
+    from dataclasses import replace
+
+    from flows.resume_orders import unsettled
+    from trading.plans import resume_plans
+    from trading.steps import StepKind
+
+    swept = step("sweep the account's orders", StepKind.ADVANCE, runtime.desk.sweep)
+    settled = runtime.desk.drive(unsettled(runtime), timeout_s=timeout_s, step=step)
+    latest = {view.intent_id: view for view in (*swept.advanced, *settled)}
+    results: list[Any] = [replace(swept, advanced=tuple(latest.values()))]
+    if plans:
+        results.extend(resume_plans(runtime, step=step))
+    return _Several(tuple(results))
 
 
 # -- what they share --------------------------------------------------------------------------------------------
@@ -242,15 +268,18 @@ def _job(
 
     with show.progress(f"{name} {account.account_id}") as tell, opening.runtime(account, trades=trades) as runtime:
         result = work(runtime, telling_step(tell, clock=runtime.clock))
-    made = reports.report_of(result, subject=str(account.account_id))
-    if output.report is not None:
-        files = reports.write_report(made, output.report)
-        show.say(f"report: {files.html}")
+    results = result.items if isinstance(result, _Several) else (result,)
+    made = [reports.report_of(item, subject=str(account.account_id)) for item in results]
+    for number, item in enumerate(made):
+        if output.report is not None:
+            folder = output.report if number == 0 else output.report / f"{number}-{item.kind}"
+            show.say(f"report: {reports.write_report(item, folder).html}")
+        if not output.json:
+            show.print_report(item)
     if output.json:
-        show.print_json({"verdict": made.verdict, "tone": made.tone, **made.data})
-    else:
-        show.print_report(made)
-    if made.tone in (Tone.WARN, Tone.BAD):
+        shown = [{"verdict": item.verdict, "tone": item.tone, **item.data} for item in made]
+        show.print_json(shown if isinstance(result, _Several) else shown[0])
+    if any(item.tone in (Tone.WARN, Tone.BAD) for item in made):
         raise typer.Exit(ExitCode.NOT_AS_WISHED)
 
 

@@ -71,9 +71,7 @@ def write_demo(
 
 def summary(runs: Sequence[DemoRun], reports: Mapping[str, Report], checks: Mapping[str, bool]) -> dict[str, Any]:
     """Every run with state and duration, the verdicts, and all orders, fills and breaks, JSON-ready."""
-    collected: dict[str, list[Any]] = {
-        key: [row for report in reports.values() for row in report.evidence.get(key, [])] for key in EVIDENCE
-    }
+    collected = collect(reports)
     return {
         "product": "algotrendy",
         "version": product_version(),
@@ -85,6 +83,16 @@ def summary(runs: Sequence[DemoRun], reports: Mapping[str, Report], checks: Mapp
         "counts": {key: len(rows) for key, rows in collected.items()},
         **collected,
     }
+
+
+def collect(reports: Mapping[str, Report]) -> dict[str, list[Any]]:
+    """Orders, fills and breaks of all reports; where one is of the ledger, its rows stand for the jobs' own."""
+    found: dict[str, list[Any]] = {}
+    for key in EVIDENCE:
+        sources = [report for report in reports.values() if key in report.evidence]
+        recorded = [report for report in sources if report.kind == "ledger"]
+        found[key] = [row for report in recorded or sources for row in report.evidence[key]]
+    return found
 
 
 def _is_good(runs: Sequence[DemoRun], checks: Mapping[str, bool]) -> bool:
@@ -123,7 +131,7 @@ def _cover(
 
 
 def _figures(runs: Sequence[DemoRun], reports: Mapping[str, Report]) -> tuple[Figure, ...]:
-    counts = {key: sum(len(report.evidence.get(key, [])) for report in reports.values()) for key in EVIDENCE}
+    counts = {key: len(rows) for key, rows in collect(reports).items()}
     good = sum(run.is_good for run in runs)
     return (
         Figure("Runs", str(len(runs)), f"{good} as hoped", Tone.GOOD if good == len(runs) else Tone.BAD),
