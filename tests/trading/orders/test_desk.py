@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from brokers.clock import ManualClock
-from brokers.types import OrderSide
-from ledger.engine import Ledger
 from ledger.states import IntentState
-from tests.trading.orders.conftest import MakeDesk, Want
+from tests.trading.orders.conftest import Want
 from tests.trading.orders.modelled import ModelVenue
 from trading.orders.desk import OrderDesk
 from trading.orders.intents import TermsConflict, UnknownIntent
