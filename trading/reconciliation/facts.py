@@ -182,7 +182,7 @@ def _pair(ours: Fact, theirs: Fact | None, out: Collector, rules: _Rules[Fact]) 
 
 
 def _only_at_venue(fact: Fact, out: Collector, rules: _Rules[Fact]) -> None:
-    if fact.time > rules.known_until:
+    if fact.time >= rules.known_until:
         out.news[rules.name] += 1
         rules.effect("news", None, fact)
     elif out.is_young(fact.time):

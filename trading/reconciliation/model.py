@@ -47,7 +47,7 @@ class LedgerView:
     """What the ledger knows. Fills and cash events are those later than the venue view's window start, read once.
 
     `positions` and `balances` are the ledger's own sums up to the venue view's `read_at`: opening figures plus all
-    evidence. The `…_known_until` say how far each feed was imported: a venue fact after it is news, not a break.
+    evidence. The `…_known_until` say how far each feed was imported: a venue fact then or later is news, not a break.
     """
 
     account_id: AccountId

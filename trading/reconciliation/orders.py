@@ -49,7 +49,7 @@ def _compare_one(
     moved = [name for name in ("filled_quantity", "status") if getattr(ours, name) != getattr(theirs, name)]
     if not moved:
         return False
-    if theirs.updated_at > known_until and theirs.updated_at > ours.updated_at:
+    if theirs.updated_at >= known_until and theirs.updated_at > ours.updated_at:
         out.news["orders"] += 1
     elif out.is_young(ours.updated_at, theirs.updated_at):
         out.pending.append(f"orders {ours.venue_order_id}")
@@ -73,7 +73,7 @@ def _only_in_ledger(ours: Order, out: Collector) -> bool:
 def _only_at_venue(theirs: Order, known_until: datetime, window_start: datetime, out: Collector) -> bool:
     if not theirs.status.is_open and theirs.updated_at <= window_start:
         return True
-    if theirs.created_at > known_until:
+    if theirs.created_at >= known_until:
         out.news["orders"] += 1
     elif out.is_young(theirs.created_at):
         out.pending.append(f"orders {theirs.venue_order_id}")
