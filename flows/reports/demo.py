@@ -16,6 +16,7 @@ from flows.reports.plain import moment, plain, seconds, to_json
 
 INDEX_FILE, SUMMARY_FILE = "index.html", "summary.json"
 EVIDENCE = ("orders", "fills", "breaks")
+_FIRST = ("rebalance", "plan", "reconciliation")  # what a reader looks for; the others follow in their own order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ def write_demo(
         place = _place(report, written)
         written[name] = files.write(report, folder / place)
         parts.append(Part(report, link=f"{place}/report.html"))
+    parts.sort(key=lambda part: _FIRST.index(part.report.kind) if part.report.kind in _FIRST else len(_FIRST))
     cover = _cover(title, note, runs, reports, checks or {})
     files.replace_text(folder / INDEX_FILE, page(cover, parts=parts, footer=f"Numbers: {SUMMARY_FILE}."))
     files.replace_text(folder / SUMMARY_FILE, to_json(summary(runs, reports, checks or {})))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from flows.reports.html import page
 from flows.reports.model import Report, Table
@@ -62,12 +63,13 @@ def write(report: Report, folder: Path) -> ReportFiles:
 
 
 def read(folder: Path) -> Report:
-    """The report that was written into `folder`, without its data; ValueError when it is not one."""
-    file = folder / REPORT_FILE
+    """The report that was written into `folder`, with its data; ValueError when it is not one."""
     try:
-        return _adapter().validate_json(file.read_bytes())
-    except (FileNotFoundError, ValidationError) as error:
+        report = _adapter().validate_json((folder / REPORT_FILE).read_bytes())
+        data = json.loads((folder / RESULT_FILE).read_bytes())
+    except (OSError, ValueError) as error:
         raise ValueError(f"there is no readable report in {folder}: {error}") from error
+    return dataclasses.replace(report, data=data)
 
 
 @cache

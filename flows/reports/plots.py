@@ -197,6 +197,8 @@ def _draw_weights(plot: Plot, new_figure: NewFigureAxes) -> Figure:
 
 
 def _draw_bars(plot: Plot, new_figure: NewFigureAxes) -> Figure:
+    from matplotlib.ticker import StrMethodFormatter
+
     figure, axes = new_figure(0.7 + 0.36 * max(1, len(plot.bars)))
     widest = max((abs(float(bar.value)) for bar in plot.bars), default=1.0) or 1.0
     for row, bar in enumerate(plot.bars):
@@ -214,6 +216,7 @@ def _draw_bars(plot: Plot, new_figure: NewFigureAxes) -> Figure:
     _label_rows(axes, [bar.label for bar in plot.bars])
     axes.set_xlabel(plot.axis)
     axes.margins(x=0.18)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.grid(axis="x")
     return figure
 
