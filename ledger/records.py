@@ -7,7 +7,7 @@ nothing; storing the same id with other content raises ConflictingEvidence and s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,7 @@ from ledger.tables import AccountRow, CashEventRow, FeedCursor, FillRow, OrderAt
 
 CHUNK = 500  # rows in one statement, far below either database's limit of bound values
 Row = TypeVar("Row", bound=SQLModel)
+Fields = dict[str, Any]  # one row of evidence, by column name
 
 
 class Feed(StrEnum):
@@ -161,12 +162,14 @@ _ORDER_STATE = (
 
 
 def _update_order(stored: OrderRow, received: OrderRow, at: datetime) -> Imported:
-    _require_equal(f"order {stored.venue_order_id} of {stored.account_id}", stored, received, ("instrument_id", "side"))
-    _require_equal_if_known(f"order {stored.venue_order_id} of {stored.account_id}", stored, received)
+    before, after = stored.model_dump(), received.model_dump()
+    both_known = stored.client_order_id and received.client_order_id
+    fixed = ("instrument_id", "side", *(("client_order_id",) if both_known else ()))
+    _require_equal(f"order {stored.venue_order_id} of {stored.account_id}", before, after, fixed)
     stored.last_seen_at = max(at, stored.last_seen_at)
     stored.client_order_id = stored.client_order_id or received.client_order_id
     stored.intent_id = stored.intent_id or received.intent_id
-    if _age(received) < _age(stored) or not _differences(stored, received, _ORDER_STATE):
+    if _age(received) < _age(stored) or not _differences(before, after, _ORDER_STATE):
         return Imported(known=1)
     for name in _ORDER_STATE:
         setattr(stored, name, getattr(received, name))
@@ -216,28 +219,28 @@ def insert_fills(session: Session, fills: Iterable[Fill], *, at: datetime) -> Im
         missing = {str(fill.venue_order_id) for fill in chunk if fill.client_order_id is None}
         orders = _by_key(session, OrderRow, "venue_order_id", account_id, missing)
         rows = [_fill_row(fill, orders, at) for fill in chunk]
-        total += _insert_once(session, FillRow, "trade_id", account_id, rows, may_be_unknown=("client_order_id",))
+        total += _insert_once(session, FillRow, rows, may_be_unknown=("client_order_id",))
     return total
 
 
-def _fill_row(fill: Fill, orders: dict[str, OrderRow], at: datetime) -> FillRow:
+def _fill_row(fill: Fill, orders: dict[str, OrderRow], at: datetime) -> Fields:
     order = orders.get(str(fill.venue_order_id))
-    return FillRow(
-        account_id=str(fill.account_id),
-        trade_id=str(fill.trade_id),
-        venue_order_id=str(fill.venue_order_id),
-        client_order_id=_text(fill.client_order_id) or (order.client_order_id if order else None),
-        instrument_id=str(fill.instrument_id),
-        side=fill.side.value,
-        quantity=fill.quantity,
-        price=fill.price,
-        fee=fill.fee,
-        fee_currency=fill.fee_currency,
-        liquidity=fill.liquidity.value,
-        kind=fill.kind,
-        time=fill.time,
-        recorded_at=at,
-    )
+    return {
+        "account_id": str(fill.account_id),
+        "trade_id": str(fill.trade_id),
+        "venue_order_id": str(fill.venue_order_id),
+        "client_order_id": _text(fill.client_order_id) or (order.client_order_id if order else None),
+        "instrument_id": str(fill.instrument_id),
+        "side": fill.side.value,
+        "quantity": fill.quantity,
+        "price": fill.price,
+        "fee": fill.fee,
+        "fee_currency": fill.fee_currency,
+        "liquidity": fill.liquidity.value,
+        "kind": fill.kind,
+        "time": fill.time,
+        "recorded_at": at,
+    }
 
 
 def insert_cash_events(session: Session, events: Iterable[CashEvent], *, at: datetime) -> Imported:
@@ -245,25 +248,25 @@ def insert_cash_events(session: Session, events: Iterable[CashEvent], *, at: dat
     total = Imported()
     for chunk in _chunks(events):
         rows = [_cash_event_row(event, at) for event in chunk]
-        total += _insert_once(session, CashEventRow, "event_id", rows[0].account_id, rows, may_be_unknown=())
+        total += _insert_once(session, CashEventRow, rows)
     return total
 
 
-def _cash_event_row(event: CashEvent, at: datetime) -> CashEventRow:
-    return CashEventRow(
-        account_id=str(event.account_id),
-        event_id=event.event_id,
-        kind=event.kind.value,
-        venue_kind=event.venue_kind,
-        currency=event.currency,
-        amount=event.amount,
-        balance_after=event.balance_after,
-        instrument_id=_text(event.instrument_id),
-        trade_id=_text(event.trade_id),
-        venue_order_id=_text(event.venue_order_id),
-        time=event.time,
-        recorded_at=at,
-    )
+def _cash_event_row(event: CashEvent, at: datetime) -> Fields:
+    return {
+        "account_id": str(event.account_id),
+        "event_id": event.event_id,
+        "kind": event.kind.value,
+        "venue_kind": event.venue_kind,
+        "currency": event.currency,
+        "amount": event.amount,
+        "balance_after": event.balance_after,
+        "instrument_id": _text(event.instrument_id),
+        "trade_id": _text(event.trade_id),
+        "venue_order_id": _text(event.venue_order_id),
+        "time": event.time,
+        "recorded_at": at,
+    }
 
 
 def fills_of(
@@ -359,52 +362,45 @@ def _in_window(
 
 
 def _insert_once(
-    session: Session, model: type[Row], key: str, account_id: str, rows: Sequence[Row], *, may_be_unknown: Sequence[str]
+    session: Session, model: type[SQLModel], rows: Sequence[Fields], *, may_be_unknown: Sequence[str] = ()
 ) -> Imported:
-    """Insert the rows that are missing and compare the others, also those that another process stores meanwhile."""
-    wanted = {getattr(row, key): row for row in rows}
-    for row in rows:  # a page boundary may show one row twice, but only with one content
-        _require_same_evidence(wanted[getattr(row, key)], row, key, may_be_unknown)
-    stored = _by_key(session, model, key, account_id, list(wanted))
-    new = _insert_ignoring_known(session, model, [row for name, row in wanted.items() if name not in stored])
-    if new < len(wanted) - len(stored):
-        stored = _by_key(session, model, key, account_id, list(wanted))
-    for name, found in stored.items():
-        _require_same_evidence(found, wanted[name], key, may_be_unknown)
-    return Imported(new=new, known=len(wanted) - new)
+    """Insert the rows that are missing and compare the others.
 
-
-def _insert_ignoring_known(session: Session, model: type[SQLModel], rows: Sequence[SQLModel]) -> int:
-    if not rows:
-        return 0
+    Inserting comes first: the database alone knows what is missing, also while other processes write.
+    """
     table: Table = model.__table__  # type: ignore[attr-defined]
+    account_id, key = rows[0]["account_id"], table.primary_key.columns[1].name
+    wanted = {row[key]: row for row in rows}
+    for row in rows:  # a page boundary may show one row twice, but only with one content
+        assert row["account_id"] == account_id, "one batch holds one account's evidence"
+        _require_same_evidence(table.name, key, wanted[row[key]], row, may_be_unknown)
     insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
-    statement = insert(table).on_conflict_do_nothing().returning(table.primary_key.columns[1])
-    values = [{column.name: getattr(row, column.name) for column in table.columns} for row in rows]
-    return len(session.connection().execute(statement, values).all())
+    statement = insert(table).on_conflict_do_nothing().returning(table.c[key])
+    new = set(session.connection().execute(statement, list(wanted.values())).scalars())
+    known = [name for name in wanted if name not in new]
+    query = table.select().where(table.c.account_id == account_id, table.c[key].in_(known))
+    for stored in session.connection().execute(query).mappings() if known else ():
+        _require_same_evidence(table.name, key, dict(stored), wanted[stored[key]], may_be_unknown)
+    return Imported(new=len(new), known=len(known))
 
 
-def _require_same_evidence(stored: SQLModel, received: SQLModel, key: str, may_be_unknown: Sequence[str]) -> None:
-    names = [n for n in type(stored).model_fields if n != "recorded_at"]
-    names = [n for n in names if not (n in may_be_unknown and None in (getattr(stored, n), getattr(received, n)))]
-    subject = f"{getattr(type(stored), '__tablename__')} {getattr(stored, key)} of {stored.account_id}"  # type: ignore[attr-defined]  # noqa: B009
-    _require_equal(subject, stored, received, names)
+def _require_same_evidence(
+    table: str, key: str, stored: Mapping[str, Any], received: Fields, may_be_unknown: Sequence[str]
+) -> None:
+    names = [name for name in received if name != "recorded_at"]
+    names = [name for name in names if not (name in may_be_unknown and None in (stored[name], received[name]))]
+    _require_equal(f"{table} {stored[key]} of {stored['account_id']}", stored, received, names)
 
 
-def _require_equal_if_known(subject: str, stored: OrderRow, received: OrderRow) -> None:
-    if stored.client_order_id and received.client_order_id:
-        _require_equal(subject, stored, received, ("client_order_id",))
-
-
-def _require_equal(subject: str, stored: SQLModel, received: SQLModel, names: Iterable[str]) -> None:
+def _require_equal(subject: str, stored: Mapping[str, Any], received: Mapping[str, Any], names: Iterable[str]) -> None:
     differing = _differences(stored, received, names)
     if differing:
         raise ConflictingEvidence(
             subject,
-            stored={name: str(getattr(stored, name)) for name in differing},
-            received={name: str(getattr(received, name)) for name in differing},
+            stored={name: str(stored[name]) for name in differing},
+            received={name: str(received[name]) for name in differing},
         )
 
 
-def _differences(stored: SQLModel, received: SQLModel, names: Iterable[str]) -> list[str]:
-    return [name for name in names if getattr(stored, name) != getattr(received, name)]
+def _differences(stored: Mapping[str, Any], received: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    return [name for name in names if stored[name] != received[name]]

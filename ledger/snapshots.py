@@ -21,7 +21,7 @@ from sqlmodel import Session, col, select
 
 from brokers.ids import AccountId
 from brokers.types import Balance, OrderSide, Position, PositionMode
-from ledger.columns import derived
+from ledger.columns import canonical, derived
 from ledger.errors import NoBaseline
 from ledger.states import SnapshotPurpose
 from ledger.tables import AccountSnapshot, BalanceRow, CashEventRow, FillRow, PositionRow
@@ -180,4 +180,4 @@ def _sums(moves: Iterable[tuple[str, Decimal]], *, opening: Mapping[str, Decimal
     sums = dict(opening or {})
     for name, amount in moves:
         sums[name] = _EXACT.add(sums.get(name, ZERO), amount)
-    return {name: amount for name, amount in sorted(sums.items()) if amount != 0}
+    return {name: canonical(amount) for name, amount in sorted(sums.items()) if amount != 0}
