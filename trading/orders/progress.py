@@ -78,7 +78,7 @@ def progress(
     if difference:
         return Progress(S.NEEDS_HUMAN, OrderReason.TERMS_DIFFER, difference, filled)
     if order.filled_quantity < filled:
-        return Progress(_with_fills(known.state, filled), None, "stale", filled)
+        return _with_fills(known.state, filled, "an older report: less filled than is known")
     if order.status in _DONE_STATE:
         return _done(known, order, fills_quantity, now, limits)
     return _open(known, order, filled)
@@ -116,7 +116,7 @@ def _done(known: Known, order: Order, fills_quantity: Decimal, now: datetime, li
         text = f"{order.status}: reports {filled} of {order.quantity} filled, fills add up to {fills_quantity}"
         if now > order.updated_at + timedelta(seconds=limits.fills_s_max):
             return Progress(S.NEEDS_HUMAN, OrderReason.FILLS_MISSING, text, filled)
-        return Progress(_with_fills(known.state, filled), None, text, filled)
+        return _with_fills(known.state, filled, text)
     state, reason = _DONE_STATE[order.status]
     if state is S.REFUSED and (filled > 0 or known.state is S.PARTIALLY_FILLED or known.state is S.ADOPTED_LATE):
         state, reason = S.CANCELLED, OrderReason.CANCELLED_AT_VENUE
@@ -133,5 +133,8 @@ def _open(known: Known, order: Order, filled: Decimal) -> Progress:
     return Progress(state, reason, filled_quantity=filled)
 
 
-def _with_fills(state: IntentState, filled: Decimal) -> IntentState:
-    return S.PARTIALLY_FILLED if filled > 0 and _RANK[state] < _RANK[S.PARTIALLY_FILLED] else state
+def _with_fills(state: IntentState, filled: Decimal, detail: str) -> Progress:
+    """Not over yet; what is filled counts all the same."""
+    if filled > 0 and _RANK[state] < _RANK[S.PARTIALLY_FILLED]:
+        return Progress(S.PARTIALLY_FILLED, OrderReason.PARTLY_FILLED, detail, filled)
+    return Progress(state, None, detail, filled)

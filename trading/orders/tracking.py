@@ -18,6 +18,7 @@ from ledger.tables import OrderIntent, OrderRow
 from trading.orders import store
 from trading.orders.context import DeskContext
 from trading.orders.intents import request_of
+from trading.orders.looking import order_in_lists
 from trading.orders.moves import Who
 from trading.orders.progress import Known, Progress, progress
 from trading.orders.protocol import Step
@@ -47,7 +48,7 @@ def _find(ctx: DeskContext, row: OrderIntent) -> Order | None:
     identity = ctx.identity(row.instrument_id)
     by_client_id = identity.lookup_by_client_id and row.client_order_id is not None
     if not by_client_id and row.venue_order_id is None:
-        return None
+        return order_in_lists(ctx, row)
     return ctx.broker.find_order(
         instrument_id=InstrumentId(row.instrument_id),
         client_order_id=ClientOrderId(row.client_order_id) if by_client_id and row.client_order_id else None,
@@ -171,9 +172,9 @@ def _pause_s(ctx: DeskContext, row: OrderIntent, now: datetime) -> float:
 
 
 def _look_later(ctx: DeskContext, row: OrderIntent, error: BrokerError) -> None:
-    wait_s = error.retry_after_s or ctx.limits.query_every_s
     with ctx.ledger.write() as session:
         now = ctx.ledger.now(session)
+        wait_s = error.retry_after_s or max(_pause_s(ctx, row, now), ctx.limits.query_every_s)
         store.observe(
             session,
             row,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -26,8 +27,17 @@ def clock() -> ManualClock:
     return ManualClock(START)
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One migrated ledger, copied for each test: migrating takes most of a short test's time."""
+    path = tmp_path_factory.mktemp("ledger") / "template.db"
+    Ledger.open(f"sqlite:///{path}", environment=Environment.SIMULATED).close()
+    return path
+
+
 @pytest.fixture
-def ledger(tmp_path: Path, clock: ManualClock) -> Iterator[Ledger]:
+def ledger(tmp_path: Path, migrated: Path, clock: ManualClock) -> Iterator[Ledger]:
+    shutil.copy(migrated, tmp_path / "ledger.db")
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", environment=Environment.SIMULATED, clock=clock) as opened:
         yield opened
 

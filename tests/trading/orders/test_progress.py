@@ -151,6 +151,7 @@ def test_no_look_breaks_the_rules(
     result = look(shown, state=state, known=str(known * tenth), fills=str(fills * tenth), after_s=after_s)
     assert result.filled_quantity >= known * tenth
     assert result.state is state or Who.TRACKER in MOVES[state, result.state]
+    assert (result.reason is None) == (result.state is state)
     if result.state.is_terminal:
         assert shown is not None
         assert fills == seen
