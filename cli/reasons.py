@@ -18,11 +18,19 @@ from functools import cache
 from types import ModuleType
 from typing import Final
 
-ROOMS: Final = ("brokers", "ledger", "trading", "tasks")
+ROOMS: Final = ("brokers", "ledger", "trading", "tasks", "flows", "deployments")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _TITLES: Final = {
     "brokers.errors": "What the venue layer raises",
-    "ledger.errors": "What the ledger raises",
+    "flows.states": "How a run may end, beyond Prefect's own states",
+    "trading.plan_store": "Why a plan was not worked on",
+    "trading.rebalancing.view": "Why no plan could be made",
+    "trading.sync": "Why a sync stored nothing",
+    "trading.closing": "Closing positions",
+    "trading.leverage": "Setting leverage",
+    "tasks.config": "Configuration",
+    "deployments.manifest": "Deployments",
+    "ledger.reasons": "What the ledger raises",
     "trading.orders": "Why an order stands where it stands",
     "trading.risk": "Why an order was denied",
     "trading.rebalancing": "Why a line was not traded as wished",
@@ -57,8 +65,45 @@ _BROKER_REMEDIES: Final = {
     "ANSWER_TIMED_OUT": "None: the resolver looks for proof.",
     "CONNECTION_LOST": "None: the resolver looks for proof.",
     "VENUE_FAULTED": "None: the resolver looks for proof. See the venue's status page.",
+    "TICKET_MISSING": "Report it: only the order desk may send, and it makes the ticket.",
+    "VERIFICATION_FAILED": "Look at the setting at the venue, then set it again.",
     "REDIRECT_REFUSED": "Find out who redirects: a proxy, a portal, or a host that has moved.",
     "ANSWER_UNREADABLE": "Keep the raw answer in the ledger and report it: the venue may have changed its protocol.",
+}
+
+
+# Codes that stand alone in their modules, without a table.
+_SINGLE: Final = (
+    (
+        "tasks.config",
+        "CONFIG_REFUSED",
+        "The configuration of an account or a portfolio cannot be used.",
+        "Correct the place that the message names; nothing was sent.",
+    ),
+    (
+        "deployments.manifest",
+        "MANIFEST_REFUSED",
+        "prefect.yaml has something that Prefect would pass over.",
+        "Correct the deployment and field that the message names; nothing was deployed.",
+    ),
+    ("trading.plan_store", "PLAN_ERROR", "A plan could not be worked on.", "Read the message; it names the cause."),
+    (
+        "trading.closing",
+        "POSITION_DISAGREES_WITH_FILLS",
+        "After closing, the venue's position is not what the recorded fills leave.",
+        "Reconcile the account before anything else is sent for this instrument.",
+    ),
+    (
+        "trading.leverage",
+        "LEVERAGE_NOT_TAKEN",
+        "The venue accepted the leverage without an error, and reading it back shows another value.",
+        "Look at the instrument at the venue: its risk limit or margin mode may bound the leverage.",
+    ),
+)
+# Two lines of the tree in brokers.errors that say enough by their name there.
+_BROKER_MEANINGS: Final = {
+    "BROKER_ERROR": "The base of all errors of the venue layer.",
+    "VENUE_INSUFFICIENT_FUNDS": "The venue says that the account has not enough money for this.",
 }
 
 
@@ -75,13 +120,12 @@ class Reason:
 @cache
 def catalogue() -> tuple[Reason, ...]:
     """Every reason, by module and code. Imports every room: for documents and error panels only."""
-    found: dict[tuple[str, str], Reason] = {}
+    found: dict[tuple[str, str, str], Reason] = {}  # a table that is imported elsewhere is listed once
     for module in _modules():
         for reason in (*_of_enums(module), *_of_mappings(module)):
-            found.setdefault((reason.module, reason.code), reason)
-    for reason in _of_broker_errors():
-        found[reason.module, reason.code] = reason
-    return tuple(sorted(found.values()))
+            found.setdefault((reason.code, reason.meaning, reason.remedy), reason)
+    singles = (Reason(*single) for single in _SINGLE)
+    return tuple(sorted([*found.values(), *singles, *_of_broker_errors()]))
 
 
 def remedy_of(code: str) -> str:
@@ -162,7 +206,7 @@ def _of_broker_errors() -> Iterator[Reason]:
 
     for name, kind in inspect.getmembers(errors, inspect.isclass):
         if issubclass(kind, errors.BrokerError):
-            meaning = _tree_line(errors.__doc__ or "", name) or name
+            meaning = _tree_line(errors.__doc__ or "", name) or _BROKER_MEANINGS.get(kind.reason, "")
             yield Reason(errors.__name__, kind.reason, meaning, _BROKER_REMEDIES.get(kind.reason, ""))
 
 
