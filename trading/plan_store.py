@@ -212,9 +212,14 @@ class PlanLease:
     written: dict[int, LegProgress] = field(default_factory=dict)
 
     def renew(self) -> None:
-        """Keep the lease; PlanBusy when another worker has taken the plan or it has ended."""
+        """Keep the lease; PlanBusy when another worker has taken the plan or it has ended.
+
+        Taking a plan raises its epoch by one: after a lease that ran out unclaimed, ours is the next one.
+        """
         epoch = _claim(self.runtime, self.plan_id, lease_s=LEASE_S)
-        if epoch != self.epoch:
+        if epoch is not None and epoch in (self.epoch, self.epoch + 1):
+            self.epoch = epoch
+        else:
             raise PlanBusy(f"plan {self.plan_id} was taken over by another worker; it goes on there")
 
     def record(self, legs: Mapping[int, LegProgress]) -> None:

@@ -68,7 +68,7 @@ def _settled_reading(runtime: Runtime, stored: StoredPlan, legs: Mapping[int, Le
     for reads in range(1, READS_MAX + 1):
         view = read_account_view(runtime, plan.portfolio, step=step)
         fees = _fees(runtime, stored, view)
-        quantities = {line.instrument_id: view.net_quantity(line.instrument_id) for line in plan.lines}
+        quantities = view.net_quantities()
         if not disagreements(plan, legs, quantities, fees.base) or reads == READS_MAX:
             break
         runtime.clock.wait(READ_WAIT_S)

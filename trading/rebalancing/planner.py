@@ -60,6 +60,7 @@ class _Line:
     quote: Quote | None
     long: Decimal  # magnitudes
     short: Decimal
+    available: Decimal | None  # of the long part; None where open orders hold nothing back
     weight: Decimal  # of equity, the buffer taken off
     target: Decimal = ZERO  # signed quantity, not rounded
     is_breached: bool = False
@@ -91,7 +92,7 @@ def plan(portfolio: Portfolio, view: AccountView) -> Plan:
             _set_target(line, portfolio, view)
         any_breach = any(line.is_breached for line in lines)
         for line in lines:
-            _draft(line, portfolio, view, book_moves=any_breach and portfolio.scope is Scope.WHOLE_BOOK)
+            _draft(line, portfolio, book_moves=any_breach and portfolio.scope is Scope.WHOLE_BOOK)
         _fund(lines, portfolio, view)
         legs = _numbered(lines, portfolio, view)
         return _assembled(portfolio, view, lines, legs)
@@ -99,6 +100,7 @@ def plan(portfolio: Portfolio, view: AccountView) -> Plan:
 
 def _lines(portfolio: Portfolio, view: AccountView) -> list[_Line]:
     parts: dict[InstrumentId, list[Decimal]] = {}
+    available = {holding.instrument_id: holding.available for holding in view.holdings}
     for holding in view.holdings:
         pair = parts.setdefault(holding.instrument_id, [ZERO, ZERO])
         pair[0 if holding.quantity > 0 else 1] += abs(holding.quantity)
@@ -114,6 +116,7 @@ def _lines(portfolio: Portfolio, view: AccountView) -> list[_Line]:
             quote=view.quotes.get(key),
             long=parts.get(key, [ZERO, ZERO])[0],
             short=parts.get(key, [ZERO, ZERO])[1],
+            available=available.get(key),
             weight=portfolio.targets.get(key, ZERO) * investable,
         )
         for key in sorted(wanted)
@@ -169,7 +172,7 @@ def _problem(line: _Line, portfolio: Portfolio, view: AccountView) -> LineReason
     return None
 
 
-def _draft(line: _Line, portfolio: Portfolio, view: AccountView, *, book_moves: bool) -> None:
+def _draft(line: _Line, portfolio: Portfolio, *, book_moves: bool) -> None:
     if line.reasons:
         return
     if not (line.is_breached or book_moves):
@@ -187,7 +190,7 @@ def _draft(line: _Line, portfolio: Portfolio, view: AccountView, *, book_moves: 
             line.drafts.append(_Draft(line, direction, is_reduction, quantity))
         elif have != want:
             line.reasons.append(LineReason.BELOW_LOT)
-    _cap_at_available(line, view)
+    _cap_at_available(line)
     notional = sum((draft.quantity for draft in line.drafts), ZERO) * line.unit
     is_exit = line.target == 0
     if line.drafts and notional < portfolio.minimum_trade_notional and not is_exit:
@@ -195,13 +198,12 @@ def _draft(line: _Line, portfolio: Portfolio, view: AccountView, *, book_moves: 
     _drop_invalid(line, portfolio)
 
 
-def _cap_at_available(line: _Line, view: AccountView) -> None:
+def _cap_at_available(line: _Line) -> None:
     """Sell at most what open orders leave free."""
     assert line.instrument is not None
-    free = [h.available for h in view.holdings if h.instrument_id == line.instrument_id and h.available is not None]
     for draft in list(line.drafts):
-        if free and draft.is_reduction and draft.direction > 0:
-            possible = quantise_quantity(sum(free, ZERO), lot=line.instrument.lot_size)
+        if line.available is not None and draft.is_reduction and draft.direction > 0:
+            possible = quantise_quantity(line.available, lot=line.instrument.lot_size)
             if possible < draft.quantity:
                 line.reasons.append(LineReason.HELD_BY_OPEN_ORDERS)
                 draft.quantity = possible

@@ -76,9 +76,12 @@ class AccountView:
     open_order_instruments: frozenset[InstrumentId] = frozenset()
     unpriced: tuple[tuple[str, Decimal], ...] = ()
 
-    def net_quantity(self, instrument_id: InstrumentId) -> Decimal:
-        """Signed quantity held over all sides."""
-        return sum((h.quantity for h in self.holdings if h.instrument_id == instrument_id), ZERO)
+    def net_quantities(self) -> dict[InstrumentId, Decimal]:
+        """Signed quantity held by instrument, over all sides."""
+        found: dict[InstrumentId, Decimal] = {}
+        for holding in self.holdings:
+            found[holding.instrument_id] = found.get(holding.instrument_id, ZERO) + holding.quantity
+        return found
 
 
 def is_paid_in_full(product: ProductKind) -> bool:

@@ -219,7 +219,7 @@ def test_five_thousand_lines_are_planned_within_two_seconds() -> None:
     holdings = dict.fromkeys(list(prices)[::2], "3")
     portfolio = make_portfolio(dict.fromkeys(prices, "0.0001"))
     view = make_view(prices, holdings=holdings, equity="1000000")
-    started = time.perf_counter()
+    started = time.process_time()
     found = plan(portfolio, view)
-    assert time.perf_counter() - started < 4  # two seconds on a free core; the machine may be shared
+    assert time.process_time() - started < 4  # below one on a free core, more where lines are traced
     assert len(found.legs) == count

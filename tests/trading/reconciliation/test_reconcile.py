@@ -289,9 +289,9 @@ def test_two_hundred_thousand_fills_take_seconds_and_little_memory() -> None:
         side.positions[PERPS[2]] = order.side.sign * D(200_000)
     missed = books.ledger.fills.pop(77_777)
     books.ledger.positions[PERPS[2]] -= order.side.sign
-    started = time.perf_counter()
+    started = time.process_time()
     found = run(books)
-    assert time.perf_counter() - started < 8  # about two seconds on a free core
+    assert time.process_time() - started < 8  # about one on a free core, more where lines are traced
     assert [item.subject for item in found.breaks] == [f"trade {missed.trade_id}"]
     tracemalloc.start()
     run(books)
