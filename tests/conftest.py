@@ -48,6 +48,7 @@ def eventually() -> Eventually:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running local stack without workers; this process talks to its server."""
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_LEVEL, temporary_settings
 
     from deployments.home import Home
@@ -58,6 +59,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         own = {PREFECT_API_URL: up.addresses.api_url, PREFECT_HOME: home.prefect, PREFECT_LOGGING_LEVEL: "INFO"}
         with temporary_settings(updates=own):
             yield up
+            APILogHandler().flush()  # what this process logged belongs to a server that is still there
 
 
 @pytest.fixture(scope="session")
