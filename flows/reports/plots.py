@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.reports.model import PLOT_LINES_MAX, DriftLine, Plot, PlotKind, Tone
@@ -69,6 +70,7 @@ def _colour(text: str, colour_of: Callable[[str], str]) -> str:
     return text
 
 
+@lru_cache(maxsize=32)  # the page and the artifact show the same charts
 def _drawn(plot: Plot) -> str:
     with _canvas() as new_figure:
         figure = _DRAWERS[plot.kind](plot, new_figure)
