@@ -64,6 +64,7 @@ def portfolio_names(client: SyncPrefectClient) -> tuple[str, ...]:
 def narrowed_schema(deployment: Deployment, portfolios: Sequence[str]) -> dict[str, Any]:
     """The flow's parameter schema with the choices of this deployment: its account, the portfolios there are."""
     schema: dict[str, Any] = parameter_schema(deployment.flow()).model_dump_for_openapi()
+    schema["additionalProperties"] = False  # Prefect would ignore a misspelt parameter
     properties = schema["properties"]
     properties["account"] = {**properties["account"], "enum": [deployment.account]}
     if "portfolio" in properties:

@@ -41,6 +41,7 @@ class Stack:
     supervisor: Supervisor
     say: Say = quiet
     seconds: dict[str, float] = field(default_factory=dict)
+    workers_started: int = 0
 
     def environment(self) -> dict[str, str]:
         """What a process needs to talk to this stack's Prefect server."""
@@ -53,9 +54,13 @@ class Stack:
         """Ask the simulator's control interface; numbers come as text."""
         return control(self.addresses.simulator_url, name, post=post, **query)
 
-    def start_worker(self, pool: str, *, name: str = "", env: Mapping[str, str] | None = None) -> Child:
-        """Start a process worker of the pool and wait until the server knows it."""
-        worker = name or f"{pool}-1"
+    def start_worker(self, pool: str, *, env: Mapping[str, str] | None = None) -> Child:
+        """Start a process worker of the pool and wait until the server knows it.
+
+        Each has a name of its own: the server goes on calling an ended worker online for a while.
+        """
+        self.workers_started += 1
+        worker = f"{pool}-{self.workers_started}"
         child = self.supervisor.start(
             f"worker-{worker}",
             [*_prefect(), "worker", "start", "--pool", pool, "--type", "process", "--name", worker],

@@ -62,10 +62,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             APILogHandler().flush()  # what this process logged belongs to a server that is still there
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def worker(stack: Stack) -> Child:
-    """The stack's worker of the simulated pool."""
-    return stack.start_worker("simulated")
+    """The stack's worker of the simulated pool; started when a test before has ended it."""
+    alive = [child for child in stack.supervisor.children if child.name.startswith("worker-") and not child.ended()]
+    return alive[0] if alive else stack.start_worker("simulated")
 
 
 @pytest.fixture
