@@ -162,3 +162,14 @@ def test_pages_are_tidy(page: Path) -> None:
     assert text.startswith("# ")
     assert text.endswith("\n") and not text.endswith("\n\n")
     assert "TODO" not in text
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = PROJECT / "docs" / "index.md"
+    linked = {(index.parent / link).resolve() for link in LINK.findall(index.read_text()) if "://" not in link}
+    missing = [ids(page) for page in PAGES if page != index and page.resolve() not in linked]
+    assert missing == []
+
+
+def test_the_console_script_is_the_one_that_is_tested() -> None:
+    assert 'algotrendy = "cli.main:run"' in (PROJECT / "pyproject.toml").read_text()
