@@ -96,8 +96,9 @@ def _first_client_order_id(case: Case, tag: int) -> ClientOrderId:
     return make_client_order_id(intent_id, attempt=1, tag=tag, is_production=False, identity=CLASSES["permanent"])
 
 
-def _start(told: dict[str, object], *, crash_at: str = "") -> subprocess.Popen[str]:
-    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+def _start(told: dict[str, object], *, bytecode: Path, crash_at: str = "") -> subprocess.Popen[str]:
+    environment = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "PYTHONDONTWRITEBYTECODE")}
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)  # most of a worker's life is importing
     if crash_at:
         environment[VARIABLE] = f"{crash_at}:1"
     return subprocess.Popen(
@@ -110,7 +111,7 @@ def _start(told: dict[str, object], *, crash_at: str = "") -> subprocess.Popen[s
     )
 
 
-def _die(case: Case, sim: Running, ledger: Ledger, url: str, eventually: Eventually) -> int:
+def _die(case: Case, sim: Running, ledger: Ledger, url: str, eventually: Eventually, bytecode: Path) -> int:
     """Run one worker to its death; its return code."""
     client_order_id = str(_first_client_order_id(case, ledger.installation_tag))
     if case.fault:
@@ -129,6 +130,7 @@ def _die(case: Case, sim: Running, ledger: Ledger, url: str, eventually: Eventua
             "cancel": case.cancel,
         },
         crash_at=case.point,
+        bytecode=bytecode,
     )
     try:
         if not case.point:
@@ -150,6 +152,7 @@ def _was_received(sim: Running, client_order_id: str, *, executed: bool) -> bool
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, migrated: Path, eventually: Eventually) -> Iterator[Scene]:
     path = tmp_path_factory.mktemp("kill") / "ledger.db"
+    bytecode = tmp_path_factory.mktemp("bytecode")
     shutil.copy(migrated, path)
     url = f"sqlite:///{path}"
     with (
@@ -157,11 +160,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory, migrated: Path, eventually: 
         Ledger.open(url, environment=Environment.SIMULATED) as ledger,
     ):
         with ThreadPoolExecutor(2) as pool:  # starting a process takes longest
-            died = pool.map(lambda case: _die(case, sim, ledger, url, eventually), CASES)
+            died = pool.map(lambda case: _die(case, sim, ledger, url, eventually, bytecode), CASES)
         deaths = dict(zip([case.name for case in CASES], died, strict=True))
         orders = [[case.key, case.symbol, case.limit] for case in CASES]
         told = {"url": sim.url, "ledger": url, "worker": "finisher", "orders": orders, "sweep": True}
-        finisher = _start(told)
+        finisher = _start(told, bytecode=bytecode)
         output, errors = finisher.communicate(timeout=120)
         assert finisher.returncode == 0, errors[-3000:]
         finished = {intent_id: (state, reason) for intent_id, state, reason in json.loads(output)}
