@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +20,7 @@ from brokers.ids import AccountId, Environment, InstrumentId
 from ledger.engine import Ledger
 from simulators import running_bybit
 from simulators.testing import small_config
-from trading.orders import OrderDesk
+from trading.orders import OrderDesk, ProtocolLimits
 from trading.rebalancing import Portfolio
 from trading.risk import RiskPolicy
 from trading.runtime import Runtime
@@ -27,6 +29,10 @@ from trading.steps import StepKind
 ACCOUNT = AccountId.parse("bybit.simulated.main")
 T = TypeVar("T")
 D = Decimal
+PATIENT = ProtocolLimits()
+QUICK = ProtocolLimits(  # the same rules with short times: proofs of absence in seconds instead of minutes
+    validity_s=2.0, skew_s=0.5, horizon_s=1.0, ladder_gap_s=0.3, query_every_s=0.2, wait_s=0.3
+)
 
 
 class QuickClock(SystemClock):
@@ -34,6 +40,28 @@ class QuickClock(SystemClock):
 
     def wait(self, seconds: float) -> None:
         super().wait(min(seconds, 0.02))
+
+
+class VenueClock:
+    """The simulated venue's own clock: a wait moves the venue, its market included. Days pass in no time."""
+
+    def __init__(self, start: datetime) -> None:
+        self.sim: Any = None
+        self._start = start
+
+    def now(self) -> datetime:
+        if self.sim is None:
+            return self._start
+        return datetime.fromtimestamp(self.sim.control.health()["engine_ms"] / 1000, UTC)
+
+    def monotonic(self) -> float:
+        return self.now().timestamp()
+
+    def wait(self, seconds: float) -> None:
+        self.advance(timedelta(seconds=max(seconds, 0.001)))
+
+    def advance(self, by: timedelta) -> None:
+        self.sim.control.advance(to=self.now() + by)
 
 
 @dataclass
@@ -61,28 +89,52 @@ class Stage:
 
 
 @contextmanager
-def stage(directory: Path, *, clock: Clock | None = None, config: Any = None, **risk: Any) -> Iterator[Stage]:
+def stage(
+    directory: Path, *, clock: Clock | None = None, config: Any = None, limits: ProtocolLimits = PATIENT, **risk: Any
+) -> Iterator[Stage]:
     """Open everything on a free port and a new ledger; close it at the end."""
     used = clock or QuickClock()
     url = f"sqlite:///{directory / 'ledger.sqlite'}"
-    policy = RiskPolicy.for_environment(Environment.SIMULATED).model_copy(update=risk)
     with ExitStack() as stack:
         sim = stack.enter_context(running_bybit(config or small_config()))
+        if isinstance(used, VenueClock):
+            used.sim = sim
+
+        own = used if isinstance(used, VenueClock) else None  # accelerated: leases run on it too
 
         def opened() -> Runtime:
-            connection = AccountConfig(
-                account_id=ACCOUNT,
-                api_key=SecretStr("main-key"),
-                api_secret=SecretStr("main-secret"),
-                base_url=sim.url,
-                settle_currencies=("USDT",),
-            )
-            broker = stack.enter_context(open_broker(connection, clock=used))
-            ledger = stack.enter_context(Ledger.open(url, environment=Environment.SIMULATED))
-            desk = OrderDesk(ledger=ledger, broker=broker, clock=used, policy=policy, worker=f"test-{id(broker)}")
-            return Runtime(account_id=ACCOUNT, ledger=ledger, broker=broker, desk=desk, clock=used)
+            times = {"clock": used, "ledger_clock": own, "limits": limits}
+            return stack.enter_context(open_runtime(sim.url, url, **times, **risk))
 
         yield Stage(sim, opened(), url, used, opened)
+
+
+@contextmanager
+def open_runtime(
+    venue_url: str,
+    ledger_url: str,
+    *,
+    clock: Clock,
+    ledger_clock: Clock | None = None,
+    limits: ProtocolLimits = PATIENT,
+    **risk: Any,
+) -> Iterator[Runtime]:
+    """One process' view of the account: broker, ledger and desk."""
+    connection = AccountConfig(
+        account_id=ACCOUNT,
+        api_key=SecretStr("main-key"),
+        api_secret=SecretStr("main-secret"),
+        base_url=venue_url,
+        settle_currencies=("USDT",),
+    )
+    policy = RiskPolicy.for_environment(Environment.SIMULATED).model_copy(update=risk)
+    with (
+        open_broker(connection, clock=clock) as broker,
+        Ledger.open(ledger_url, environment=Environment.SIMULATED, clock=ledger_clock) as ledger,
+    ):
+        worker = f"test-{secrets.token_hex(4)}"
+        desk = OrderDesk(ledger=ledger, broker=broker, clock=clock, policy=policy, worker=worker, limits=limits)
+        yield Runtime(account_id=ACCOUNT, ledger=ledger, broker=broker, desk=desk, clock=clock)
 
 
 def book(targets: dict[str, str], **changes: Any) -> Portfolio:
