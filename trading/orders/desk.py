@@ -51,9 +51,11 @@ from trading.steps import StepKind, call_directly
 
 S = IntentState
 _PASS_PAUSE_S = 0.02
+_FRESH_S = 0.5  # a decision older than that is made again
 _HISTORY_S = 86_400.0
 
 Handler = Callable[[DeskContext, OrderIntent, Step], None]
+Decided = tuple[OrderIntent, Step, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +163,18 @@ class OrderDesk:
         """Take the one next step of an intent; a step that another worker took meanwhile is left to it."""
         return self._advance(str(intent_id))[0]
 
-    def _advance(self, intent_id: str) -> tuple[IntentView, float]:
-        """One step; the view after it and the seconds until the next one is due (0: now)."""
-        row, step, now = self._next(intent_id)
+    def _advance(self, intent_id: str, decided: Decided | None = None) -> tuple[IntentView, Decided]:
+        """One step, and what was decided to come next. `decided` is what the last call returned, if it is of now:
+        every move is compare-and-set, so at worst the step is lost to someone else."""
+        row, step, now = decided or self._next(intent_id)
         handler = self._handlers.get(step.action)
         if handler is not None:
             with suppress(store.LostRace):  # someone else moved it first: that is what compare-and-set is for
                 handler(self._ctx, row, step)
             row, step, now = self._next(intent_id)
-        is_waiting = step.action is Action.WAIT and step.at is not None
-        return view_of(row), (step.at - now).total_seconds() if is_waiting and step.at else 0.0
+        return view_of(row), (row, step, now)
 
-    def _next(self, intent_id: str) -> tuple[OrderIntent, Step, datetime]:
+    def _next(self, intent_id: str) -> Decided:
         ctx = self._ctx
         with ctx.ledger.read() as session:
             row = store.load(session, intent_id)
@@ -217,14 +219,19 @@ class OrderDesk:
         deadline = clock.monotonic() + timeout_s
         views = {intent_id: self.view(intent_id) for intent_id in ids}
         due_at_s = dict.fromkeys(ids, clock.monotonic())
+        decided: dict[str, Decided] = {}
         while True:
             before = dict(views)
             for intent_id in ids:
                 if views[intent_id].is_over or due_at_s[intent_id] > clock.monotonic():
                     continue
                 name = _sentence(views[intent_id])
-                views[intent_id], wait_s = step(name, StepKind.ADVANCE, partial(self._advance, intent_id))
+                known = decided.pop(intent_id, None) if clock.monotonic() - due_at_s[intent_id] < _FRESH_S else None
+                views[intent_id], after = step(name, StepKind.ADVANCE, partial(self._advance, intent_id, known))
+                wait_s = _wait_s(after)
                 due_at_s[intent_id] = clock.monotonic() + wait_s
+                if wait_s <= 0:
+                    decided[intent_id] = after
             waiting = [due_at_s[intent_id] for intent_id in ids if not views[intent_id].is_over]
             left_s = deadline - clock.monotonic()
             if not waiting or left_s <= 0:
@@ -310,6 +317,12 @@ class OrderDesk:
             return self._ctx.quote(request_of(row).instrument_id)
         except BrokerError:
             return None
+
+
+def _wait_s(decided: Decided) -> float:
+    """Seconds until the decided step is due; 0 when it is due now."""
+    _, step, now = decided
+    return (step.at - now).total_seconds() if step.action is Action.WAIT and step.at is not None else 0.0
 
 
 def _expire(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
