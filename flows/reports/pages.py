@@ -7,7 +7,7 @@ import re
 from flows.reports.model import MARKDOWN_ROWS_MAX, Plot, Report, Section, Table, Text, Tone
 from flows.reports.plots import data_uri
 
-_MARKS = {Tone.GOOD: "✅", Tone.WARN: "⚠️", Tone.BAD: "❌", Tone.NEUTRAL: "ℹ️"}
+_MARKS = {Tone.GOOD: "✓", Tone.WARN: "⚠", Tone.BAD: "✗", Tone.NEUTRAL: "ℹ"}  # no emoji: not every machine has the font
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
 

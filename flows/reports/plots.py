@@ -36,8 +36,8 @@ _ROLES: Final = {
 }
 # For images in markdown, where the page's theme is not known: readable on white and on near black.
 _FIXED: Final = {
-    "ink": "#7b828d",
-    "muted": "#7b828d",
+    "ink": "#6f7682",
+    "muted": "#6f7682",
     "grid": "#8a919c55",
     "before": "#8f96a3",
     "after": "#2f7fd8",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -11,7 +12,7 @@ from flows.reports.model import Bar, Column, Figure, Plot, PlotKind, Report, Sec
 from flows.reports.plain import DASH, moment, number, plain, seconds, words
 from ledger.breaks import BreakChanges
 from ledger.states import ReconciliationOutcome
-from trading.reconciliation import Break, Findings, Severity
+from trading.reconciliation import Break, BreakKind, Findings, Severity
 from trading.reconciling import ReconciliationResult
 
 _OUTCOME_TONE: Final = {
@@ -79,8 +80,10 @@ def _sections(result: ReconciliationResult, breaks: Sequence[Break]) -> list[Sec
             Bar(words(kind.value.lower()), Decimal(count), str(count), _severity_tone(kind.severity))
             for kind, count in by_kind.most_common(20)
         )
-        found.append(Plot("kinds", "Breaks by kind", PlotKind.BARS, "Number of breaks of each kind", bars=bars))
+        found.append(Plot("counts", "Breaks by kind", PlotKind.BARS, "Number of breaks of each kind", bars=bars))
     found.append(breaks_table(breaks, result.account_id))
+    if by_kind:
+        found.append(_kinds(by_kind))
     found.append(_compared(result.findings))
     if result.findings.pending:
         found.append(Text("Pending: too young to judge", result.findings.pending))
@@ -105,8 +108,6 @@ def breaks_table(breaks: Sequence[Break], account_id: AccountId) -> Table:
             number(item.tolerance),
             _evidence(item),
             item.severity.value,
-            item.kind.meaning,
-            item.kind.remedy,
             item.id_for(account_id),
         )
         for item in breaks
@@ -120,14 +121,29 @@ def breaks_table(breaks: Sequence[Break], account_id: AccountId) -> Table:
         Column("Tolerance", is_number=True),
         Column("Evidence"),
         Column("Severity", narrow=False),
-        Column("Meaning", narrow=False),
-        Column("What to do", narrow=False),
         Column("Break id", narrow=False),
     )
     tones = tuple(_severity_tone(item.severity) for item in breaks)
     return Table(
         "breaks", "Breaks", columns, rows, empty="No break.", tones=tones, note="Difference is venue minus ledger."
     )
+
+
+def _kinds(by_kind: Counter[BreakKind]) -> Table:
+    """Each kind that was found, once: what it means and what to do about it."""
+    rows = tuple(
+        (kind.value, kind.severity.value, str(count), kind.meaning, kind.remedy)
+        for kind, count in by_kind.most_common()
+    )
+    columns = (
+        Column("Kind"),
+        Column("Severity"),
+        Column("Breaks", is_number=True),
+        Column("Meaning"),
+        Column("What to do"),
+    )
+    tones = tuple(_severity_tone(kind.severity) for kind, _ in by_kind.most_common())
+    return Table("kinds", "What to do about them", columns, rows, tones=tones)
 
 
 def _evidence(item: Break) -> str:
