@@ -24,6 +24,7 @@ from brokers.types import (
     PositionSide,
     TimeInForce,
 )
+from ledger.states import IntentState
 from trading.account_reading import read_quotes
 from trading.orders import IntentView, UnknownIntent, WantedOrder
 from trading.orders.identity import make_intent_id
@@ -33,6 +34,13 @@ from trading.steps import Step, StepKind, call_directly
 SOURCE = "close_positions"
 READS_MAX = 10
 READ_WAIT_S = 1.0
+OPENED_AFTER = "POSITION_OPENED_AFTER_CLOSING"
+CLOSING_REASONS = {
+    OPENED_AFTER: (
+        "An earlier call with this key closed the position in full, and the venue shows one again.",
+        "Close it with a new key, if it is to be closed too.",
+    ),
+}
 
 
 class CloseOutcome(StrEnum):
@@ -135,6 +143,12 @@ def _close(
         quantity_left=held,
         outcome=CloseOutcome.LEFT,
     )
+    if earlier and earlier[-1].state is IntentState.FILLED:
+        # Closed in full before: what shows now lags behind that, or was opened since and is not this call's to close.
+        left, is_flat = _settled(runtime, leg, ZERO, step)
+        if is_flat:
+            return replace(result, quantity_before=start - held, quantity_left=ZERO, outcome=CloseOutcome.FLAT)
+        return replace(result, quantity_before=start - held, quantity_left=left, reason=OPENED_AFTER)
     left = held
     first = len(earlier) if any(not view.state.is_terminal for view in earlier) else len(earlier) + 1
     for number in range(max(first, 1), limits.rounds_max + 1):

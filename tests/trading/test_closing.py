@@ -61,6 +61,17 @@ def test_the_same_key_again_sends_nothing(on: Stage) -> None:
     assert again == first
 
 
+def test_a_late_repetition_does_not_close_what_was_opened_since(on: Stage) -> None:
+    close_positions(on.runtime, business_key="eod", instruments=[AAPL])
+    on.sim.control.place_order("main", "AAPLUSDT", "buy", "5")
+    (late,) = close_positions(on.open_again(), business_key="eod", instruments=[AAPL])
+    assert (late.outcome, late.reason) == (CloseOutcome.LEFT, "POSITION_OPENED_AFTER_CLOSING")
+    assert (late.quantity_before, late.quantity_left) == (D(10), D(5))
+    assert our_orders(on) == 1
+    (new,) = close_positions(on.runtime, business_key="eod-2", instruments=[AAPL])
+    assert new.outcome is CloseOutcome.FLAT
+
+
 def test_interrupted_anywhere_the_next_call_ends_it_with_one_order(tmp_path: Path) -> None:
     for number in range(1, 7):
         directory = tmp_path / str(number)
