@@ -23,6 +23,7 @@ from trading.orders.protocol import IntentSnapshot, Outcome, SendOutcome
 from trading.orders.spool import Spooled
 
 RAW_MAX = 20_000
+TEXT_MAX = 2_000
 POSITION_BEFORE = "position_before"
 _UNRESOLVED = [
     state.value for state in (IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
@@ -70,7 +71,7 @@ def move(
     values: dict[str, Any] = {
         "state": to_state.value,
         "state_reason": str(reason),
-        "state_detail": detail[:2000],
+        "state_detail": _storable(detail, TEXT_MAX),
         "epoch": row.epoch + 1 if new_epoch else row.epoch,
         "lease_owner": None,
         "lease_until": None,
@@ -144,7 +145,7 @@ def _record(
             epoch=row.epoch,
             who=f"{who}:{worker}",
             reason=str(reason),
-            detail=detail[:2000],
+            detail=_storable(detail, TEXT_MAX),
             observation_id=observation_id,
             at=at,
         )
@@ -236,9 +237,9 @@ def observe(
         send_id=send_id,
         source=source.value,
         outcome=outcome,
-        code=code,
-        text=text[:2000],
-        raw=raw[:RAW_MAX],
+        code=_storable(code, TEXT_MAX),
+        text=_storable(text, TEXT_MAX),
+        raw=_storable(raw, RAW_MAX),
         observed_at=now,
     )
     session.add(seen)
@@ -259,9 +260,9 @@ def spooled_answer(
         send_id=send.send_id,
         outcome=outcome.kind.value,
         status=record.status,
-        code=outcome.code,
-        text=f"{outcome.reason} | {text}"[:2000],
-        raw=record.response_body.decode("utf-8", "replace")[:RAW_MAX],
+        code=_storable(outcome.code, TEXT_MAX),
+        text=_storable(f"{outcome.reason} | {text}", TEXT_MAX),
+        raw=_storable(record.response_body.decode("utf-8", "replace"), RAW_MAX),
         observed_at=now,
     )
 
@@ -386,3 +387,8 @@ def due_intents(session: Session, account_id: str, *, now: datetime) -> tuple[st
         col(OrderIntent.lease_until).is_(None) | (col(OrderIntent.lease_until) <= now),
     )
     return tuple(session.exec(query.order_by(col(OrderIntent.created_at), OrderIntent.intent_id)))
+
+
+def _storable(text: str, length_max: int) -> str:
+    """What a venue sent, as both databases take it: bounded, and without NUL, which PostgreSQL refuses."""
+    return text[:length_max].replace("\x00", "\ufffd")

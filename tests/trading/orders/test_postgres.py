@@ -1,0 +1,111 @@
+"""The desk on a real PostgreSQL: the same moves, the same counts, the same single send under a race."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from sqlmodel import select
+
+from brokers.clock import ManualClock
+from brokers.ids import Environment
+from brokers.wire import SendTicket
+from ledger.checks import check_intents, check_sends
+from ledger.engine import Ledger
+from ledger.states import IntentState
+from ledger.tables import Observation, OrderSend
+from tests.ledger.conftest import PostgresCluster
+from tests.trading.orders.conftest import POLICY, Want
+from tests.trading.orders.histories import Tally, run_history
+from tests.trading.orders.modelled import START, Fault, ModelVenue
+from trading.orders.desk import OrderDesk
+
+pytestmark = pytest.mark.postgres
+S = IntentState
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    made = PostgresCluster.create()
+    try:
+        made.execute("CREATE DATABASE orders")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def ledger(cluster: PostgresCluster, clock: ManualClock) -> Iterator[Ledger]:
+    with Ledger.open(cluster.url("orders"), environment=Environment.SIMULATED, clock=clock) as opened:
+        yield opened
+    cluster.empty("orders")
+
+
+@pytest.fixture
+def desks(ledger: Ledger, venue: ModelVenue, clock: ManualClock, tmp_path: object) -> list[OrderDesk]:
+    policy = POLICY.model_copy(update={"order_rate_max": 5, "order_rate_window_s": Decimal(1)})
+    return [
+        OrderDesk(ledger=ledger, broker=venue, clock=clock, policy=policy, worker=f"w{n}", spool=tmp_path / "spool")  # type: ignore[operator]
+        for n in range(4)
+    ]
+
+
+def test_four_desks_send_each_order_once_and_keep_the_rate(
+    desks: list[OrderDesk], want: Want, venue: ModelVenue, ledger: Ledger, clock: ManualClock
+) -> None:
+    ids = [desks[0].submit(want(f"order-{n}")).intent_id for n in range(12)]
+    start, errors = threading.Barrier(len(desks)), []
+
+    def work(desk: OrderDesk) -> None:
+        start.wait()
+        try:
+            for intent_id in ids:
+                desk.advance(intent_id)
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(desk,)) for desk in desks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert venue.sends == 5  # no time passes on this clock: one window's worth
+    views = desks[0].drive(ids, timeout_s=60)
+    assert {view.state for view in views} == {S.FILLED}
+    assert venue.sends == 12
+    with ledger.read() as session:
+        assert len(session.exec(select(OrderSend)).all()) == 12
+        assert check_intents(session) == ()
+        assert check_sends(session) == ()
+
+
+def test_an_answer_with_bytes_that_a_database_refuses_is_stored(
+    desks: list[OrderDesk], want: Want, venue: ModelVenue, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = venue.place
+
+    def place(prepared: object, ticket: SendTicket) -> object:
+        ticket.record.response_body = b"\x00\xff{}"
+        return original(prepared, ticket)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(venue, "place", place)
+    venue.script = [Fault.EXECUTED_5XX]
+    (view,) = desks[0].drive([desks[0].submit(want()).intent_id], timeout_s=60)
+    assert view.state is S.FILLED
+    with ledger.read() as session:
+        (seen,) = [o for o in session.exec(select(Observation)) if o.source == "send_answer"]
+    assert seen.raw == "��{}"
+
+
+@pytest.mark.parametrize("kind", ["permanent", "open only, deadline", "no id"])
+def test_histories(cluster: PostgresCluster, kind: str) -> None:
+    clock, tally = ManualClock(START), Tally()
+    with Ledger.open(cluster.url("orders"), environment=Environment.SIMULATED, clock=clock) as ledger:
+        for seed in range(1_000, 1_008):
+            tally.add(run_history(ledger, clock, kind=kind, seed=seed))
+    cluster.empty("orders")
+    assert tally.problems == []
+    assert (tally.duplicates, tally.orphans) == (0, 0)
