@@ -41,6 +41,8 @@ def client_settings(home: Home, *, api_url: str) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": str(WORKER_POLL_S),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # "Finished in state Completed()" a hundred times hides what a job says; the list of tasks names each of them.
+        "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
         "NO_PROXY": "127.0.0.1,localhost",
     }
 

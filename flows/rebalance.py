@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run as flow_run_runtime
 from prefect.states import Completed
 
 from flows.job import Job, business_key, run_job
@@ -38,9 +40,16 @@ a crash continues its own plan and sends no order twice.
 """
 
 
+def run_name(parameters: Mapping[str, Any]) -> str:
+    """Short enough for the list of runs, where the end of a long name is cut off."""
+    account, portfolio = parameters.get("account"), parameters.get("portfolio")
+    is_plan = parameters.get("mode", "plan") == RebalanceMode.PLAN.value
+    return f"Plan {portfolio} on {account}" if is_plan else f"Rebalance {account} to {portfolio}"
+
+
 @flow(
     name="rebalance",
-    flow_run_name="Rebalance {account} to {portfolio} ({mode})",
+    flow_run_name=lambda: run_name(flow_run_runtime.parameters),
     description=DESCRIPTION.strip(),
     persist_result=False,
     retries=0,

@@ -42,7 +42,7 @@ def test_the_demonstrations_sequence(stack: Stack, worker: Child, run: Callable[
     ]
     assert [one.state for one in ended] == ["Completed"] * 4, [one.message for one in ended]
     assert is_on_target(stack)
-    assert ended[2].name == "Rebalance bybit-simulated-main to us-stocks (execute)"
+    assert ended[2].name == "Rebalance bybit-simulated-main to us-stocks"
 
 
 def shake(stack: Stack) -> None:

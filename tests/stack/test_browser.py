@@ -1,0 +1,106 @@
+"""An operator in a real browser: opens the rebalance deployment, fills the form, submits, sees the end and the report.
+
+Screenshots go to test-artifacts/ so that a person can judge what a check cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Page, Route, expect, sync_playwright
+
+if TYPE_CHECKING:
+    from deployments.processes import Child
+    from deployments.runs import Run
+    from deployments.stack import Stack
+
+ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+DEPLOYMENT = "rebalance-bybit-simulated-main"
+PATIENCE_MS = 30_000
+RUN_MS_MAX = 120_000
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+
+def chromium() -> str:
+    """CHROMIUM, or what is installed; the test fails with the remedy when there is none."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.fail("no Chromium: install it, or set CHROMIUM=/path/to/chromium (make test does both)")
+    return found
+
+
+def loopback_only(route: Route) -> None:
+    if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+        route.continue_()
+    else:
+        route.abort()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path / "profile",
+            executable_path=chromium(),
+            args=list(FLAGS),
+            viewport={"width": 1440, "height": 1100},
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        opened = context.pages[0]
+        opened.route("**/*", loopback_only)
+        yield opened
+        context.close()
+
+
+def shot(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+def test_an_operator_rebalances_from_the_form(stack: Stack, worker: Child, run: Callable[..., Run], page: Page) -> None:
+    page.goto(f"{stack.addresses.ui_url}/deployments")
+    expect(page.get_by_role("link", name=DEPLOYMENT)).to_be_visible(timeout=PATIENCE_MS)
+    shot(page, "1-deployments")
+
+    page.get_by_role("link", name=DEPLOYMENT).click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    expect(page.get_by_role("heading", name="Parameters")).to_be_visible()
+    for label in ("account", "portfolio", "mode", "unfinished"):
+        expect(page.get_by_label(f"Select {label}")).to_be_visible()
+    expect(page.get_by_text("plan shows what would be traded and sends nothing")).to_be_visible()
+    expect(page.get_by_label("Select account")).to_have_text("bybit-simulated-main")
+    shot(page, "2-form")
+
+    page.get_by_label("Select portfolio").click()
+    expect(page.get_by_role("option", name="majors")).to_be_visible()
+    page.get_by_role("option", name="us-stocks").click()
+    page.get_by_label("Select mode").click()
+    expect(page.get_by_role("option", name="plan")).to_be_visible()
+    page.get_by_role("option", name="execute").click()
+    expect(page.get_by_label("Select mode")).to_have_text("execute")
+    shot(page, "3-form-filled")
+
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("button", name="View run").click()
+    expect(page.get_by_text("Completed").first).to_be_visible(timeout=RUN_MS_MAX)
+    expect(page.get_by_text("Rebalance bybit-simulated-main to us-stocks").first).to_be_visible()
+    shot(page, "4-run")
+
+    page.get_by_role("tab", name="Artifacts").click()
+    page.locator(f"a[href$='/artifacts/key/{DEPLOYMENT}']").click()
+    page.locator("a[href*='/artifacts/artifact/']").first.click()
+    expect(page.get_by_text("Target reached").first).to_be_visible()
+    expect(page.get_by_text("AAPL/USDT:USDT").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("img[src^='data:image']").first).to_be_visible()
+    shot(page, "5-report")

@@ -1,0 +1,97 @@
+"""`make demo` and `make up` as processes: Ctrl-C and kill -9 at any time leave nothing running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+import pytest
+
+from deployments.warden import MARK_VARIABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(240)]
+
+
+class Eventually(Protocol):
+    def __call__(self, holds: Callable[[], object], *, timeout_s: float = 20.0) -> object: ...
+
+
+def start(module: str, tmp_path: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own, as a terminal would, with its output in a file."""
+    arguments = ["--report", str(tmp_path / "report")] if module == "demo" else []
+    with (tmp_path / "output.txt").open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"deployments.{module}", "--home", str(tmp_path / "home"), *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=ROOT,
+            env={key: value for key, value in os.environ.items() if key != MARK_VARIABLE},
+        )
+
+
+def of_this_stack(tmp_path: Path) -> list[psutil.Process]:
+    """Every process that has this stack's folder in its environment or on its command line."""
+    needle = str(tmp_path / "home")
+    found = []
+    for process in psutil.process_iter():
+        try:
+            texts = [*process.environ().values(), *process.cmdline(), process.cwd()]
+        except (psutil.Error, OSError):
+            continue
+        if any(text.startswith(needle) for text in texts):
+            found.append(process)
+    return found
+
+
+def said(tmp_path: Path) -> str:
+    return (tmp_path / "output.txt").read_text(errors="replace")
+
+
+MOMENTS = {
+    "at once": "starting the Prefect server",
+    "while the server starts": "the Bybit simulator listens",
+    "while registering": "block type",
+    "in a run": "Running",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_twice_at_any_time_leaves_nothing(tmp_path: Path, eventually: Eventually, moment: str) -> None:
+    process = start("demo", tmp_path)
+    eventually(lambda: MOMENTS[moment] in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
+    os.killpg(process.pid, signal.SIGINT)
+    eventually(lambda: "Stopped" in said(tmp_path) or process.poll() is not None or not of_this_stack(tmp_path))
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130, said(tmp_path)
+    assert "Stopped; nothing is left running." in said(tmp_path)
+    eventually(lambda: not of_this_stack(tmp_path))
+
+
+def test_kill_9_of_the_command_leaves_nothing(tmp_path: Path, eventually: Eventually) -> None:
+    process = start("demo", tmp_path)
+    eventually(lambda: MOMENTS["in a run"] in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
+    assert len(of_this_stack(tmp_path)) >= 4  # the command, server, simulator, worker
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    eventually(lambda: not of_this_stack(tmp_path), timeout_s=30.0)
+
+
+def test_up_says_where_it_is_and_ends_with_sigterm(tmp_path: Path, eventually: Eventually) -> None:
+    process = start("up", tmp_path)
+    eventually(lambda: "AlgoTrendy is up" in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
+    assert "/v2" in said(tmp_path) and "Custom run" in said(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    eventually(lambda: not of_this_stack(tmp_path))
+    # Ledger and addresses stay; a second start keeps the ports.
+    assert (tmp_path / "home" / "stack.json").exists()
