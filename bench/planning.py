@@ -15,7 +15,7 @@ from trading.rebalancing import AccountView, Holding, Plan, Portfolio, plan
 
 LINES = 5_000
 AIM_S = 5.0
-GROWTH_MAX = 1.5  # time per line against a tenth of the lines
+GROWTH_MAX = 2.0  # time per line against a tenth of the lines
 
 
 def run(*, lines: int = LINES, repeats: int = 3) -> list[Row]:
