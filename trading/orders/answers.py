@@ -46,8 +46,6 @@ def _apply(ctx: DeskContext, session: Session, row: OrderIntent, who: Who, outco
         return
     counting = _counting(list(answers.values()))
     reason, text = _reason(counting)
-    if to_state is S.UNKNOWN and reason == OrderReason.ACCEPTED:
-        reason = OrderReason.ANSWER_MISSING
     store.move(
         session,
         row,
