@@ -86,7 +86,8 @@ class Supervisor:
     ) -> None:
         self.stop()
         for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            # Once told to stop, the process is on its way out: a further Ctrl-C must not spoil its exit status.
+            signal.signal(number, signal.SIG_IGN if kind is Stopped else handler)  # type: ignore[arg-type]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._stopping:

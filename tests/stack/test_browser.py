@@ -6,6 +6,7 @@ Screenshots go to test-artifacts/ so that a person can judge what a check cannot
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,12 +90,15 @@ def test_an_operator_rebalances_from_the_form(stack: Stack, worker: Child, run: 
     expect(page.get_by_role("option", name="plan")).to_be_visible()
     page.get_by_role("option", name="execute").click()
     expect(page.get_by_label("Select mode")).to_have_text("execute")
+    expect(page.get_by_role("listbox")).to_have_count(0)
     shot(page, "3-form-filled")
 
     page.get_by_role("button", name="Submit").click()
     page.get_by_role("button", name="View run").click()
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=RUN_MS_MAX)
     expect(page.get_by_text("Rebalance bybit-simulated-main to us-stocks").first).to_be_visible()
+    page.reload()  # the server shows task runs some seconds late, and the page does not ask again
+    expect(page.get_by_text(re.compile(r"\d+ Task runs"))).to_be_visible(timeout=PATIENCE_MS)
     shot(page, "4-run")
 
     page.get_by_role("tab", name="Artifacts").click()
