@@ -83,7 +83,7 @@ def rebalance(
     from trading.plans import rebalance as run_rebalance
 
     chosen, target = opening.account(account, accounts), opening.portfolio(portfolio, accounts)
-    _confirm(chosen.account_id, f"rebalance to portfolio {target.name}", yes=yes)
+    confirm(chosen.account_id, f"rebalance to portfolio {target.name}", yes=yes)
     business_key = key or _new_key()
     output.say(f"business key {business_key}")
     _job(
@@ -148,7 +148,7 @@ def close(
         )
     chosen = opening.account(account, accounts)
     wanted = None if everything else [InstrumentId(name) for name in instruments or ()]
-    _confirm(chosen.account_id, "close " + (", ".join(instruments or ()) or "ALL positions"), yes=yes)
+    confirm(chosen.account_id, "close " + (", ".join(instruments or ()) or "ALL positions"), yes=yes)
     business_key = key or _new_key()
     output.say(f"business key {business_key}")
     _job(
@@ -201,7 +201,7 @@ def leverage(
 
     chosen = opening.account(account, accounts)
     wanted = _leverage_targets(targets) if targets else dict(chosen.leverage)
-    _confirm(chosen.account_id, f"set the leverage of {len(wanted)} instruments", yes=yes)
+    confirm(chosen.account_id, f"set the leverage of {len(wanted)} instruments", yes=yes)
     _job(
         chosen,
         "leverage",
@@ -225,7 +225,7 @@ def resume(
     from cli import opening
 
     chosen = opening.account(account, accounts)
-    _confirm(chosen.account_id, "resume orders and plans, which may send what is due", yes=yes)
+    confirm(chosen.account_id, "resume orders and plans, which may send what is due", yes=yes)
     _job(
         chosen,
         "resume",
@@ -283,7 +283,7 @@ def _job(
         raise typer.Exit(ExitCode.NOT_AS_WISHED)
 
 
-def _confirm(account_id: AccountId, what: str, *, yes: bool) -> None:
+def confirm(account_id: AccountId, what: str, *, yes: bool) -> None:
     """Ask before anything that trades or changes settings outside `simulated`; CliError where nobody can answer."""
     import sys
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import jobs, reads, stack
+from cli import control, jobs, reads, stack
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -29,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-_STACK, _READ, _JOBS, _FACTS = "Local stack", "Look", "Jobs", "Facts"
+_STACK, _READ, _JOBS, _PEOPLE, _FACTS = "Local stack", "Look", "Jobs", "For people only", "Facts"
 
 app.command("up", rich_help_panel=_STACK)(stack.up)
 app.command("demo", rich_help_panel=_STACK)(stack.demo)
@@ -41,6 +41,8 @@ app.command("positions", rich_help_panel=_READ)(reads.positions)
 app.command("orders", rich_help_panel=_READ)(reads.orders)
 
 
+app.command("intents", rich_help_panel=_READ)(control.intents)
+
 app.command("plan", rich_help_panel=_JOBS)(jobs.plan)
 app.command("rebalance", rich_help_panel=_JOBS)(jobs.rebalance)
 app.command("reconcile", rich_help_panel=_JOBS)(jobs.reconcile)
@@ -49,6 +51,9 @@ app.command("sync", rich_help_panel=_JOBS)(jobs.sync)
 app.command("leverage", rich_help_panel=_JOBS)(jobs.leverage)
 
 app.command("resume", rich_help_panel=_JOBS)(jobs.resume)
+
+app.command("decide", rich_help_panel=_PEOPLE)(control.decide)
+app.command("control", rich_help_panel=_PEOPLE)(control.control)
 
 app.command("venues", rich_help_panel=_FACTS)(reads.venues)
 app.command("version", rich_help_panel=_FACTS)(reads.version)

@@ -16,6 +16,7 @@ from deployments.home import Addresses, Home
 
 if TYPE_CHECKING:
     from brokers.port import Broker
+    from ledger.engine import Ledger
     from tasks.config import Account, Configuration
     from trading.rebalancing.portfolio import Portfolio
     from trading.runtime import Runtime
@@ -157,6 +158,15 @@ def runtime(chosen: Account, *, trades: bool = False) -> Iterator[Runtime]:
             require_rights(proof)
         with opened.ledger.write() as session:
             record_account(session, chosen.account_id, at=opened.ledger.now(session), proof=proof)
+        yield opened
+
+
+@contextmanager
+def ledger(environment: Environment) -> Iterator[Ledger]:
+    """The environment's ledger alone: no venue is asked anything."""
+    from ledger.engine import Ledger as Opened
+
+    with Opened.open(ledger_url(environment), environment=environment) as opened:
         yield opened
 
 

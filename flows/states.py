@@ -64,7 +64,7 @@ _TEXTS: dict[FinalState, tuple[Any, str, str]] = {
     FinalState.NEEDS_HUMAN: (
         Failed,
         "An order's outcome cannot be proved by the machine. Nothing is sent for it again.",
-        "Look at the order at the venue, then decide: algotrendy orders shows it.",
+        "Look at the order at the venue, then record it: algotrendy intents lists it, algotrendy decide ends it.",
     ),
     FinalState.LEVERAGE_NOT_SET: (
         Failed,

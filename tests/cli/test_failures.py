@@ -145,18 +145,18 @@ TESTNET, PRODUCTION = AccountId.parse("bybit.testnet.main"), AccountId.parse("by
 
 
 def test_simulated_is_never_asked() -> None:
-    jobs._confirm(AccountId.parse("bybit.simulated.main"), "close ALL positions", yes=False)
+    jobs.confirm(AccountId.parse("bybit.simulated.main"), "close ALL positions", yes=False)
 
 
 def test_yes_is_an_answer() -> None:
-    jobs._confirm(PRODUCTION, "close ALL positions", yes=True)
+    jobs.confirm(PRODUCTION, "close ALL positions", yes=True)
 
 
 @pytest.mark.parametrize("account_id", [TESTNET, PRODUCTION], ids=str)
 def test_without_a_terminal_nothing_is_sent(account_id: AccountId, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
     with pytest.raises(CliError, match="no terminal to ask") as caught:
-        jobs._confirm(account_id, "close ALL positions", yes=False)
+        jobs.confirm(account_id, "close ALL positions", yes=False)
     assert caught.value.failure.code is ExitCode.DECLINED
 
 
@@ -167,9 +167,9 @@ def test_the_answer_counts(monkeypatch: pytest.MonkeyPatch, answer: bool, is_dec
     monkeypatch.setattr(typer, "confirm", lambda text, err: asked.append(text) or answer)
     if is_declined:
         with pytest.raises(CliError, match="nothing was sent"):
-            jobs._confirm(PRODUCTION, "close ALL positions", yes=False)
+            jobs.confirm(PRODUCTION, "close ALL positions", yes=False)
     else:
-        jobs._confirm(PRODUCTION, "close ALL positions", yes=False)
+        jobs.confirm(PRODUCTION, "close ALL positions", yes=False)
     assert "PRODUCTION" in asked[0]
 
 

@@ -1,0 +1,179 @@
+"""Commands for what only a person may do: see open intents, record a decision, stop and start trading."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import AccountOption, AccountsOption, JsonOption, YesOption
+
+if TYPE_CHECKING:
+    from brokers.ids import AccountId
+    from ledger.engine import Ledger
+    from trading.orders import IntentView
+
+
+class Found(StrEnum):
+    """What a person found out about an order (the words of the order desk)."""
+
+    PLACED = "placed"
+    NOT_PLACED = "not_placed"
+
+
+class Control(StrEnum):
+    """Control states, from free to stopped (the words of the ledger)."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    REDUCE_ONLY = "reduce_only"
+    HALT = "halt"
+    KILL = "kill"
+
+
+ByOption = Annotated[
+    list[str], typer.Option("--by", help="Who decides; give it twice for two people, as production needs.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="How it was found out, or why; it is kept for ever.")]
+
+
+def intents(
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show the orders that this installation wanted and where they stand, from the ledger; no request is made."""
+    from cli import opening, output
+    from flows.reports.orders import intents_evidence, intents_table
+
+    chosen = opening.account(account, accounts)
+    with opening.ledger(chosen.account_id.environment) as ledger:
+        found = _intents(ledger, chosen.account_id, everything=everything)
+    rows = [{"intent_id": str(view.intent_id), **row} for view, row in zip(found, intents_evidence(found), strict=True)]
+    if json:
+        output.print_json({"account": chosen.account_id, "intents": rows})
+        return
+    output.print_table(intents_table(found, title=f"Intents of {chosen.account_id}", name="intents"))
+    for view in found:
+        if view.state.value == "needs_human":
+            output.say(f"needs a person: {view.intent_id} ({view.reason}) {view.detail}", style="red")
+
+
+def _intents(ledger: Ledger, account_id: AccountId, *, everything: bool) -> list[IntentView]:
+    from sqlmodel import col, select
+
+    from ledger.states import TERMINAL_STATES
+    from ledger.tables import OrderIntent
+    from trading.orders.intents import view_of
+
+    query = select(OrderIntent).where(OrderIntent.account_id == str(account_id))
+    if not everything:
+        query = query.where(col(OrderIntent.state).not_in([state.value for state in TERMINAL_STATES]))
+    with ledger.read() as session:
+        return [view_of(row) for row in session.exec(query.order_by(col(OrderIntent.created_at)))]
+
+
+def decide(
+    intent: Annotated[str, typer.Argument(help="Intent that needs a person, as `algotrendy intents` lists it.")],
+    found: Annotated[
+        Found, typer.Option("--found", help="What the venue's own screen shows: the order was placed, or never was.")
+    ],
+    by: ByOption,
+    reason: ReasonOption,
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Record what a person found out about an order whose outcome no machine can prove. It is never sent again."""
+    from cli import opening, output
+    from cli.jobs import confirm
+    from flows.reports.orders import intents_evidence, intents_table
+    from trading.orders import Verdict
+
+    chosen = opening.account(account, accounts)
+    confirm(chosen.account_id, f"record that intent {intent} was {found.value.replace('_', ' ')}", yes=yes)
+    with opening.runtime(chosen) as runtime:
+        view = runtime.desk.decide(intent, verdict=Verdict(found.value), people=tuple(by), reason=reason)
+    if json:
+        output.print_json(intents_evidence([view])[0])
+    else:
+        output.print_table(intents_table([view], title="Decided"))
+
+
+def control(
+    state: Annotated[
+        Control | None, typer.Argument(help="State to set; without one, show what counts now.", show_default=False)
+    ] = None,
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    pool: Annotated[bool, typer.Option("--pool", help="Of the account's pool instead of the account.")] = False,
+    by: ByOption = [],  # noqa: B006  typer reads the default, nobody changes it
+    reason: ReasonOption = "",
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Show or set who may trade: run, pause (no new orders), reduce_only, halt (only cancels), kill.
+
+    A halt that the order desk set says that evidence is wrong: find out why before you set run.
+    """
+    from cli import opening, output
+    from cli.jobs import confirm
+
+    chosen = opening.account(account, accounts)
+    environment = chosen.account_id.environment
+    scope = f"pool:{environment.value}" if pool else str(chosen.account_id)
+    if state is not None:
+        confirm(chosen.account_id, f"set {scope} to {state.value}", yes=yes)
+    with opening.ledger(environment) as ledger:
+        if state is not None:
+            _set(ledger, scope, state, by=by, reason=reason)
+        shown = _controls(ledger, chosen.account_id)
+    if json:
+        output.print_json(shown)
+        return
+    from flows.reports.model import Column, Table
+
+    rows = tuple(tuple(str(row[name]) for name in ("scope", "state", "set_by", "reason")) for row in shown["scopes"])
+    columns = tuple(Column(title) for title in ("Scope", "State", "Set by", "Reason"))
+    output.print_table(Table("controls", f"The stricter counts: {shown['effective']}", columns, rows))
+
+
+def _set(ledger: Ledger, scope: str, state: Control, *, by: list[str], reason: str) -> None:
+    from cli.failures import CliError, ExitCode
+    from ledger.controls import set_control
+    from ledger.states import ControlState
+
+    names = ", ".join(sorted({name.strip() for name in by if name.strip()}))
+    for option, value in (("--by", names), ("--reason", reason.strip())):
+        if not value:
+            raise CliError(
+                "a control needs a name and a reason", title="Usage", code=ExitCode.USAGE, field=option, remedy=option
+            )
+    with ledger.write() as session:
+        set_control(session, scope, ControlState(state.value), reason=reason, set_by=names, at=ledger.now(session))
+
+
+def _controls(ledger: Ledger, account_id: AccountId) -> dict[str, Any]:
+    from ledger.controls import current_control, effective_control
+
+    pool = account_id.environment.value
+    with ledger.read() as session:
+        rows = [(scope, current_control(session, scope)) for scope in (str(account_id), f"pool:{pool}")]
+        effective = effective_control(session, account_id, pool)
+    return {
+        "account": str(account_id),
+        "effective": effective.value,
+        "scopes": [
+            {
+                "scope": scope,
+                "state": row.state if row else "run",
+                "set_by": row.set_by if row else "",
+                "reason": row.reason if row else "",
+                "set_at": row.set_at if row else None,
+            }
+            for scope, row in rows
+        ],
+    }

@@ -1,0 +1,99 @@
+"""What only a person may do: stop and start trading, see open intents, record a decision."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from brokers.ids import AccountId, Environment
+from cli.control import Control, Found
+from ledger.engine import Ledger
+from ledger.states import ControlState, IntentState
+from ledger.tables import OrderIntent
+from simulators import Control as SimulatorControl
+from simulators import Running
+from tests.cli.conftest import Cli
+from trading.orders import Verdict
+
+MAIN = ("--account", "bybit-simulated-main")
+ACCOUNT = AccountId.parse("bybit.simulated.main")
+
+
+def test_the_words_are_those_of_desk_and_ledger() -> None:
+    assert {item.value for item in Found} == {item.value for item in Verdict}
+    assert [item.value for item in Control] == [item.value for item in ControlState]
+
+
+def test_a_halt_stops_orders_until_a_person_lifts_it(cli: Cli, sim: Running[SimulatorControl]) -> None:
+    assert cli("control", *MAIN, "--json").json["effective"] == "run"
+    done = cli("control", "halt", *MAIN, "--pool", "--by", "Ada", "--reason", "two keys in use", "--json")
+    assert done.code == 0, done.err
+    assert done.json["effective"] == "halt"
+    assert [row["state"] for row in done.json["scopes"]] == ["run", "halt"]
+    shown = cli("control", *MAIN)
+    assert "two keys in use" in shown.out and "Ada" in shown.out
+    lifted = cli("control", "run", *MAIN, "--pool", "--by", "Ada", "--reason", "second key removed", "--json")
+    assert lifted.json["effective"] == "run"
+
+
+@pytest.mark.parametrize("missing", ["--by", "--reason"])
+def test_a_control_needs_a_name_and_a_reason(cli: Cli, missing: str) -> None:
+    given = {"--by": "Ada", "--reason": "drill"}
+    given.pop(missing)
+    done = cli("control", "halt", *MAIN, *(part for pair in given.items() for part in pair))
+    assert done.code == 2
+    assert missing in done.err
+    assert cli("control", *MAIN, "--json").json["effective"] == "run"
+
+
+def needs_human(state: IntentState = IntentState.NEEDS_HUMAN) -> str:
+    """Store an intent in that state, as the desk would have left it."""
+    url = f"sqlite:///{os.environ['ALGOTRENDY_HOME']}/ledger/simulated.db"
+    with Ledger.open(url, environment=Environment.SIMULATED) as ledger, ledger.write() as session:
+        now = ledger.now(session)
+        session.add(
+            OrderIntent(
+                intent_id="intent-1",
+                account_id=str(ACCOUNT),
+                business_key="test",
+                terms_sha256="0",
+                source="test",
+                instrument_id="BTC/USDT:USDT",
+                side="buy",
+                order_type="market",
+                time_in_force="ioc",
+                quantity=Decimal("0.01"),
+                state=state.value,
+                state_reason="PROOF_IMPOSSIBLE",
+                created_at=now,
+                updated_at=now,
+                expires_at=now + timedelta(minutes=1),
+            )
+        )
+    return "intent-1"
+
+
+def test_an_intent_that_needs_a_person_is_shown_and_decided(cli: Cli) -> None:
+    assert cli("intents", *MAIN).code == 0
+    intent = needs_human()
+    shown = cli("intents", *MAIN)
+    assert "needs a person: intent-1 (PROOF_IMPOSSIBLE)" in shown.err
+    assert cli("intents", *MAIN, "--json").json["intents"][0]["intent_id"] == intent
+    decision = ("decide", intent, "--found", "not_placed", "--reason", "order list of the venue", *MAIN)
+    assert cli(*decision).code == 2  # nobody is named
+    done = cli(*decision, "--by", "Ada", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["state"], done.json["reason"]) == ("expired", "DECIDED_BY_PERSON")
+    assert cli("intents", *MAIN, "--json").json["intents"] == []
+    assert len(cli("intents", *MAIN, "--all", "--json").json["intents"]) == 1
+
+
+def test_only_an_open_question_can_be_decided(cli: Cli) -> None:
+    cli("control", *MAIN)
+    intent = needs_human(IntentState.FILLED)
+    done = cli("decide", intent, "--found", "placed", "--by", "Ada", "--reason", "seen", *MAIN)
+    assert done.code == 3
+    assert "must be needs_human" in done.err
