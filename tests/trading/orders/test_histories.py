@@ -43,7 +43,8 @@ def test_no_history_duplicates_or_loses_an_order(kind: str, part: int, migrated:
         assert ledger_findings(ledger) == ()
     assert tally.problems == []
     assert (tally.duplicates, tally.orphans) == (0, 0)
-    assert tally.states[IntentState.FILLED] > count * 0.5
+    if count >= 100:  # fewer say nothing about shares
+        assert tally.states[IntentState.FILLED] > count * 0.5
     is_provable = CLASSES[kind].deadline_s_max > 0
     assert not (is_provable and tally.states[IntentState.NEEDS_HUMAN])
 
