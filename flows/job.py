@@ -61,15 +61,15 @@ class Job:
         """The stable key of this job's report: its page shows the newest one and the history."""
         return f"{self.name}-{self.account_name}"
 
-    def publish(self, result: Any) -> ReportFiles:
-        """Write the report's files and its page; log where they are."""
+    def publish(self, result: Any, *, part: str = "") -> ReportFiles:
+        """Write the report's files and its page; log where they are. A further report of a run is a `part`."""
         run = _flow_run()
+        folder = self.process.reports / self.report_key / str(run.id)
+        key = self.report_key if not part else f"{self.report_key}-{part}"
         report = report_of(result, subject=str(self.account.account_id))
-        files = write_report(report, self.process.reports / self.report_key / str(run.id))
-        create_markdown_artifact(
-            markdown(report), key=self.report_key, description=f"{run.name}. Files: `{files.folder}`"
-        )
-        get_run_logger().info("Report: artifact %s, files in %s", self.report_key, files.folder)
+        files = write_report(report, folder / part if part else folder)
+        create_markdown_artifact(markdown(report), key=key, description=f"{run.name}. Files: `{files.folder}`")
+        get_run_logger().info("Report: artifact %s, files in %s", key, files.folder)
         return files
 
 

@@ -12,11 +12,13 @@ from sqlmodel import col, select
 
 from flows.job import Job, run_job
 from flows.parameters import AccountName, Minutes
+from flows.rebalance import verdict as verdict_of_plan
 from flows.states import FinalState
 from ledger.states import IntentState
 from ledger.tables import OrderIntent
 from tasks.steps import prefect_step
 from trading.orders import IntentView, SweepReport
+from trading.plans import resume_plans
 from trading.runtime import Runtime
 from trading.steps import StepKind
 
@@ -36,17 +38,18 @@ UNSETTLED = frozenset({IntentState.CLAIMED, IntentState.SENDING, IntentState.UNK
     persist_result=False,
     retries=0,
 )
-def resume_orders(account: AccountName, minutes: Minutes = 2) -> State[Any]:
+def resume_orders(account: AccountName, minutes: Minutes = 2, plans: bool = False) -> State[Any]:
     """Resume orders.
 
     Args:
         account: Name of the account's block.
         minutes: How long to go on with orders whose outcome needs time to be proved, 0 to 10.
+        plans: Also continue rebalance plans that were begun and interrupted. This may trade.
     """
-    return run_job("resume-orders", account, lambda job: _resume(job, 60.0 * minutes))
+    return run_job("resume-orders", account, lambda job: _resume(job, 60.0 * minutes, plans), trades=plans)
 
 
-def _resume(job: Job, timeout_s: float) -> State[Any]:
+def _resume(job: Job, timeout_s: float, plans: bool) -> State[Any]:
     runtime = job.runtime
     name = f"sweep the orders of {runtime.account_id}"
     swept = prefect_step(name, StepKind.ADVANCE, runtime.desk.sweep)
@@ -54,7 +57,19 @@ def _resume(job: Job, timeout_s: float) -> State[Any]:
     latest = {view.intent_id: view for view in (*swept.advanced, *settled)}
     report = replace(swept, advanced=tuple(latest.values()))
     job.publish(report)
-    return verdict(report)
+    states = [verdict(report)]
+    for result in resume_plans(runtime, step=prefect_step) if plans else ():
+        job.publish(result, part=f"plan-{result.plan.plan_id[:12]}")
+        states.append(verdict_of_plan(result))
+    return worst(states)
+
+
+def worst(states: list[State[Any]]) -> State[Any]:
+    """The first failure, else the first that is not plainly completed, else all of them in one."""
+    ranked = sorted(states, key=lambda state: (state.is_completed(), state.name == "Completed"))
+    if ranked[0].name != "Completed":
+        return ranked[0]
+    return Completed(message="; ".join(str(state.message) for state in states))
 
 
 def unsettled(runtime: Runtime) -> tuple[str, ...]:

@@ -73,6 +73,8 @@ def venue(stack: Stack, pool_environment: Path) -> SimulatedAccount:
             TargetWeight(instrument="MSFT/USDT:USDT", weight="0.40"),
         ],
         cash_buffer="0.02",
+        drift_absolute="0.01",
+        minimum_trade_notional="25",
     ).save("pair", overwrite=True)
     return SimulatedAccount(stack=stack, block=block, name=name)
 

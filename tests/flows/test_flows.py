@@ -260,3 +260,46 @@ def test_closing_says_what_it_closes(venue: Any, which: Any, instruments: list[s
 def test_resuming_with_nothing_left_behind(venue: Any) -> None:
     state = resume_orders(venue.block, minutes=0, return_state=True)
     assert ended(state) == ("Completed", "0 orders looked at, every outcome is known")
+
+
+def test_an_interrupted_plan_is_continued_when_asked(venue: Any) -> None:
+    """The run dies between two orders; resume orders alone trades nothing, with plans it finishes the plan."""
+    from trading.orders.crash import crash_hook
+
+    class Died(BaseException):
+        pass
+
+    def die(point: str) -> None:
+        if point == "C06" and len(venue.orders()) == 1:
+            raise Died(point)
+
+    with crash_hook(die), pytest.raises(Died):
+        rebalance(venue.block, "pair", mode="execute", key="monday", return_state=True)
+    assert len(venue.orders()) == 1
+    assert ended(resume_orders(venue.block, minutes=1, return_state=True))[0] == "Completed"
+    name, message = ended(resume_orders(venue.block, minutes=1, plans=True, return_state=True))
+    assert name == "Completed" and "2 of 2 lines on target" in message
+    assert len(venue.orders()) == 2
+
+
+@pytest.mark.parametrize("choice", ["resume", "cancel", "refuse"])
+def test_a_new_run_deals_with_an_interrupted_plan_first(venue: Any, choice: Any) -> None:
+    from trading.orders.crash import crash_hook
+
+    class Died(BaseException):
+        pass
+
+    def die(point: str) -> None:
+        if point == "C06" and len(venue.orders()) == 1:
+            raise Died(point)
+
+    with crash_hook(die), pytest.raises(Died):
+        rebalance(venue.block, "pair", mode="execute", key="monday", return_state=True)
+    state = rebalance(venue.block, "pair", mode="execute", unfinished=choice, key="tuesday", return_state=True)
+    if choice == "refuse":
+        assert ended(state)[0] == "REFUSED" and "ANOTHER_PLAN_RUNS" in ended(state)[1]
+        assert len(venue.orders()) == 1
+        return
+    assert ended(state)[0] == "Completed", ended(state)
+    found = [(order["request"]["symbol"], order["request"]["side"], order["qty"]) for order in venue.orders()]
+    assert [symbol for symbol, _, _ in found] == ["MSFTUSDT", "AAPLUSDT"], found
