@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 POOLS ?= simulated
 
+# Compiled modules are kept: starting Prefect without them costs seconds each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test check bench lock format clean
 
