@@ -144,20 +144,16 @@ def runtime(chosen: Account, *, trades: bool = False) -> Iterator[Runtime]:
 
     The proof is recorded: a key that belongs to another account of the venue than before is refused.
     """
-    from ledger.records import record_account
     from tasks.runtime import open_runtime
+    from trading.starting import prove_account, start_trading
 
     environment = chosen.account_id.environment
     with open_runtime(
         chosen, environment=environment, ledger_url=ledger_url(environment), pool=environment.value
     ) as opened:
-        proof = opened.broker.connect()
+        proof = prove_account(opened)
         if trades:
-            from flows.job import require_rights
-
-            require_rights(proof)
-        with opened.ledger.write() as session:
-            record_account(session, chosen.account_id, at=opened.ledger.now(session), proof=proof)
+            start_trading(opened, proof)
         yield opened
 
 

@@ -25,6 +25,7 @@ _TITLES: Final = {
     "flows.states": "How a run may end, beyond Prefect's own states",
     "trading.plan_store": "Why a plan was not worked on",
     "trading.rebalancing.view": "Why no plan could be made",
+    "trading.starting": "Why an account may not trade now",
     "trading.sync": "Why a sync stored nothing",
     "trading.closing": "Closing positions",
     "trading.leverage": "Setting leverage",

@@ -15,11 +15,16 @@ from prefect.logging import get_run_logger
 from prefect.runtime import deployment as deployment_runtime
 
 from brokers.errors import EnvironmentMismatch
-from brokers.ids import Environment
 from brokers.types import AccountProof
 from flows.reports import markdown, report_of, write_report
 from flows.states import FinalState
-from ledger.errors import DurabilityRefused, LedgerEnvironmentMismatch, LedgerSchemaNewer, LedgerUrlRefused
+from ledger.errors import (
+    ConflictingEvidence,
+    DurabilityRefused,
+    LedgerEnvironmentMismatch,
+    LedgerSchemaNewer,
+    LedgerUrlRefused,
+)
 from tasks.blocks import load_account
 from tasks.config import Account, ConfigRefused
 from tasks.process import Process
@@ -28,7 +33,8 @@ from tasks.steps import prefect_step
 from trading.plan_store import PlanError
 from trading.rebalancing.view import PlanImpossible
 from trading.runtime import Runtime
-from trading.steps import StepKind
+from trading.starting import NotReadyToTrade, prove_account, start_trading
+from trading.sync import BaselineUnsettled
 
 if TYPE_CHECKING:
     from flows.reports.files import ReportFiles
@@ -40,6 +46,9 @@ REFUSALS = (
     LedgerUrlRefused,
     LedgerSchemaNewer,
     DurabilityRefused,
+    ConflictingEvidence,
+    BaselineUnsettled,
+    NotReadyToTrade,
     PlanError,
     PlanImpossible,
 )
@@ -76,26 +85,18 @@ class Job:
 def run_job(name: str, account_name: str, body: Callable[[Job], State[Any]], *, trades: bool = False) -> State[Any]:
     """Open and prove the account behind every guard, then run `body`.
 
-    What a guard refuses ends as REFUSED. A job that `trades` also needs a key with that right and, in production,
-    without the right to withdraw.
+    What a guard refuses ends as REFUSED. A job that `trades` also needs a key with that right and a venue whose orders
+    the ledger explains (trading.starting).
     """
     with ExitStack() as stack:
         try:
             job = _open(stack, name, account_name)
             if trades:
-                require_rights(job.proof)
+                start_trading(job.runtime, job.proof, step=prefect_step)
             return body(job)
         except REFUSALS as error:
             get_run_logger().error("Refused: %s", error)
             return FinalState.REFUSED.state(f"{error.reason}: {error}")
-
-
-def require_rights(proof: AccountProof) -> None:
-    """Refuse a key that may not trade and, in production, one that may withdraw: it could empty the account."""
-    if not proof.can_trade:
-        raise ConfigRefused(f"the key of {proof.account_id} may not trade; give it that right at the venue")
-    if proof.can_withdraw and proof.account_id.environment is Environment.PRODUCTION:
-        raise ConfigRefused(f"the key of {proof.account_id} may withdraw; make a key without that right")
 
 
 def _open(stack: ExitStack, name: str, account_name: str) -> Job:
@@ -104,7 +105,7 @@ def _open(stack: ExitStack, name: str, account_name: str) -> Job:
     runtime = stack.enter_context(
         open_runtime(account, environment=process.environment, ledger_url=process.ledger_url, pool=process.pool)
     )
-    proof = prefect_step(f"prove {account.account_id}", StepKind.READ, runtime.broker.connect)
+    proof = prove_account(runtime, step=prefect_step)
     get_run_logger().info("Account %s is proved at %s, key %s", account.account_id, proof.host, proof.key_fingerprint)
     return Job(name=name, account_name=account_name, account=account, process=process, runtime=runtime, proof=proof)
 

@@ -1,8 +1,8 @@
 """Steps: how a job's composition is shared by flows and the command line.
 
-A job in `trading` calls every broker operation through a `Step`. The command line passes `call_directly`; a flow passes
-a step that runs the same function as a Prefect task, so that the operator sees each one by name. What may be asked again
-is said by the kind: only READ is.
+A job in `trading` calls every broker operation through a `Step`. The command line passes `call_directly`; a flow
+passes a step that runs the same function as a Prefect task, so that the operator sees each one by name. What may be
+asked again is said by the kind: only READ is.
 """
 
 from __future__ import annotations

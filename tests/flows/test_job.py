@@ -9,12 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from brokers.ids import AccountId, Environment, Venue
-from brokers.types import AccountProof, ClockReading, MarginMode
 from deployments import automations
 from flows import job
 from flows.states import FINAL_STATE_NAMES, FinalState
-from tasks.config import ConfigRefused
 
 RUN = UUID("11111111-2222-3333-4444-555555555555")
 
@@ -46,34 +43,6 @@ def test_a_slot_of_a_schedule_is_one_wish_in_any_time_zone(flow_run: SimpleNames
     assert job.business_key() == first
     flow_run.expected_start_time += timedelta(days=1)
     assert job.business_key() != first
-
-
-def proof(environment: Environment, *, can_trade: bool = True, can_withdraw: bool = False) -> AccountProof:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    return AccountProof(
-        account_id=AccountId(Venue.BYBIT, environment, "main"),
-        venue_account="1",
-        host="http://127.0.0.1",
-        key_fingerprint="0" * 16,
-        can_trade=can_trade,
-        can_withdraw=can_withdraw,
-        permissions=(),
-        margin_mode=MarginMode.CROSS,
-        clock=ClockReading(now, timedelta(0), timedelta(0)),
-    )
-
-
-@pytest.mark.parametrize("environment", Environment)
-def test_a_key_that_may_not_trade_is_refused(environment: Environment) -> None:
-    with pytest.raises(ConfigRefused, match="may not trade"):
-        job.require_rights(proof(environment, can_trade=False))
-    job.require_rights(proof(environment))
-
-
-def test_a_key_that_may_withdraw_is_refused_in_production() -> None:
-    with pytest.raises(ConfigRefused, match="may withdraw"):
-        job.require_rights(proof(Environment.PRODUCTION, can_withdraw=True))
-    job.require_rights(proof(Environment.TESTNET, can_withdraw=True))
 
 
 @pytest.mark.parametrize("state", FinalState)
