@@ -42,6 +42,7 @@ check: $(STAMP) ## lint, format, types, import contracts, prefect.yaml, document
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m deployments.deploy --check
+	$(BIN)/pytest -q tests/docs
 
 bench: $(STAMP) ## measure against raw clients; writes bench-report/
 	@exec $(BIN)/python -m bench
