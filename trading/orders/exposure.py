@@ -7,7 +7,7 @@ its fills may or may not be in the reading, and too much is the safe side.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlmodel import Session, col, select
@@ -44,12 +44,13 @@ def exposure_for(
     own_intent_id: str,
 ) -> Exposure:
     """The exposure that `request` would be added to, without itself; order rates are counted by the sender."""
-    others = _counting_intents(session, ctx.account_id, reading, own_intent_id)
+    since = _started_at(session, ctx, reading) - _READING_MARGIN
+    others = _counting_intents(session, ctx.account_id, since, own_intent_id)
     same = [row for row in others if row.instrument_id == str(request.instrument_id)]
     pending = dict.fromkeys(OrderSide, ZERO)
     notional = ZERO
     for row in others:
-        quantity = _pending_quantity(row, reading)
+        quantity = _pending_quantity(row, since)
         if row.instrument_id == str(request.instrument_id):
             pending[OrderSide(row.side)] += quantity
         if not row.reduce_only:
@@ -92,10 +93,20 @@ def reserved_notional(
     return order_notional(request, instrument, expected_price(request, quote)).quantize(Decimal("1e-12"))
 
 
+def _started_at(session: Session, ctx: DeskContext, reading: AccountReading) -> datetime:
+    """When the reading began, on the ledger's clock, which `updated_at` goes by: now minus the reading's age.
+
+    The age is a difference on our own clocks, so it does not matter how far they are from the ledger's. The longer of
+    the two ages counts: the monotonic clock stands still while a machine sleeps, the wall clock may be set back.
+    """
+    now = ctx.ledger.now(session)  # before the age is taken: a pause in between makes the reading older, never younger
+    elapsed = timedelta(seconds=ctx.clock.monotonic() - reading.read_at_monotonic_s)
+    return now - max(elapsed, ctx.clock.now() - reading.taken_at, timedelta(0))
+
+
 def _counting_intents(
-    session: Session, account_id: str, reading: AccountReading, own_intent_id: str
+    session: Session, account_id: str, since: datetime, own_intent_id: str
 ) -> tuple[OrderIntent, ...]:
-    since = reading.taken_at - _READING_MARGIN
     query = select(OrderIntent).where(
         OrderIntent.account_id == account_id,
         OrderIntent.intent_id != own_intent_id,
@@ -105,8 +116,8 @@ def _counting_intents(
     return tuple(session.exec(query))
 
 
-def _pending_quantity(row: OrderIntent, reading: AccountReading) -> Decimal:
-    moved_since = row.updated_at >= reading.taken_at - _READING_MARGIN
+def _pending_quantity(row: OrderIntent, since: datetime) -> Decimal:
+    moved_since = row.updated_at >= since
     if row.state in _TERMINAL:
         return row.filled_quantity
     return row.quantity if moved_since else max(row.quantity - row.filled_quantity, ZERO)
