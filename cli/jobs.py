@@ -221,7 +221,8 @@ def resume(
     report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Finish what was interrupted: resolve orders without a known outcome, then continue plans that were begun."""
+    """Finish what was interrupted: resolve orders without a known outcome, send those that were wanted and never
+    left, then continue plans that were begun. Plans wait where the venue shows orders that nobody can explain."""
     from cli import opening
 
     chosen = opening.account(account, accounts)
@@ -232,32 +233,34 @@ def resume(
         lambda runtime, step: _resumed(runtime, step, timeout_s=60.0 * minutes, plans=plans),
         _Output(json, report),
         trades=True,
+        own_sweep=True,
     )
 
 
 def _resumed(runtime: Runtime, step: Step, *, timeout_s: float, plans: bool) -> _Several:
-    from dataclasses import replace
-
-    from flows.resume_orders import unsettled
+    from flows.resume_orders import finish_orders, is_explained
     from trading.plans import resume_plans
-    from trading.steps import StepKind
 
-    swept = step("sweep the account's orders", StepKind.ADVANCE, runtime.desk.sweep)
-    settled = runtime.desk.drive(unsettled(runtime), timeout_s=timeout_s, step=step)
-    latest = {view.intent_id: view for view in (*swept.advanced, *settled)}
-    results: list[Any] = [replace(swept, advanced=tuple(latest.values()))]
-    if plans:
+    swept = finish_orders(runtime, timeout_s=timeout_s, step=step)
+    results: list[Any] = [swept]
+    if plans and is_explained(swept):
         results.extend(resume_plans(runtime, step=step))
     return _Several(tuple(results))
 
 
 # -- what they share --------------------------------------------------------------------------------------------
 def _job(
-    account: Account, name: str, work: Callable[[Runtime, Step], Any], output: _Output, *, trades: bool = False
+    account: Account,
+    name: str,
+    work: Callable[[Runtime, Step], Any],
+    output: _Output,
+    *,
+    trades: bool = False,
+    own_sweep: bool = False,
 ) -> None:
     """Open the account, do the work while telling each step, show the report, exit by its tone.
 
-    A job that `trades` also needs a key with that right and, in production, without the right to withdraw.
+    `trades` and `own_sweep` are those of opening.runtime.
     """
     from cli import opening
     from cli import output as show
@@ -266,7 +269,8 @@ def _job(
     from flows import reports
     from flows.reports.model import Tone
 
-    with show.progress(f"{name} {account.account_id}") as tell, opening.runtime(account, trades=trades) as runtime:
+    opened = opening.runtime(account, trades=trades, own_sweep=own_sweep)
+    with show.progress(f"{name} {account.account_id}") as tell, opened as runtime:
         result = work(runtime, telling_step(tell, clock=runtime.clock))
     results = result.items if isinstance(result, _Several) else (result,)
     made = [reports.report_of(item, subject=str(account.account_id)) for item in results]

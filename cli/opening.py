@@ -139,20 +139,24 @@ def broker(name: str, file: Path | None) -> Iterator[Broker]:
 
 
 @contextmanager
-def runtime(chosen: Account, *, trades: bool = False) -> Iterator[Runtime]:
+def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -> Iterator[Runtime]:
     """Broker, ledger and order desk of one account, proved at the venue, closed at the end.
 
-    The proof is recorded: a key that belongs to another account of the venue than before is refused.
+    The proof is recorded: a key that belongs to another account of the venue than before is refused. What `trades`
+    passes trading.starting first; with `own_sweep` only the key's rights are checked, because the work itself looks
+    at the orders of ours at the venue and reports them.
     """
     from tasks.runtime import open_runtime
-    from trading.starting import prove_account, start_trading
+    from trading.starting import prove_account, require_rights, start_trading
 
     environment = chosen.account_id.environment
     with open_runtime(
         chosen, environment=environment, ledger_url=ledger_url(environment), pool=environment.value
     ) as opened:
         proof = prove_account(opened)
-        if trades:
+        if trades and own_sweep:
+            require_rights(proof)
+        elif trades:
             start_trading(opened, proof)
         yield opened
 

@@ -33,7 +33,7 @@ from tasks.steps import prefect_step
 from trading.plan_store import PlanError
 from trading.rebalancing.view import PlanImpossible
 from trading.runtime import Runtime
-from trading.starting import NotReadyToTrade, prove_account, start_trading
+from trading.starting import NotReadyToTrade, prove_account, require_rights, start_trading
 from trading.sync import BaselineUnsettled
 
 if TYPE_CHECKING:
@@ -82,16 +82,25 @@ class Job:
         return files
 
 
-def run_job(name: str, account_name: str, body: Callable[[Job], State[Any]], *, trades: bool = False) -> State[Any]:
+def run_job(
+    name: str,
+    account_name: str,
+    body: Callable[[Job], State[Any]],
+    *,
+    trades: bool = False,
+    own_sweep: bool = False,
+) -> State[Any]:
     """Open and prove the account behind every guard, then run `body`.
 
     What a guard refuses ends as REFUSED. A job that `trades` also needs a key with that right and a venue whose orders
-    the ledger explains (trading.starting).
+    the ledger explains (trading.starting); with `own_sweep` the body looks at those orders itself and reports them.
     """
     with ExitStack() as stack:
         try:
             job = _open(stack, name, account_name)
-            if trades:
+            if trades and own_sweep:
+                require_rights(job.proof)
+            elif trades:
                 start_trading(job.runtime, job.proof, step=prefect_step)
             return body(job)
         except REFUSALS as error:

@@ -1,4 +1,7 @@
-"""Job: the resolver's sweep. Finish what other runs left behind; never send anything twice."""
+"""Job: finish what other runs left behind. It may send orders that were wanted and never left; none twice.
+
+The sweep is the job's own, so that what it finds at the venue is reported and not only refused.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,14 @@ from tasks.steps import prefect_step
 from trading.orders import IntentView, SweepReport
 from trading.plans import resume_plans
 from trading.runtime import Runtime
-from trading.steps import StepKind
+from trading.steps import Step, StepKind
 
 DESCRIPTION = """
 Finish what other runs left behind: ask the venue for orders whose outcome is not known, take over expired leases,
-look for orders of ours that the ledger does not know.
+look for orders of ours that the ledger does not know, and send orders that were already wanted and never left, while
+they are still valid.
 
-Safe at any time and as often as you like. After a crash run this first, then start the crashed job again.
+No order is sent twice, so run it as often as you like. After a crash run this first, then start the crashed job again.
 """
 UNSETTLED = frozenset({IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NOT_PLACED})
 
@@ -44,24 +48,37 @@ def resume_orders(account: AccountName, minutes: Minutes = 2, plans: bool = Fals
     Args:
         account: Name of the account's block.
         minutes: How long to go on with orders whose outcome needs time to be proved, 0 to 10.
-        plans: Also continue rebalance plans that were begun and interrupted. This may trade.
+        plans: Also continue rebalance plans that were begun and interrupted, which makes new orders.
     """
-    return run_job("resume-orders", account, lambda job: _resume(job, 60.0 * minutes, plans), trades=plans)
+    return run_job(
+        "resume-orders", account, lambda job: _resume(job, 60.0 * minutes, plans), trades=True, own_sweep=True
+    )
 
 
 def _resume(job: Job, timeout_s: float, plans: bool) -> State[Any]:
     runtime = job.runtime
-    name = f"sweep the orders of {runtime.account_id}"
-    swept = prefect_step(name, StepKind.ADVANCE, runtime.desk.sweep)
-    settled = runtime.desk.drive(unsettled(runtime), timeout_s=timeout_s, step=prefect_step)
-    latest = {view.intent_id: view for view in (*swept.advanced, *settled)}
-    report = replace(swept, advanced=tuple(latest.values()))
+    report = finish_orders(runtime, timeout_s=timeout_s, step=prefect_step)
     job.publish(report)
     states = [verdict(report)]
-    for result in resume_plans(runtime, step=prefect_step) if plans else ():
+    for result in resume_plans(runtime, step=prefect_step) if plans and is_explained(report) else ():
         job.publish(result, part=f"plan-{result.plan.plan_id[:12]}")
         states.append(verdict_of_plan(result))
     return worst(states)
+
+
+def finish_orders(runtime: Runtime, *, timeout_s: float, step: Step) -> SweepReport:
+    """Sweep, then go on with orders without a known outcome; not where the venue's orders could not be compared."""
+    swept = step(f"sweep the orders of {runtime.account_id}", StepKind.ADVANCE, runtime.desk.sweep)
+    if swept.unread:
+        return swept
+    settled = runtime.desk.drive(unsettled(runtime), timeout_s=timeout_s, step=step)
+    latest = {view.intent_id: view for view in (*swept.advanced, *settled)}
+    return replace(swept, advanced=tuple(latest.values()))
+
+
+def is_explained(report: SweepReport) -> bool:
+    """Every order of ours at the venue was read and is on record: plans may go on."""
+    return not report.sightings and not report.unread
 
 
 def worst(states: list[State[Any]]) -> State[Any]:

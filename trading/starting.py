@@ -53,7 +53,7 @@ class StartReason(StrEnum):
 
 
 class NotReadyToTrade(Exception):
-    """Nothing was sent. `reason` says why."""
+    """The job sent nothing of its own. `reason` says why."""
 
     def __init__(self, reason: StartReason, message: str) -> None:
         super().__init__(message)
@@ -69,7 +69,11 @@ def prove_account(runtime: Runtime, *, step: Step = call_directly) -> AccountPro
 
 
 def start_trading(runtime: Runtime, proof: AccountProof, *, step: Step = call_directly) -> SweepReport:
-    """Check the key's rights, then compare the venue's orders with the ledger. Raises NotReadyToTrade."""
+    """Check the key's rights, then compare the venue's orders with the ledger. Raises NotReadyToTrade.
+
+    The sweep that compares also finishes what was already wanted: it may send an order of an earlier run that never
+    left and is still valid.
+    """
     require_rights(proof)
     swept = step("explain every order of ours at the venue", StepKind.ADVANCE, runtime.desk.sweep)
     if swept.sightings:

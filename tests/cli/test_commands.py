@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,24 @@ def test_a_key_that_may_only_read_trades_nothing(cli: Cli) -> None:
     assert done.code == 3
     assert "may not trade" in done.err
     assert cli("balances", "--account", "bybit-simulated-reader").code == 0
+
+
+def test_resume_reports_orders_that_nobody_can_explain_and_leaves_plans_alone(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger restored from before a trade: the venue shows an order of ours that it does not know."""
+    used, backup = tmp_path / "used.sqlite", tmp_path / "backup.sqlite"
+    monkeypatch.setenv("ALGOTRENDY_LEDGER_URL", f"sqlite:///{used}")
+    assert cli("sync", *MAIN).code == 0
+    shutil.copy(used, backup)
+    assert cli("rebalance", *MAIN, "--portfolio", "pair").code == 0
+    shutil.copy(backup, used)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{used}{suffix}").unlink(missing_ok=True)
+    done = cli("resume", *MAIN, "--minutes", "0", "--json")
+    assert done.code == 7, done.err
+    assert len(done.json) == 1 and done.json[0]["tone"] == "bad"
+    assert cli("resume", "--account", "bybit-simulated-reader").code == 3
 
 
 def test_a_refused_setting_is_not_a_success(cli: Cli) -> None:

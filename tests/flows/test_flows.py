@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -260,6 +262,36 @@ def test_closing_says_what_it_closes(venue: Any, which: Any, instruments: list[s
 def test_resuming_with_nothing_left_behind(venue: Any) -> None:
     state = resume_orders(venue.block, minutes=0, return_state=True)
     assert ended(state) == ("Completed", "0 orders looked at, every outcome is known")
+
+
+def test_resuming_needs_the_right_to_trade_also_without_plans(venue: Any) -> None:
+    """The sweep itself may send an order that was wanted and never left."""
+    from pydantic import SecretStr
+
+    from tasks.blocks import BybitCredentials
+
+    name = f"{venue.name}-reader"
+    keys = [{"api_key": name, "api_secret": venue.canary, "read_only": True}]
+    venue.stack.control("create_account", post={"name": name, "balances": {"USDT": "1"}, "keys": keys})
+    credentials = {"api_key": SecretStr(name), "api_secret": SecretStr(venue.canary)}
+    BybitCredentials(environment=Environment.SIMULATED, **credentials).save(venue.block, overwrite=True)
+    state = resume_orders(venue.block, minutes=0, return_state=True)
+    assert ended(state)[0] == "REFUSED" and "KEY_MAY_NOT_TRADE" in ended(state)[1]
+
+
+def test_resuming_reports_orders_that_nobody_can_explain(venue: Any, tmp_path: Path) -> None:
+    """A ledger restored from before a trade: NEEDS_HUMAN with a report, and no plan goes on."""
+    used = Path(os.environ[LEDGER_VARIABLE].removeprefix("sqlite:///"))
+    assert ended(sync_positions(venue.block, return_state=True))[0] == "Completed"
+    shutil.copy(used, tmp_path / "backup")
+    assert ended(rebalance(venue.block, "pair", mode="execute", return_state=True))[0] == "Completed"
+    shutil.copy(tmp_path / "backup", used)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{used}{suffix}").unlink(missing_ok=True)
+    state = resume_orders(venue.block, minutes=0, plans=True, return_state=True)
+    assert ended(state)[0] == "NEEDS_HUMAN" and "untracked" in ended(state)[1]
+    folder = tmp_path / "reports" / f"resume-orders-{venue.block}" / str(run_id(state))
+    assert (folder / "report.html").is_file()
 
 
 def test_an_interrupted_plan_is_continued_when_asked(venue: Any) -> None:
