@@ -1,6 +1,6 @@
 """Who may trade now: control states by account and by pool.
 
-The newest row of a scope counts; of several scopes the stricter wins.
+The newest row of a scope counts; of several scopes the one that lets less out wins.
 """
 
 from __future__ import annotations
@@ -37,13 +37,24 @@ def current_control(session: Session, scope: AccountId | str) -> Control | None:
 
 
 def effective_control(session: Session, account_id: AccountId | str, pool: str) -> ControlState:
-    """The stricter of the account's and the pool's state; RUN when neither was set, HALT when one cannot be read."""
+    """What account and pool let out together; RUN when neither was set, HALT when one cannot be read."""
     scopes = [str(account_id), *([pool_scope(pool)] if pool else [])]
-    states = [_state_of(current_control(session, scope)) for scope in scopes]
-    return max(states, key=lambda state: state.strictness)
+    return max((scope_control(session, scope) for scope in scopes), key=_LETS_LESS_OUT.index)
 
 
-def _state_of(row: Control | None) -> ControlState:
+# PAUSE lets nothing out and REDUCE_ONLY lets reductions out: together nothing, although REDUCE_ONLY is the graver state.
+_LETS_LESS_OUT = (
+    ControlState.RUN,
+    ControlState.REDUCE_ONLY,
+    ControlState.PAUSE,
+    ControlState.HALT,
+    ControlState.KILL,
+)
+
+
+def scope_control(session: Session, scope: AccountId | str) -> ControlState:
+    """The state of one scope alone; RUN when it was never set, HALT when it cannot be read."""
+    row = current_control(session, scope)
     if row is None:
         return ControlState.RUN
     try:

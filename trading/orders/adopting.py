@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from brokers.types import Order, OrderStatus
-from ledger.controls import effective_control, pool_scope, set_control
-from ledger.records import upsert_orders
+from ledger.controls import pool_scope, scope_control, set_control
+from ledger.records import lock_account, upsert_orders
 from ledger.states import ControlState, IntentState, ObservationSource
 from ledger.tables import OrderAttempt, OrderIntent
 from trading.orders import store
@@ -55,11 +55,13 @@ _ALARMS = (OrderReason.SEEN_LATE, OrderReason.DUPLICATE_ORDER, OrderReason.UNTRA
 def adopt_attempt(ctx: DeskContext, client_order_id: str, *, venue_order_id: str) -> OrderReason | None:
     """An order of this attempt is proved to exist: adopt it if it was called not placed, and halt."""
     with ctx.ledger.write() as session:
+        lock_account(session, ctx.account_id)
         return _adopt(ctx, session, client_order_id, venue_order_id)
 
 
 def _check(ctx: DeskContext, order: Order) -> OrderReason | None:
     with ctx.ledger.write() as session:
+        lock_account(session, ctx.account_id)  # before any row, as the sender does: otherwise the two may deadlock
         reason = _adopt(ctx, session, str(order.client_order_id), str(order.venue_order_id))
         if reason is not None:
             upsert_orders(session, [order], at=ctx.ledger.now(session))
@@ -110,10 +112,12 @@ def _adopt_late(
 
 
 def _halt(ctx: DeskContext, session: Session, reason: OrderReason, client_order_id: str) -> OrderReason:
-    """Stop the pool (or the account where there is no pool) unless it is stopped already."""
+    """Stop the pool (or the account where there is no pool) unless it is stopped already.
+
+    An account that is stopped says nothing of its pool: the other accounts there run with the same ledger.
+    """
     scope = pool_scope(ctx.pool) if ctx.pool else ctx.account_id
-    current = effective_control(session, ctx.account_id, ctx.pool)
-    if current.strictness < ControlState.HALT.strictness:
+    if scope_control(session, scope).strictness < ControlState.HALT.strictness:
         set_control(
             session,
             scope,
