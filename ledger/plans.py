@@ -9,9 +9,18 @@ from decimal import Decimal
 from sqlalchemy import CursorResult, Update, update
 from sqlmodel import Session, col, select
 
+from ledger.errors import LedgerError
 from ledger.records import lock_account
 from ledger.states import PlanState
-from ledger.tables import PlanLegRow, PlanRow
+from ledger.tables import OrderIntent, PlanLegRow, PlanRow
+
+
+class AccountTaken(LedgerError):
+    """Another plan of the account was begun and has not ended."""
+
+
+class AccountMoved(LedgerError):
+    """Since the plan was decided, an order of the account was wanted or another plan of it ended."""
 
 
 def store_plan(session: Session, plan: PlanRow, legs: Sequence[PlanLegRow]) -> tuple[PlanRow, bool]:
@@ -56,26 +65,50 @@ def legs_of(session: Session, plan_id: str) -> tuple[PlanLegRow, ...]:
     return tuple(session.exec(query.order_by(col(PlanLegRow.leg_number))))
 
 
-def claim_plan(session: Session, plan_id: str, *, worker: str, now: datetime, lease_until: datetime) -> int | None:
+def claim_plan(
+    session: Session, plan_id: str, *, worker: str, now: datetime, lease_until: datetime, begins: bool = True
+) -> int | None:
     """Take (or renew) the plan for `worker` and return its epoch; None at the end or while another's lease runs.
 
-    A renewal keeps the epoch; taking over raises it, so that the former worker's moves no longer apply.
+    A renewal keeps the epoch; taking over raises it, so that the former worker's moves no longer apply. `begins`: a
+    planned plan becomes the one that its account executes (AccountTaken, AccountMoved); otherwise it stays planned.
     """
     plan = load_plan(session, plan_id)
+    lock_account(session, plan.account_id)
     session.refresh(plan)
     if PlanState(plan.state).is_terminal:
         return None
     is_held = plan.lease_owner is not None and plan.lease_until is not None and plan.lease_until > now
     if is_held and plan.lease_owner != worker:
         return None
+    if begins and plan.state == PlanState.PLANNED.value:
+        _require_unmoved(session, plan)
     epoch = plan.epoch if is_held else plan.epoch + 1
     values = {
         "epoch": epoch,
         "lease_owner": worker,
         "lease_until": lease_until,
-        "state": PlanState.EXECUTING.value,
+        "state": PlanState.EXECUTING.value if begins else plan.state,
     }
     return epoch if _move(session, plan_id, plan.epoch, update(PlanRow).values(values)) else None
+
+
+def _require_unmoved(session: Session, plan: PlanRow) -> None:
+    """Nothing of the account runs, and nothing has happened to it, since the plan was decided."""
+    others = select(PlanRow.plan_id).where(PlanRow.account_id == plan.account_id, PlanRow.plan_id != plan.plan_id)
+    running = session.exec(others.where(PlanRow.state == PlanState.EXECUTING.value)).first()
+    if running is not None:
+        raise AccountTaken(f"plan {running} of {plan.account_id} was begun and has not ended; resume or cancel it")
+    ended = session.exec(others.where(col(PlanRow.finished_at) >= plan.created_at)).first()
+    if ended is not None:
+        raise AccountMoved(f"plan {ended} of {plan.account_id} ended after plan {plan.plan_id} was decided")
+    wanted = session.exec(
+        select(OrderIntent.intent_id).where(
+            OrderIntent.account_id == plan.account_id, col(OrderIntent.created_at) >= plan.created_at
+        )
+    ).first()
+    if wanted is not None:
+        raise AccountMoved(f"order {wanted} of {plan.account_id} was wanted after plan {plan.plan_id} was decided")
 
 
 def finish_plan(session: Session, plan_id: str, *, epoch: int, state: PlanState, result: str, at: datetime) -> bool:

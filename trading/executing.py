@@ -1,8 +1,9 @@
 """Execute a stored plan: release legs as confirmed fills allow, drive their orders, record every end.
 
 Everything is decided from stored rows and intents, so that a run after a crash continues where the rows say. Positions
-are never read here: no reading of them can cause an order. An order's business key is plan, leg and round, so that a
-second executor, a late one or a repeated one finds the same intent instead of making another.
+are read once, before the first order: they can keep a plan from its begin, and no reading of them can cause an order.
+An order's business key is plan, leg and round, so that a second executor, a late one or a repeated one finds the same
+intent instead of making another.
 """
 
 from __future__ import annotations
@@ -19,18 +20,17 @@ from trading.account_reading import read_free_money, read_quotes
 from trading.orders import IntentView, TermsConflict, WantedOrder
 from trading.plan_store import (
     LEASE_S,
-    AnotherPlanRuns,
     PlanLease,
     PlanStale,
     ProgressCallback,
     StoredPlan,
     get_plan,
     leg_key,
-    other_running_plan,
     plan_lease,
     progress_message,
     read_progress,
 )
+from trading.rebalancing.freshness import moved_quantities
 from trading.rebalancing.release import Decision, LegProgress, LegState, Send, decide, order_request
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
@@ -76,10 +76,9 @@ def execute_plan(
         legs = read_progress(runtime, stored)
         return Execution(plan_id=plan_id, is_finished=True, legs=legs, message=f"plan has ended: {stored.state.value}")
     _require_fresh(runtime, stored)
-    other = other_running_plan(runtime.ledger, runtime.account_id, plan_id)
-    if other is not None:
-        raise AnotherPlanRuns(f"plan {other} of {runtime.account_id} was begun and has not ended; resume or cancel it")
-    with plan_lease(runtime, plan_id) as lease:
+    if not runtime.desk.views(plan_id=plan_id):
+        _require_unmoved(runtime, stored, step)
+    with plan_lease(runtime, plan_id, begins=True) as lease:
         return _Executor(runtime, stored, lease, step, on_progress, limits).run()
 
 
@@ -90,6 +89,20 @@ def _require_fresh(runtime: Runtime, stored: StoredPlan) -> None:
         raise PlanStale(
             f"plan {stored.plan_id} was made {age_s:.0f} s ago, above plan_age_s_max "
             f"{stored.plan.portfolio.plan_age_s_max}; run again with a new key"
+        )
+
+
+def _require_unmoved(runtime: Runtime, stored: StoredPlan, step: Step) -> None:
+    """Before the first order: the account still holds what the plan was decided from."""
+    account, broker = runtime.account_id, runtime.broker
+    balances = step(f"read balances of {account}", StepKind.READ, broker.balances)
+    positions = step(f"read positions of {account}", StepKind.READ, broker.positions)
+    moved = moved_quantities(stored.plan, balances=balances, positions=positions)
+    if moved:
+        changes = ", ".join(f"{name} from {was:f} to {now:f}" for name, (was, now) in moved.items())
+        begun = "" if stored.state is PlanState.PLANNED else "cancel it and "
+        raise PlanStale(
+            f"the account has changed since plan {stored.plan_id} was made: {changes}; {begun}run again with a new key"
         )
 
 

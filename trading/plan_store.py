@@ -11,7 +11,18 @@ from decimal import Decimal
 
 from brokers.ids import AccountId
 from ledger.engine import Ledger, LedgerError
-from ledger.plans import claim_plan, finish_plan, legs_of, load_plan, plan_by_key, plans_of, store_plan, update_leg
+from ledger.plans import (
+    AccountMoved,
+    AccountTaken,
+    claim_plan,
+    finish_plan,
+    legs_of,
+    load_plan,
+    plan_by_key,
+    plans_of,
+    store_plan,
+    update_leg,
+)
 from ledger.states import PlanState
 from ledger.tables import PlanLegRow, PlanRow
 from trading.orders import IntentView
@@ -37,13 +48,13 @@ class PlanBusy(PlanError):
 
 
 class PlanStale(PlanError):
-    """The plan was made too long ago to begin with it: make a new one."""
+    """The plan is too old to begin with it, or the account has changed since: make a new one."""
 
     reason = "PLAN_STALE"
 
 
 class PlanKeyTaken(PlanError):
-    """The business key belongs to a plan of another portfolio."""
+    """The business key belongs to a plan of another portfolio, or of the same with other content."""
 
     reason = "PLAN_KEY_TAKEN"
 
@@ -63,10 +74,13 @@ class PlanUnfinished(PlanError):
 PLAN_ERRORS: Mapping[str, tuple[str, str]] = {
     PlanBusy.reason: ("Another worker executes this plan.", "Wait for it; its lease ends by itself."),
     PlanStale.reason: (
-        "The plan was made longer ago than plan_age_s_max and never begun.",
-        "Run again with a new key.",
+        "The plan was made longer ago than plan_age_s_max, or the account has changed since, and it sent nothing.",
+        "Run again with a new key; cancel the plan first where it was begun.",
     ),
-    PlanKeyTaken.reason: ("The business key belongs to a plan of another portfolio.", "Use another key."),
+    PlanKeyTaken.reason: (
+        "The business key belongs to a plan of another portfolio, or of this one as it was.",
+        "Use another key.",
+    ),
     AnotherPlanRuns.reason: (
         "The account has another plan that was begun and has not ended.",
         "Resume it with its own key, or cancel it; then run again.",
@@ -121,8 +135,11 @@ def stored_plan(row: PlanRow) -> StoredPlan:
     )
 
 
-def keep_plan(ledger: Ledger, plan: Plan, business_key: str) -> StoredPlan:
-    """Store plan and legs in one transaction; a key that was used meanwhile gives the plan stored under it."""
+def keep_plan(ledger: Ledger, plan: Plan, business_key: str, *, began_at: datetime) -> StoredPlan:
+    """Store plan and legs in one transaction; a key that was used meanwhile gives the plan stored under it.
+
+    `began_at`, by the ledger's clock, is before the account was read: what happens from then on makes the plan stale.
+    """
     plan_id = plan_id_of(plan.account_id, business_key)
     with ledger.write() as session:
         at = ledger.now(session)
@@ -133,7 +150,7 @@ def keep_plan(ledger: Ledger, plan: Plan, business_key: str) -> StoredPlan:
             business_key=stored_key(plan.account_id, business_key),
             plan_hash=plan.plan_hash,
             body=plan.to_json(),
-            created_at=at,
+            created_at=began_at,
         )
         legs = [
             PlanLegRow(
@@ -216,7 +233,7 @@ class PlanLease:
 
         Taking a plan raises its epoch by one: after a lease that ran out unclaimed, ours is the next one.
         """
-        epoch = _claim(self.runtime, self.plan_id, lease_s=LEASE_S)
+        epoch = _claim(self.runtime, self.plan_id, lease_s=LEASE_S, begins=False)
         if epoch is not None and epoch in (self.epoch, self.epoch + 1):
             self.epoch = epoch
         else:
@@ -253,19 +270,29 @@ class PlanLease:
                 raise PlanBusy(f"plan {self.plan_id} was taken over by another worker, or has ended")
 
 
-def _claim(runtime: Runtime, plan_id: str, *, lease_s: int) -> int | None:
-    with runtime.ledger.write() as session:
-        now: datetime = runtime.ledger.now(session)
-        until = now + timedelta(seconds=lease_s)
-        return claim_plan(session, plan_id, worker=runtime.worker, now=now, lease_until=until)
+def _claim(runtime: Runtime, plan_id: str, *, lease_s: int, begins: bool) -> int | None:
+    try:
+        with runtime.ledger.write() as session:
+            now: datetime = runtime.ledger.now(session)
+            until = now + timedelta(seconds=lease_s)
+            return claim_plan(session, plan_id, worker=runtime.worker, now=now, lease_until=until, begins=begins)
+    except AccountTaken as error:
+        raise AnotherPlanRuns(str(error)) from error
+    except AccountMoved as error:
+        raise PlanStale(f"{error}; run again with a new key") from error
 
 
 @contextmanager
-def plan_lease(runtime: Runtime, plan_id: str, *, wait_s: float = LEASE_S + 5.0) -> Iterator[PlanLease]:
-    """Hold a plan that has not ended. Waits for a lease that a stopped worker left; PlanBusy when it goes on."""
+def plan_lease(
+    runtime: Runtime, plan_id: str, *, begins: bool = False, wait_s: float = LEASE_S + 5.0
+) -> Iterator[PlanLease]:
+    """Hold a plan that has not ended. Waits for a lease that a stopped worker left; PlanBusy when it goes on.
+
+    `begins`: to execute it. A planned plan then needs an account that has not moved: AnotherPlanRuns, PlanStale.
+    """
     deadline = runtime.clock.monotonic() + wait_s
     while True:
-        epoch = _claim(runtime, plan_id, lease_s=LEASE_S)
+        epoch = _claim(runtime, plan_id, lease_s=LEASE_S, begins=begins)
         if epoch is not None:
             break
         state = get_plan(runtime.ledger, plan_id).state
@@ -279,7 +306,7 @@ def plan_lease(runtime: Runtime, plan_id: str, *, wait_s: float = LEASE_S + 5.0)
     finally:
         # A lease that cannot be given back ends by itself; a plan that has ended has none.
         with suppress(LedgerError, LookupError):
-            _claim(runtime, plan_id, lease_s=0)
+            _claim(runtime, plan_id, lease_s=0, begins=False)
 
 
 ProgressCallback = Callable[["PlanProgress"], None]

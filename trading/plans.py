@@ -96,12 +96,14 @@ def make_plan(runtime: Runtime, portfolio: Portfolio, *, business_key: str, step
     other = other_running_plan(runtime.ledger, runtime.account_id, plan_id_of(runtime.account_id, business_key))
     if other is not None:
         raise AnotherPlanRuns(f"plan {other} of {runtime.account_id} was begun and has not ended; resume or cancel it")
+    with runtime.ledger.read() as session:
+        began_at = runtime.ledger.now(session)
     view = read_account_view(runtime, portfolio, step=step)
     decided = plan(portfolio, view)
     kept = step(
         f"store the plan of {portfolio.name} with {len(decided.legs)} legs",
         StepKind.RECORD,
-        lambda: keep_plan(runtime.ledger, decided, business_key),
+        lambda: keep_plan(runtime.ledger, decided, business_key, began_at=began_at),
     )
     return _require_same_portfolio(kept, portfolio)
 

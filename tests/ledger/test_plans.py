@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from ledger.engine import Ledger
-from ledger.plans import claim_plan, finish_plan, legs_of, load_plan, plan_by_key, plans_of, store_plan, update_leg
+from ledger.plans import (
+    AccountMoved,
+    AccountTaken,
+    claim_plan,
+    finish_plan,
+    legs_of,
+    load_plan,
+    plan_by_key,
+    plans_of,
+    store_plan,
+    update_leg,
+)
 from ledger.states import PlanState
 from ledger.tables import PlanLegRow, PlanRow
 
@@ -116,3 +127,42 @@ def test_what_is_not_there_is_named(stored: Ledger, samples: Any) -> None:
             update_leg(session, "p1", 9, epoch=0, state="done", at=samples.start)
         with pytest.raises(ValueError, match="terminal state, was executing"):
             finish_plan(session, "p1", epoch=0, state=PlanState.EXECUTING, result="", at=samples.start)
+
+
+def begun_other(ledger: Ledger, samples: Any) -> None:
+    with ledger.write() as session:
+        store_plan(session, plan(samples, "p2", "key-2"), [])
+        until = samples.start + LEASE
+        assert claim_plan(session, "p2", worker="z", now=samples.start, lease_until=until) == 1
+
+
+def test_an_account_executes_one_plan_at_a_time(stored: Ledger, samples: Any) -> None:
+    begun_other(stored, samples)
+    with pytest.raises(AccountTaken, match=r"plan p2 .* was begun"):
+        claim(stored, samples, "a", after=10 * LEASE)  # a lease that ran out ends no plan
+    with stored.read() as session:
+        assert load_plan(session, "p1").state == PlanState.PLANNED.value
+
+
+def test_a_plan_older_than_the_end_of_another_is_not_begun(stored: Ledger, samples: Any) -> None:
+    begun_other(stored, samples)
+    with stored.write() as session:
+        assert finish_plan(session, "p2", epoch=1, state=PlanState.COMPLETED, result="", at=samples.start)
+    with pytest.raises(AccountMoved, match=r"plan p2 .* ended after plan p1"):
+        claim(stored, samples, "a")
+
+
+def test_a_plan_can_be_held_without_being_begun(stored: Ledger, samples: Any) -> None:
+    begun_other(stored, samples)
+    until = samples.start + LEASE
+    with stored.write() as session:
+        assert claim_plan(session, "p1", worker="a", now=samples.start, lease_until=until, begins=False) == 1
+        assert load_plan(session, "p1").state == PlanState.PLANNED.value
+        assert finish_plan(session, "p1", epoch=1, state=PlanState.CANCELLED_MID_RUN, result="", at=samples.start)
+
+
+def test_a_plan_older_than_a_wanted_order_is_not_begun(stored: Ledger, samples: Any) -> None:
+    with stored.write() as session:
+        session.add(samples.intent(created_at=samples.start))
+    with pytest.raises(AccountMoved, match=r"order i1 .*wanted after plan p1"):
+        claim(stored, samples, "a")

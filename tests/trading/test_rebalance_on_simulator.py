@@ -18,7 +18,7 @@ from simulators.core.config import AccountConfig
 from simulators.core.types import PositionMode
 from simulators.testing import small_config
 from tests.trading.simulated import Interrupted, InterruptingStep, Stage, book, stage
-from trading.plan_store import read_progress
+from trading.plan_store import plan_lease, read_progress
 from trading.plans import (
     AnotherPlanRuns,
     ExecutionLimits,
@@ -288,7 +288,7 @@ def test_a_moved_price_skips_the_leg(on: Stage) -> None:
 def test_one_account_runs_one_plan_at_a_time_and_an_unfinished_one_is_resumed(on: Stage) -> None:
     stored = make_plan(on.runtime, book({AAPL: "0.5"}), business_key="run-1")
     with pytest.raises(Interrupted):
-        execute_plan(on.runtime, stored.plan_id, step=InterruptingStep(4, after=True))
+        execute_plan(on.runtime, stored.plan_id, step=InterruptingStep(6, after=True))
     with pytest.raises(AnotherPlanRuns, match="resume or cancel"):
         make_plan(on.runtime, book({MSFT: "0.5"}), business_key="run-2")
     with pytest.raises(PlanUnfinished, match="have not ended"):
@@ -329,7 +329,7 @@ def test_a_cancelled_plan_stays_cancelled(on: Stage) -> None:
     with pytest.raises(ValueError, match="reason"):
         cancel_plan(on.runtime, stored.plan_id, reason=" ")
     with pytest.raises(Interrupted):
-        execute_plan(on.runtime, stored.plan_id, step=InterruptingStep(4, after=True))  # one order submitted, unsent
+        execute_plan(on.runtime, stored.plan_id, step=InterruptingStep(6, after=True))  # one order submitted, unsent
     cancelled = cancel_plan(on.runtime, stored.plan_id, reason="wrong portfolio")
     assert (cancelled.state, cancelled.note) == (PlanState.CANCELLED_MID_RUN, "cancelled: wrong portfolio")
     assert cancel_plan(on.runtime, stored.plan_id, reason="again").state is PlanState.CANCELLED_MID_RUN
@@ -373,3 +373,49 @@ def test_progress_is_read_from_the_ledger_alone(on: Stage) -> None:
     legs = read_progress(on.open_again(), stored)
     assert legs[1].filled_quantity == stored.plan.legs[0].quantity
     assert stored.plan.legs[0].instrument_id == InstrumentId(AAPL)
+
+
+def test_a_plan_made_before_another_one_ran_is_never_begun(on: Stage) -> None:
+    portfolio = book({AAPL: "0.3"})
+    rebalance(on.runtime, portfolio, business_key="x", mode=RebalanceMode.PLAN)
+    assert rebalance(on.runtime, portfolio, business_key="y").state is PlanState.COMPLETED
+    held = on.positions()
+    with pytest.raises(PlanStale, match=f"{AAPL} from 0 to"):
+        rebalance(on.runtime, portfolio, business_key="x")
+    on.sim.control.place_order("main", "AAPLUSDT", "sell", str(held["AAPLUSDT"]))  # flat again, as the plan saw it
+    with pytest.raises(PlanStale, match="ended after plan"):
+        rebalance(on.runtime, portfolio, business_key="x")
+    assert on.positions() == {}
+    known = find_plan(on.runtime.ledger, on.runtime.account_id, "x")
+    assert known is not None and known.state is PlanState.PLANNED
+
+
+@pytest.mark.parametrize("symbol", ["AAPLUSDT", "MSFTUSDT"])
+def test_a_position_that_moved_since_the_plan_keeps_it_from_its_begin(on: Stage, symbol: str) -> None:
+    stored = make_plan(on.runtime, book({AAPL: "0.3"}), business_key="run-1")
+    on.sim.control.place_order("main", symbol, "buy", "7")
+    before = len(on.venue_orders())
+    with pytest.raises(PlanStale, match=f"{symbol[:4]}/USDT:USDT from 0 to 7"):
+        execute_plan(on.runtime, stored.plan_id)
+    assert get_plan(on.runtime.ledger, stored.plan_id).state is PlanState.PLANNED
+    assert len(on.venue_orders()) == before
+
+
+def test_a_plan_begun_in_the_same_moment_keeps_the_other_from_its_begin(on: Stage) -> None:
+    first = make_plan(on.runtime, book({AAPL: "0.3"}), business_key="k1")
+    second = make_plan(on.open_again(), book({AAPL: "0.3"}), business_key="k2")
+    other = on.open_again()
+    held: list[str] = []
+
+    def racing(name: str, kind: StepKind, function: Callable[[], Any]) -> Any:
+        found = function()
+        if not held and name.startswith("read positions"):  # after every look at the account, before the claim
+            with plan_lease(other, second.plan_id, begins=True) as lease:
+                held.append(lease.plan_id)
+        return found
+
+    with pytest.raises(AnotherPlanRuns, match=second.plan_id):
+        execute_plan(on.runtime, first.plan_id, step=racing)
+    assert get_plan(on.runtime.ledger, first.plan_id).state is PlanState.PLANNED
+    assert on.venue_orders() == []
+    assert cancel_plan(on.runtime, first.plan_id, reason="late").state is PlanState.CANCELLED_MID_RUN
