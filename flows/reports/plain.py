@@ -6,13 +6,14 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from brokers.errors import BrokerError
+from brokers.rounding import MONEY
 from ledger.columns import canonical
 
 HIDDEN = "**********"
@@ -96,12 +97,17 @@ def number(
     """
     if value is None:
         return DASH
-    shown = canonical(value) if places is None else round(value, places)
+    shown = canonical(value) if places is None else _rounded(value, places)
     if places_max is not None:
-        shown = canonical(round(value, places_max))
+        shown = canonical(_rounded(value, places_max))
     if shown == 0:
         shown = abs(shown)
     return format(shown, "+,f" if signed and shown != 0 else ",f")
+
+
+def _rounded(value: Decimal, places: int) -> Decimal:
+    """Half to even whatever the process's decimal context says: a library may have changed it."""
+    return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN, context=MONEY)
 
 
 def percent(value: Decimal | None, *, places: int = 2, signed: bool = False) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from enum import StrEnum
 
 import pytest
@@ -108,3 +108,9 @@ def test_other_texts_for_people() -> None:
     assert seconds(timedelta(minutes=2, seconds=5)) == "2 min 05 s"
     assert seconds(Decimal("0.844")) == "0.84 s"
     assert moment(datetime(2026, 3, 2, 12, tzinfo=UTC)) == "2026-03-02 12:00:00 UTC"
+
+
+def test_rounding_does_not_depend_on_the_process() -> None:
+    """A library in the same process may have changed the decimal context; ccxt does when it is imported."""
+    with localcontext(rounding=ROUND_HALF_UP):
+        assert number(D("0.005"), places=2) == "0.00"

@@ -59,6 +59,8 @@ def test_a_killed_rebalance_continues_and_sends_nothing_twice(
 
     The run is retried under its own id. Every leg has one order at the venue, and the plan completes.
     """
+    levered = run("set-leverage")
+    assert levered.is_completed, levered.message
     if not is_on_target(stack):
         assert run("rebalance", mode="execute").is_completed
     shake(stack)
@@ -81,4 +83,5 @@ def test_a_killed_rebalance_continues_and_sends_nothing_twice(
     assert lines == Counter({"AAPLUSDT": 1, "MSFTUSDT": 1, "KOUSDT": 1})  # one order a leg, none lost, none twice
     assert len({order["client_id"] for order in sent}) == len(sent)
     assert sent_before_death == (0 if point == "C09" else 2)
-    assert run("reconcile").is_completed
+    reconciled = run("reconcile")
+    assert reconciled.is_completed, (reconciled.state, reconciled.message)
