@@ -24,6 +24,7 @@ from trading.risk import RiskPolicy
 T = TypeVar("T")
 _READ_TRIES = 3
 _READ_PAUSE_S = 0.5
+_PATIENCE = 4  # a reading may wait for this part of a lease: a step takes up to three readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class DeskContext:
     instruments: dict[InstrumentId, Instrument] = field(default_factory=dict)
     reading: AccountReading | None = None
     _venue_clock: ClockReading | None = None
-    _venue_clock_at_s: float = 0.0
+    _venue_clock_at_s: float = float("-inf")
+    _venue_clock_local: datetime | None = None
 
     @property
     def account_id(self) -> str:
@@ -78,17 +80,37 @@ class DeskContext:
     def venue_now(self) -> datetime:
         return self.clock.now() + self.offset
 
+    @property
+    def measured_venue_time(self) -> datetime:
+        """The venue's own time in the last measure: no step of our clock can move it."""
+        assert self._venue_clock is not None, "measure_clock comes first"
+        return self._venue_clock.venue_time
+
     def clock_problem(self) -> tuple[OrderReason, str] | None:
         """Measure the venue's clock when the last measure is old; say why it is not safe to send, or None."""
         age_s = self.clock.monotonic() - self._venue_clock_at_s
-        if self._venue_clock is None or age_s > self.limits.clock_age_s_max:
-            started_at = self.clock.monotonic()
-            try:
-                self._venue_clock = self.broker.clock_reading()
-            except BrokerError as error:
-                self._venue_clock = None
-                return OrderReason.CLOCK_UNREADABLE, f"{error.reason}: {error.message}"
-            self._venue_clock_at_s = started_at
+        if age_s > self.limits.clock_age_s_max or self._clock_stepped_s(age_s) > self.limits.clock_error_s_max:
+            return self.measure_clock()
+        return self._judge_clock()
+
+    def measure_clock(self) -> tuple[OrderReason, str] | None:
+        """Read the venue's clock now, whatever is known of it; say why the measure is no use, or None."""
+        self._venue_clock_at_s = float("-inf")  # what was measured before counts for look-up windows only
+        try:
+            self._venue_clock = self.broker.clock_reading()
+        except BrokerError as error:
+            return OrderReason.CLOCK_UNREADABLE, f"{error.reason}: {error.message}"
+        self._venue_clock_at_s, self._venue_clock_local = self.clock.monotonic(), self.clock.now()
+        return self._judge_clock()
+
+    def _clock_stepped_s(self, age_s: float) -> float:
+        """By how much our clock and its monotonic sister disagree on the time since the last measure."""
+        if self._venue_clock_local is None:
+            return 0.0
+        return abs((self.clock.now() - self._venue_clock_local).total_seconds() - age_s)
+
+    def _judge_clock(self) -> tuple[OrderReason, str] | None:
+        assert self._venue_clock is not None
         offset_s = self._venue_clock.offset.total_seconds()
         error_s = self._venue_clock.error.total_seconds()
         if abs(offset_s) > self.limits.clock_offset_s_max or error_s > self.limits.clock_error_s_max:
@@ -104,7 +126,7 @@ class DeskContext:
         """The instrument's filters, read once; None when the venue does not know it or cannot be read."""
         if instrument_id not in self.instruments:
             try:
-                found = self._patiently(lambda: self.broker.instruments([instrument_id]))
+                found = self._patiently(lambda: self.broker.instruments([instrument_id]), self._patience_until_s())
             except BrokerError:
                 return None
             self.instruments.update({instrument.instrument_id: instrument for instrument in found})
@@ -128,15 +150,16 @@ class DeskContext:
 
     def _read_account(self, needs_balances: bool) -> AccountReading:
         taken_at, at_s = self.clock.now(), self.clock.monotonic()
+        until_s = self._patience_until_s()
         equity: Decimal | None = None
         positions: tuple[Position, ...] | None = None
         balances: tuple[Balance, ...] | None = None
         try:
-            equity = self._patiently(self.broker.margin_health).equity
-            positions = self._patiently(self.broker.positions)
+            equity = self._patiently(self.broker.margin_health, until_s).equity
+            positions = self._patiently(self.broker.positions, until_s)
             for position in positions:  # their contract sizes are needed to value them
                 self.instrument(position.instrument_id)
-            balances = self._patiently(self.broker.balances) if needs_balances else None
+            balances = self._patiently(self.broker.balances, until_s) if needs_balances else None
         except BrokerError:
             pass  # what is None is refused by the risk check, with its own reason
         return AccountReading(taken_at, at_s, equity, positions, balances)
@@ -145,15 +168,19 @@ class DeskContext:
         instrument = self.instrument(instrument_id)
         return instrument is not None and instrument.product is ProductKind.SPOT
 
-    def _patiently(self, read: Callable[[], T]) -> T:
-        """A read before anything is sent: asked again a few times where that may help."""
+    def _patience_until_s(self) -> float:
+        return self.clock.monotonic() + self.limits.lease_s / _PATIENCE
+
+    def _patiently(self, read: Callable[[], T], until_s: float) -> T:
+        """A read asked again a few times where that may help, never waiting past `until_s`: a lease is running."""
         for _ in range(_READ_TRIES - 1):
             try:
                 return read()
             except InstrumentUnknown:
                 raise
             except BrokerError as error:
-                if not error.retryable:
+                wait_s = error.retry_after_s or _READ_PAUSE_S
+                if not error.retryable or self.clock.monotonic() + wait_s > until_s:
                     raise
-                self.clock.wait(error.retry_after_s or _READ_PAUSE_S)
+                self.clock.wait(wait_s)
         return read()

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from brokers.ids import VenueOrderId
+from ledger.controls import effective_control
 from ledger.records import upsert_orders
 from ledger.states import IntentState, ObservationSource
 from ledger.tables import OrderIntent
@@ -18,9 +19,9 @@ from trading.orders.answers import apply_answers, retry_changes
 from trading.orders.context import DeskContext
 from trading.orders.looking import Look, Trace, complete_look, quick_look
 from trading.orders.moves import Who
-from trading.orders.protocol import Outcome, Step
+from trading.orders.protocol import Action, Outcome, Step, next_step
 from trading.orders.reasons import OrderReason
-from trading.orders.sending import resend
+from trading.orders.sending import may_send, resend
 
 S = IntentState
 
@@ -42,7 +43,14 @@ def apply_answer(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
 
 
 def confirm_absent(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
-    """Absence is proved. After a refusal of the same id the refusal stands; otherwise it may be tried again."""
+    """Absence is proved, also by the venue's clock as it is now. After a refusal of the same id the refusal stands;
+    otherwise it may be tried again."""
+    problem = ctx.measure_clock()
+    if problem is not None:
+        _count_again(ctx, row, problem)
+        return
+    if not _is_still(ctx, row, Action.CONFIRM_ABSENT):
+        return
     with ctx.ledger.write() as session:
         answers = store.answers_to(session, store.sends_of(session, row.client_order_id))
         refusals = [seen for seen in answers.values() if seen.outcome == Outcome.DEFINITE_NO.value]
@@ -88,7 +96,13 @@ def _move(
 # -- conversations ----------------------------------------------------------------------------------------------
 def send_again(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
     """The same id and bytes, where the venue keeps ids for ever: created, returned and duplicate all mean one order."""
-    resend(ctx, _lease(ctx, row))
+    problem = ctx.measure_clock()
+    if problem is not None:
+        with ctx.ledger.read() as session:
+            again_at = ctx.ledger.now(session) + timedelta(seconds=ctx.limits.wait_s)
+        query(ctx, row, Step(Action.QUERY, at=again_at))
+    elif _is_still(ctx, row, Action.RESEND):
+        resend(ctx, _lease(ctx, row))
 
 
 def query(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
@@ -106,24 +120,26 @@ def query(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
 
 
 def ladder(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
-    """One complete look-up: by id, open orders, history, fills, position. Only a clean one counts."""
+    """One complete look-up: by id, open orders, history, fills, position. Only a clean one counts, and only by the
+    venue's clock, measured just before: a step of ours must not shorten the horizon or the gap."""
+    problem = ctx.measure_clock()
+    if problem is None and not _is_still(ctx, row, Action.LADDER):
+        return
+    started_at = ctx.measured_venue_time if problem is None else None
     leased = _lease(ctx, row)
-    with ctx.ledger.read() as session:
-        started_at = ctx.ledger.now(session)
     look = complete_look(ctx, leased)
     if look.trace in (Trace.FOUND, Trace.AMBIGUOUS):
         _found(ctx, leased, look, ObservationSource.LADDER)
         return
     ctx.crash("C21")
+    if problem is not None:
+        look = Look(Trace.READ_FAILED, detail=f"{problem[0].value}: {problem[1]}")
     is_clean = look.trace is Trace.ABSENT
     with ctx.ledger.write() as session:
         now = ctx.ledger.now(session)
         _observe(session, leased, look, ObservationSource.LADDER, now)
-        wait_s = ctx.limits.ladder_gap_s if leased.clean_ladders + is_clean < ctx.limits.ladders_min else 0.0
-        is_fresh = leased.last_ladder_at is not None and (started_at - leased.last_ladder_at) <= timedelta(
-            seconds=ctx.limits.ladder_age_s_max
-        )
-        before = leased.clean_ladders if is_fresh else 0
+        before = leased.clean_ladders if _counts(ctx, leased.last_ladder_at, started_at) else 0
+        wait_s = ctx.limits.ladder_gap_s if before + is_clean < ctx.limits.ladders_min else 0.0
         store.touch(
             session,
             leased,
@@ -131,6 +147,33 @@ def ladder(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
             last_ladder_at=started_at,
             **_released(now + timedelta(seconds=wait_s)),
         )
+
+
+def _counts(ctx: DeskContext, last_at: datetime | None, started_at: datetime | None) -> bool:
+    """Whether an earlier look-up still counts beside one that started now, both in the venue's time."""
+    if last_at is None or started_at is None:
+        return False
+    return ctx.limits.ladder_gap_s <= (started_at - last_at).total_seconds() <= ctx.limits.ladder_age_s_max
+
+
+def _is_still(ctx: DeskContext, row: OrderIntent, action: Action) -> bool:
+    """Whether the step stands by the database's clock and the venue's, which was measured just now."""
+    with ctx.ledger.read() as session:
+        control = effective_control(session, row.account_id, ctx.pool)
+        is_allowed = may_send(control, is_reduce_only=row.reduce_only)
+        intent = store.snapshot(session, row, may_send=is_allowed)
+        now = min(ctx.ledger.now(session), ctx.measured_venue_time)
+    return next_step(intent, ctx.identity(row.instrument_id), now, ctx.limits).action is action
+
+
+def _count_again(ctx: DeskContext, row: OrderIntent, problem: tuple[OrderReason, str]) -> None:
+    """The venue's clock could not be measured: like a failed read, that starts the count again."""
+    look = Look(Trace.READ_FAILED, detail=f"{problem[0].value}: {problem[1]}")
+    with ctx.ledger.write() as session:
+        now = ctx.ledger.now(session)
+        _observe(session, row, look, ObservationSource.LADDER, now)
+        again_at = now + timedelta(seconds=ctx.limits.ladder_gap_s)
+        store.touch(session, row, clean_ladders=0, last_ladder_at=None, next_check_at=again_at)
 
 
 def watch(ctx: DeskContext, row: OrderIntent, step: Step) -> None:

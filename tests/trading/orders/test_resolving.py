@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
 from brokers.capabilities import IdScope
 from brokers.clock import ManualClock
-from brokers.errors import AnswerTimedOut
-from brokers.ids import ClientOrderId
-from brokers.types import OrderSide, OrderStatus
+from brokers.errors import AnswerTimedOut, RateLimited
+from brokers.ids import ClientOrderId, Environment
+from brokers.types import ClockReading, OrderSide, OrderStatus
 from ledger.controls import effective_control, set_control
 from ledger.engine import Ledger
 from ledger.states import ControlState, IntentState
 from ledger.tables import Observation, OrderAttempt, OrderSend
-from tests.trading.orders.conftest import MakeDesk, Want
-from tests.trading.orders.modelled import CLASSES, PRICE, Fault, ModelVenue, identity
+from tests.trading.orders.conftest import POLICY, MakeDesk, Want
+from tests.trading.orders.modelled import BTC, CLASSES, PRICE, Fault, ModelVenue, identity
 from trading.orders.deciding import Verdict
 from trading.orders.desk import OrderDesk
 from trading.orders.identity import Mark, render
@@ -414,3 +416,134 @@ def test_lookups_without_a_client_id_read_lists(make_desk: MakeDesk, want: Want,
     assert view.state is S.FILLED
     assert venue.orders[0].status is OrderStatus.FILLED
     assert view.average_price == PRICE
+
+
+# -- the venue's clock, measured ----------------------------------------------------------------------------------
+class SteppingClock(ManualClock):
+    """Our machine's clock: the true one plus a step. The monotonic clock never steps."""
+
+    def __init__(self, true: ManualClock) -> None:
+        self.true, self.step = true, timedelta(0)
+
+    def now(self) -> datetime:
+        return self.true.now() + self.step
+
+    def monotonic(self) -> float:
+        return self.true.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        self.true.wait(seconds)
+
+
+@pytest.mark.parametrize("step_s", [-90.0, 0.9, 60.0, 90.0])
+def test_a_step_of_our_clock_does_not_skip_the_horizon(
+    tmp_path: Path, migrated: Path, want: Want, venue: ModelVenue, clock: ManualClock, step_s: float
+) -> None:
+    ours = SteppingClock(clock)
+    venue.order_identity = CLASSES["open only, deadline"]
+    venue.clock_reading = lambda: ClockReading(  # type: ignore[method-assign]
+        clock.now(), clock.now() - ours.now(), timedelta(milliseconds=20)
+    )
+    shutil.copy(migrated, tmp_path / "stepping.db")
+    with Ledger.open(f"sqlite:///{tmp_path / 'stepping.db'}", environment=Environment.SIMULATED, clock=ours) as ledger:
+        desk = OrderDesk(ledger=ledger, broker=venue, clock=ours, policy=POLICY, worker="w")
+        intent_id = start(desk, want, venue, Fault.ANSWER_LOST, ttl_s=80_000)
+        venue.orders[0].visible_at = venue.now() + timedelta(seconds=20)
+        ours.step = timedelta(seconds=step_s)
+        for _ in range(60):
+            view = desk.advance(intent_id)
+            if view.state is S.READY:
+                ours.step = timedelta(0)
+            clock.wait(0.5)
+        desk.drive([intent_id], timeout_s=300)
+        assert len(venue.orders) == 1
+        assert desk.view(intent_id).state is S.FILLED
+
+
+def test_a_clock_that_cannot_be_measured_proves_nothing(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger
+) -> None:
+    venue.order_identity = CLASSES["open only, deadline"]
+    desk = make_desk()
+    intent_id = start(desk, want, venue, Fault.LOST, ttl_s=60)
+
+    def unreadable(name: str) -> None:
+        if name == "clock_reading":
+            raise AnswerTimedOut("down")
+
+    venue.on_call = unreadable
+    (view,) = desk.drive([intent_id], timeout_s=120)
+    assert view.state is S.UNKNOWN
+    assert set(outcomes(ledger, "ladder")[1:]) == {"read_failed"}
+    venue.on_call = lambda name: None
+    (view,) = desk.drive([intent_id], timeout_s=60)
+    assert view.state is S.EXPIRED
+
+
+def test_the_clock_is_measured_for_each_look_up_that_counts_and_for_the_verdict(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger
+) -> None:
+    venue.order_identity = CLASSES["open only, deadline"]
+    desk = make_desk()
+    calls: list[str] = []
+    intent_id = start(desk, want, venue, Fault.LOST, ttl_s=60)
+    venue.on_call = calls.append
+    desk.drive([intent_id], timeout_s=200)
+    assert outcomes(ledger, "ladder")[1:] == ["absent", "absent"]
+    assert calls.count("clock_reading") == 3
+    last_read = max(index for index, name in enumerate(calls) if name == "positions")
+    assert "clock_reading" in calls[last_read:]
+
+
+def test_a_clock_lost_at_the_verdict_starts_the_count_again(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger
+) -> None:
+    venue.order_identity = CLASSES["open only, deadline"]
+    desk = make_desk()
+    intent_id = start(desk, want, venue, Fault.LOST, ttl_s=60)
+    measures: list[str] = []
+
+    def fail_third(name: str) -> None:
+        if name == "clock_reading":
+            measures.append(name)
+            if len(measures) == 3:
+                raise AnswerTimedOut("down")
+
+    venue.on_call = fail_third
+    (view,) = desk.drive([intent_id], timeout_s=200)
+    assert view.state is S.EXPIRED
+    assert outcomes(ledger, "ladder")[1:] == ["absent", "absent", "read_failed", "absent", "absent"]
+
+
+def test_a_repeat_waits_for_a_measured_clock(desk: OrderDesk, want: Want, venue: ModelVenue) -> None:
+    intent_id = start(desk, want, venue, Fault.LOST)
+    venue.offset = timedelta(seconds=-3)
+    desk.drive([intent_id], timeout_s=30)
+    assert venue.sends == 1
+    venue.offset = timedelta(0)
+    (view,) = desk.drive([intent_id], timeout_s=30)
+    assert (view.state, venue.sends) == (S.FILLED, 2)
+
+
+def test_a_step_of_our_clock_is_measured_before_a_send(
+    tmp_path: Path, migrated: Path, want: Want, venue: ModelVenue, clock: ManualClock
+) -> None:
+    ours = SteppingClock(clock)
+    venue.clock_reading = lambda: ClockReading(  # type: ignore[method-assign]
+        clock.now(), clock.now() - ours.now(), timedelta(milliseconds=20)
+    )
+    shutil.copy(migrated, tmp_path / "stepping.db")
+    with Ledger.open(f"sqlite:///{tmp_path / 'stepping.db'}", environment=Environment.SIMULATED, clock=ours) as ledger:
+        desk = OrderDesk(ledger=ledger, broker=venue, clock=ours, policy=POLICY, worker="w")
+        desk.drive([desk.submit(want("1")).intent_id], timeout_s=10)
+        second = desk.submit(want("2")).intent_id
+        ours.step = timedelta(seconds=20)
+        view = desk.advance(second)
+    assert (view.state, view.reason, venue.sends) == (S.READY, OrderReason.CLOCK_UNSAFE, 1)
+
+
+def test_a_venue_that_asks_for_patience_does_not_hold_a_lease(desk: OrderDesk, venue: ModelVenue) -> None:
+    venue.read_error = RateLimited("slow down", retry_after_s=600.0)
+    before_s = desk._ctx.clock.monotonic()
+    assert desk._ctx.account(instrument_id=BTC, fresh=True).positions is None
+    assert desk._ctx.clock.monotonic() - before_s <= desk.limits.lease_s / 2
