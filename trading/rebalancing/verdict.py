@@ -23,7 +23,10 @@ from brokers.types import ZERO, OrderSide, Quote
 from ledger.states import PlanState
 from trading.rebalancing.model import LineAction, Plan, PlanLeg, PlanLine
 from trading.rebalancing.portfolio import Exact, InstrumentKey
+from trading.rebalancing.reasons import LineReason
 from trading.rebalancing.release import LegProgress, LegState
+
+VENUE_MINIMA = frozenset({LineReason.BELOW_LOT, LineReason.BELOW_QUANTITY_MIN, LineReason.BELOW_NOTIONAL_MIN})
 
 
 class Verdict(StrEnum):
@@ -147,10 +150,9 @@ def disagreements(
     quantities: Mapping[InstrumentId, Decimal],
     base_fees: Mapping[InstrumentId, Decimal],
 ) -> frozenset[InstrumentId]:
-    """Traded lines whose venue quantity is not what the fills add up to: stale for a moment, or moved by others."""
+    """Lines, traded or held, whose venue quantity is not what the fills add up to: stale, or moved by others."""
     expected = expected_quantities(plan, progress, base_fees)
-    traded = {leg.instrument_id for leg in plan.legs if progress[leg.number].rounds}
-    return frozenset(key for key in traded if quantities.get(key, ZERO) != expected[key])
+    return frozenset(key for key, quantity in expected.items() if quantities.get(key, ZERO) != quantity)
 
 
 def judge(plan: Plan, progress: Mapping[int, LegProgress], reading: Reading) -> PlanResult:
@@ -174,7 +176,7 @@ def judge(plan: Plan, progress: Mapping[int, LegProgress], reading: Reading) -> 
         )
         legs = tuple(_leg_result(leg, progress[leg.number]) for leg in plan.legs)
         return PlanResult(
-            state=_plan_state(lines, legs),
+            state=_plan_state(plan, lines, legs),
             lines=lines,
             legs=legs,
             shortfall=_stored(sum((leg.shortfall for leg in legs), ZERO)),
@@ -197,6 +199,8 @@ def _line_result(
     unit = line.price * line.contract_size
     residual = line.target_quantity - venue
     is_near = abs(residual) * unit <= plan.portfolio.tolerance * plan.equity
+    if line.target_quantity != 0 and venue == 0:
+        is_near = is_near and _is_dust(plan, line, residual)
     now = (quote.mid if quote else line.price) * line.contract_size
     reasons = [reason.value for reason in line.reasons] + [leg.reason for leg in legs if leg.reason]
     return LineResult(
@@ -221,13 +225,24 @@ def _verdict(line: PlanLine, legs: Iterable[LegProgress], *, is_near: bool) -> V
         return Verdict.UNRESOLVED
     if line.action is LineAction.HOLD:
         return Verdict.REACHED if is_near else Verdict.WITHIN_BAND
-    if is_near and line.price > 0:
-        return Verdict.REACHED
     if LegState.REFUSED in states:
         return Verdict.REFUSED
+    if is_near and line.price > 0:
+        return Verdict.REACHED
     if line.action is LineAction.SKIP or states == {LegState.SKIPPED}:
         return Verdict.SKIPPED
     return Verdict.RESIDUAL
+
+
+def _is_dust(plan: Plan, line: PlanLine, residual: Decimal) -> bool:
+    """Whether no order could bring the rest: below a lot, or below the venue's own minimum."""
+    if abs(residual) < line.lot_size or (line.action is LineAction.SKIP and VENUE_MINIMA & set(line.reasons)):
+        return True
+    legs = [leg for leg in plan.legs if leg.instrument_id == line.instrument_id]
+    return any(
+        abs(residual) < leg.quantity_min or abs(residual) * leg.contract_size * leg.price < leg.notional_min
+        for leg in legs
+    )
 
 
 def _leg_result(leg: PlanLeg, item: LegProgress) -> LegResult:
@@ -249,16 +264,24 @@ def _leg_result(leg: PlanLeg, item: LegProgress) -> LegResult:
     )
 
 
-def _plan_state(lines: Iterable[LineResult], legs: Iterable[LegResult]) -> PlanState:
-    verdicts = [line.verdict for line in lines]
-    if not all(verdict.is_proved for verdict in verdicts):
+def _plan_state(plan: Plan, lines: Iterable[LineResult], legs: Iterable[LegResult]) -> PlanState:
+    results = list(lines)
+    if not all(line.verdict.is_proved for line in results):
         return PlanState.FAILED
-    if all(verdict.is_target for verdict in verdicts):
-        return PlanState.COMPLETED
     sent = [leg for leg in legs if leg.orders]
     if sent and not any(leg.filled_quantity for leg in sent):
         return PlanState.FAILED  # every order was refused or unfilled: nothing of the plan happened
+    is_whole = _residual_drift(plan, results) <= plan.portfolio.tolerance
+    if is_whole and all(line.verdict.is_target for line in results):
+        return PlanState.COMPLETED
     return PlanState.COMPLETED_ADJUSTED
+
+
+def _residual_drift(plan: Plan, lines: Iterable[LineResult]) -> Decimal:
+    """Half the sum of what lines outside their band are off, of equity, at the plan's prices: small rests add up."""
+    held = {line.instrument_id for line in plan.lines if line.action is LineAction.HOLD}
+    off = sum((abs(line.residual_notional) for line in lines if line.instrument_id not in held), ZERO)
+    return off / 2 / plan.equity
 
 
 def _stored(value: Decimal) -> Decimal:

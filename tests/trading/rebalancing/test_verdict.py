@@ -119,3 +119,55 @@ def test_a_line_that_could_not_be_traded_is_skipped_with_its_reason() -> None:
         (Verdict.SKIPPED, ("INSTRUMENT_UNKNOWN",)),
     ]
     assert result.state is PlanState.COMPLETED_ADJUSTED
+
+
+def test_a_held_line_that_is_gone_is_not_within_its_band() -> None:
+    view = make_view({A: "10", B: "10"}, holdings={A: "495", B: "299"})
+    found = plan(make_portfolio({A: "0.5", B: "0.3"}, drift={"absolute": "0.02"}, tolerance="0.001"), view)
+    assert found.is_empty
+    gone = judge(found, {}, reading(found, {B: "299"}))
+    assert gone.state is PlanState.FAILED
+    assert [line.verdict for line in gone.lines] == [Verdict.DISAGREES, Verdict.REACHED]
+
+
+def small_lines(count: int) -> tuple[dict[str, str], Plan]:
+    """Lines whose whole weight is inside the tolerance."""
+    prices = {f"S{number}/USDT:USDT": "10" for number in range(count)}
+    return prices, plan(make_portfolio(dict.fromkeys(prices, "0.004")), make_view(prices))
+
+
+def test_small_lines_that_were_all_refused_are_refused_and_the_plan_failed() -> None:
+    prices, found = small_lines(250)
+    refused = {
+        leg.number: LegProgress(number=leg.number, state=LegState.REFUSED, rounds=1, reason="NO") for leg in found.legs
+    }
+    result = judge(found, refused, reading(found, {}, quotes=make_view(prices).quotes))
+    assert result.state is PlanState.FAILED
+    assert {line.verdict for line in result.lines} == {Verdict.REFUSED}
+
+
+def test_a_small_line_that_was_never_sent_is_skipped() -> None:
+    _, found = small_lines(2)
+    unsent = legs(found, state=LegState.SKIPPED, filled_quantity=D(0), value=D(0), rounds=0)
+    result = judge(found, unsent, reading(found, {"S1/USDT:USDT": "4"}))
+    assert [line.verdict for line in result.lines] == [Verdict.SKIPPED, Verdict.REACHED]
+    assert result.state is PlanState.COMPLETED_ADJUSTED
+
+
+def test_a_line_below_the_venues_minimum_is_as_near_as_it_gets() -> None:
+    found = plan(make_portfolio({A: "0.5", B: "0.0004"}), make_view({A: "10", B: "10"}))
+    result = judge(found, legs(found), reading(found, {A: "500"}))
+    assert (found.lines[1].reasons, result.lines[1].verdict) == (("BELOW_NOTIONAL_MIN",), Verdict.REACHED)
+    assert result.state is PlanState.COMPLETED
+
+
+def test_many_lines_that_are_each_near_do_not_make_a_complete_plan() -> None:
+    prices, found = small_lines(250)
+    half = {
+        leg.number: LegProgress(number=leg.number, state=LegState.DONE, filled_quantity=D(2), value=D(20), rounds=1)
+        for leg in found.legs
+    }
+    result = judge(found, half, reading(found, dict.fromkeys(prices, "2"), quotes=make_view(prices).quotes))
+    assert {line.verdict for line in result.lines} == {Verdict.REACHED}
+    assert result.drift_after == D("0.25")
+    assert result.state is PlanState.COMPLETED_ADJUSTED
