@@ -27,6 +27,8 @@ from trading.risk import RiskPolicy
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+_NOT_A_VALUE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+_KEY = re.compile(r"[a-z_]{1,30}")
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
 
@@ -213,17 +215,19 @@ def risk_policy(environment: Environment, overrides: Mapping[str, Any]) -> RiskP
 def load(file: Path) -> Configuration:
     """Read a YAML file; ConfigRefused names the file, the place and the remedy, never a secret."""
     try:
-        return parse(file.read_text(encoding="utf-8"), where=str(file))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigRefused(f"there is no file {file}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigRefused(f"{file} is not UTF-8 text (byte {error.start})") from None
+    return parse(text, where=str(file))
 
 
 def parse(text: str, *, where: str = "configuration") -> Configuration:
     """Read YAML text."""
-    try:
-        data = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader that also refuses repeated keys
-    except yaml.YAMLError as error:
-        raise ConfigRefused(f"{where} is not valid YAML: {_one_line(error)}") from error
+    data, problem = _read_yaml(text)
+    if problem:
+        raise ConfigRefused(f"{where} is not valid YAML: {problem}")
     if not isinstance(data, dict):
         raise ConfigRefused(f"{where} must be a mapping with the keys accounts and portfolios")
     try:
@@ -232,13 +236,46 @@ def parse(text: str, *, where: str = "configuration") -> Configuration:
         raise ConfigRefused(f"{where}: {describe(error)}") from None
 
 
+def _read_yaml(text: str) -> tuple[Any, str]:
+    """The data, or what is wrong with it. The parser's own errors quote the text, so none of them goes further."""
+    try:
+        return yaml.load(text, Loader=_UniqueKeys), ""  # noqa: S506 - a SafeLoader that also refuses repeated keys
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        return None, f"{_unquoted(error.problem or error.context or 'it cannot be read')}{place}"
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        return None, f"it holds a character or a value that cannot be read ({type(error).__name__})"
+
+
+def _unquoted(problem: str) -> str:
+    """The parser's words without what they quote, except single characters."""
+    return " ".join(re.sub(r"""(['"])(?:(?!\1).){2,}\1""", "...", problem, flags=re.DOTALL).split())
+
+
 def describe(error: ValidationError) -> str:
     """Every mistake with its place, without the values: one of them may be a secret."""
     lines = (
-        f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
+        f"{'.'.join(_place(item['loc'], item['type'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
         for item in error.errors(include_input=False, include_url=False, include_context=False)
     )
     return "; ".join(lines)
+
+
+def _place(loc: tuple[int | str, ...], kind: str) -> list[str]:
+    """Where it is. A key that nobody knows is shown only where it looks like one: it may be a secret gone astray."""
+    parts = [str(part) for part in loc]
+    if kind == "extra_forbidden" and ("credentials" in parts[:-1] or not _KEY.fullmatch(parts[-1])):
+        parts[-1] = "(an unknown key)"
+    return parts
 
 
 def require_environment(account_id: AccountId, environment: Environment) -> None:
@@ -257,9 +294,5 @@ class _UniqueKeys(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

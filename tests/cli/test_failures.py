@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 from pydantic import BaseModel, Field, SecretStr, ValidationError
@@ -105,6 +107,20 @@ def test_a_simulated_account_goes_nowhere_but_loopback(cli: Cli, monkeypatch: py
 
 
 @pytest.mark.parametrize(
+    "line",
+    ["{api_key: k, api_secret: CANARY7F3A9: x}", "{api_secret: *CANARY7F3A9 }", "{api_secret: !!int CANARY7F3A9}"],
+)
+def test_a_malformed_file_shows_no_secret_also_with_debug(bare: Cli, tmp_path: Path, line: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(f"accounts:\n  - credentials: {line}\n")
+    for arguments in (("balances",), ("--debug", "balances")):
+        done = bare(*arguments, "--accounts", str(file))
+        assert done.code == ExitCode.CONFIGURATION
+        assert "not valid YAML" in done.err
+        assert "CANARY7F3A9" not in done.err + done.out
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("balances", "--account", "nobody"), "known: bybit-simulated-main"),
@@ -179,7 +195,12 @@ def test_a_testnet_job_asks_before_it_reads_anything(cli: Cli, monkeypatch: pyte
     monkeypatch.setenv("TEST_SECRET", "secret-of-a-test")
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
     monkeypatch.setattr("brokers.factory.open_broker", lambda *_, **__: pytest.fail("a broker was opened"))
-    for command in (("rebalance", "--portfolio", "pair"), ("close", "--all"), ("leverage",), ("resume",)):
+    for command in (
+        ("rebalance", "--portfolio", "pair"),
+        ("close", "--all"),
+        ("leverage", "BTC/USDT:USDT=2"),
+        ("resume",),
+    ):
         done = cli(*command, "--account", "bybit-testnet-main")
         assert done.code == ExitCode.DECLINED, done.err
         assert "secret-of-a-test" not in done.err

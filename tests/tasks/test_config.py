@@ -1,9 +1,11 @@
 """Accounts and portfolios in YAML: read strictly, secrets only by name outside simulators."""
 
+import traceback
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
@@ -96,6 +98,51 @@ def test_every_mistake_is_refused_with_its_place(change: tuple[str, str], told: 
 def test_files_that_are_not_a_configuration(text: str, told: str) -> None:
     with pytest.raises(ConfigRefused, match=told):
         parse(text)
+
+
+MALFORMED = {
+    "mapping_in_a_flow": "accounts:\n  - {credentials: {api_key: k, api_secret: CANARY: x}}\n",
+    "text_after_a_quote": 'accounts:\n  - credentials:\n      api_secret: "CANARY"CANARY\n',
+    "open_quote": 'accounts:\n  - credentials:\n      api_secret: "CANARY\n',
+    "no_space": "accounts:\n  - credentials:\n      api_key: k\n      api_secret:CANARY\n",
+    "alias": "accounts:\n  - credentials: {api_secret: *CANARY }\n",
+    "anchor_twice": "accounts:\n  - {api_key: &CANARY a, api_secret: &CANARY b}\n",
+    "tag": "accounts:\n  - credentials: {api_secret: !CANARY x}\n",
+    "tag_handle": "accounts:\n  - credentials: {api_secret: !CANARY!x y}\n",
+    "number": "accounts:\n  - credentials: {api_secret: !!int CANARY}\n",
+    "truth": "accounts:\n  - credentials: {api_secret: !!bool CANARY}\n",
+    "time": "accounts:\n  - credentials: {api_secret: !!timestamp CANARY}\n",
+    "binary": "accounts:\n  - credentials: {api_secret: !!binary CANARYé}\n",
+    "date": "accounts:\n  - credentials: {api_secret: 2026-99-99, api_key: CANARY}\n",
+    "key_twice": "accounts:\n  - credentials: {CANARY: 1, CANARY: 2}\n",
+    "tab": "accounts:\n  - credentials:\n\tapi_secret: CANARY\n",
+    "control_character": "accounts:\n  - credentials: {api_secret: CANARY\x01}\n",
+    "escape": 'accounts:\n  - credentials: {api_secret: "CANARY\\q"}\n',
+    "secret_as_a_key": "accounts:\n  - credentials: {api_key: k, api_secret CANARY}\n",
+    "secret_as_a_top_key": "CANARY: x\n",
+    "secret_as_the_credentials": "accounts:\n  - credentials: CANARY\n",
+    "unhashable": "accounts:\n  - {[CANARY]: x}\n",
+}
+
+
+@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
+def test_no_malformed_document_brings_a_secret_into_the_error(text: str) -> None:
+    with pytest.raises(ConfigRefused) as caught:
+        parse(text.replace("CANARY", "Canary7f3a9"))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "canary7f3a9" not in shown.lower()
+    assert not isinstance(caught.value.__context__, yaml.YAMLError)
+
+
+def test_a_syntax_error_keeps_its_words_and_its_place() -> None:
+    with pytest.raises(ConfigRefused, match=r"mapping values are not allowed here \(line 2, column 9\)"):
+        parse("accounts:\n  - a: b: c\n")
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "accounts.yaml").write_bytes(b"accounts: \xff")
+    with pytest.raises(ConfigRefused, match="not UTF-8"):
+        load(tmp_path / "accounts.yaml")
 
 
 def test_unknown_names_list_the_known_ones() -> None:
