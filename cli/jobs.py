@@ -154,7 +154,13 @@ def close(
     _job(
         chosen,
         "close",
-        lambda runtime, step: close_positions(runtime, business_key=business_key, instruments=wanted, step=step),
+        lambda runtime, step: close_positions(
+            runtime,
+            business_key=business_key,
+            settle_currencies=chosen.connection.settle_currencies,
+            instruments=wanted,
+            step=step,
+        ),
         _Output(json, report),
         trades=True,
     )
@@ -197,15 +203,16 @@ def leverage(
 ) -> None:
     """Set leverage, instrument by instrument, each verified by reading it back."""
     from cli import opening
-    from trading.leverage import set_leverage
+    from trading.leverage import require_leverage, set_leverage
 
     chosen = opening.account(account, accounts)
-    wanted = _leverage_targets(targets) if targets else dict(chosen.leverage)
+    wanted, leverage_max = _leverage_targets(targets) if targets else dict(chosen.leverage), chosen.policy.leverage_max
+    require_leverage(wanted, leverage_max=leverage_max)
     confirm(chosen.account_id, f"set the leverage of {len(wanted)} instruments", yes=yes)
     _job(
         chosen,
         "leverage",
-        lambda runtime, step: set_leverage(runtime, wanted, step=step),
+        lambda runtime, step: set_leverage(runtime, wanted, leverage_max=leverage_max, step=step),
         _Output(json, report),
     )
 

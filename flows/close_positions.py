@@ -8,8 +8,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from brokers.errors import InstrumentUnknown
 from brokers.rounding import decimal_text
-from flows.job import Job, business_key, run_job
+from flows.job import Job, business_key, refused, run_job
 from flows.parameters import AccountName, Key, Symbols
 from flows.parameters import instruments as instruments_of
 from flows.states import FinalState
@@ -55,9 +56,16 @@ def _close(job: Job, which: str, symbols: list[str], key: str) -> State[Any]:
         raise ConfigRefused(
             f"which is {which!r} and {len(chosen)} instruments are listed; list them only with 'listed'"
         )
-    closed = close_positions_of(
-        job.runtime, business_key=business_key(key), instruments=chosen or None, step=prefect_step
-    )
+    try:
+        closed = close_positions_of(
+            job.runtime,
+            business_key=business_key(key),
+            settle_currencies=job.account.connection.settle_currencies,
+            instruments=chosen or None,
+            step=prefect_step,
+        )
+    except InstrumentUnknown as error:
+        return refused(error)
     job.publish(closed)
     return verdict(closed)
 

@@ -30,6 +30,8 @@ from tasks.config import Account, ConfigRefused
 from tasks.process import Process
 from tasks.runtime import open_runtime
 from tasks.steps import prefect_step
+from trading.closing import ClosingRefused
+from trading.leverage import LeverageRefused
 from trading.plan_store import PlanError
 from trading.rebalancing.view import PlanImpossible
 from trading.runtime import Runtime
@@ -48,6 +50,8 @@ REFUSALS = (
     DurabilityRefused,
     ConflictingEvidence,
     BaselineUnsettled,
+    ClosingRefused,
+    LeverageRefused,
     NotReadyToTrade,
     PlanError,
     PlanImpossible,
@@ -105,7 +109,13 @@ def run_job(
             return body(job)
         except REFUSALS as error:
             get_run_logger().error("Refused: %s", error)
-            return FinalState.REFUSED.state(f"{error.reason}: {error}")
+            return refused(error)
+
+
+def refused(error: Any) -> State[Any]:
+    """REFUSED with the error's code, its words and, where it has one, its remedy."""
+    words = (str(error), str(getattr(error, "remedy", "")))
+    return FinalState.REFUSED.state(f"{error.reason}: {'; '.join(filter(None, words))}")
 
 
 def _open(stack: ExitStack, name: str, account_name: str) -> Job:

@@ -44,7 +44,7 @@ def set_leverage(account: AccountName, leverage: LeverageText = "", instruments:
 
 
 def wanted_leverage(job: Job, leverage: str, symbols: list[str]) -> dict[InstrumentId, Decimal]:
-    """What is to be set; ConfigRefused when there is nothing, or no target for an instrument."""
+    """What is to be set; ConfigRefused when an instrument has neither a target nor a leverage given."""
     targets = job.account.leverage
     chosen = instruments(symbols) or tuple(targets)
     asked = number(leverage)
@@ -53,22 +53,12 @@ def wanted_leverage(job: Job, leverage: str, symbols: list[str]) -> dict[Instrum
         raise ConfigRefused(
             f"account {job.account_name} has no leverage target for {', '.join(missing)}; give leverage"
         )
-    if not chosen:
-        raise ConfigRefused(
-            f"account {job.account_name} has no leverage targets on its block; give instruments and leverage"
-        )
-    wanted = {i: targets[i] if asked is None else asked for i in chosen}
-    above = [f"{i} to {value}" for i, value in wanted.items() if value > job.account.policy.leverage_max]
-    if above:
-        raise ConfigRefused(
-            f"leverage of {', '.join(above)} is above the account's limit {job.account.policy.leverage_max}; "
-            "lower it, or raise leverage_max in the risk limits of the account's block"
-        )
-    return wanted
+    return {i: targets[i] if asked is None else asked for i in chosen}
 
 
 def _set(job: Job, leverage: str, symbols: list[str]) -> State[Any]:
-    results = set_leverage_of(job.runtime, wanted_leverage(job, leverage, symbols), step=prefect_step)
+    wanted = wanted_leverage(job, leverage, symbols)
+    results = set_leverage_of(job.runtime, wanted, leverage_max=job.account.policy.leverage_max, step=prefect_step)
     job.publish(results)
     proved = [item for item in results if item.outcome.is_proved]
     counted = f"{len(proved)} of {len(results)} instruments hold the wanted leverage, read back from the venue"

@@ -1,7 +1,8 @@
 """Close positions with reduce-only market orders, and prove by reading that they are flat.
 
 The business key and a round number make the order's key: repeating the call finds the same orders. A further round is
-sent only when every order of the round before has ended and its fills are in the venue's quantity.
+sent only when every order of the round before has ended and its fills are in the venue's quantity. A position above the
+venue's largest market order is closed in parts; the key of a part says that more was to follow.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from enum import StrEnum
 from functools import partial
 
 from brokers.errors import BrokerError
-from brokers.ids import InstrumentId, IntentId
+from brokers.ids import InstrumentId
+from brokers.rounding import quantise_quantity
 from brokers.types import (
     ZERO,
+    Instrument,
     OrderRequest,
     OrderSide,
     OrderType,
     Position,
     PositionMode,
     PositionSide,
+    ProductKind,
     TimeInForce,
 )
 from ledger.states import IntentState
@@ -34,13 +38,39 @@ from trading.steps import Step, StepKind, call_directly
 SOURCE = "close_positions"
 READS_MAX = 10
 READ_WAIT_S = 1.0
+PARTS_MAX = 50
+PART = "+"
 OPENED_AFTER = "POSITION_OPENED_AFTER_CLOSING"
+TOO_LARGE = "POSITION_ABOVE_MARKET_ORDER_MAX"
+NOT_A_POSITION = "NOT_A_POSITION"
+NOT_READ = "SETTLE_CURRENCY_NOT_READ"
 CLOSING_REASONS = {
+    NOT_A_POSITION: (
+        "A spot instrument was to be closed: what is held of it is a balance, not a position. Nothing was sent.",
+        "Sell it with a portfolio that gives it weight 0, and name contracts here, such as BTC/USDT:USDT.",
+    ),
+    NOT_READ: (
+        "The account does not read positions of that settle currency, so nothing can be said of it. Nothing was sent.",
+        "Add the currency to settle_currencies of the account.",
+    ),
+    TOO_LARGE: (
+        "The position needs more market orders than one call sends, or the venue names no order size that is possible.",
+        "Close what is left with a new key.",
+    ),
     OPENED_AFTER: (
         "An earlier call with this key closed the position in full, and the venue shows one again.",
         "Close it with a new key, if it is to be closed too.",
     ),
 }
+
+
+class ClosingRefused(ValueError):
+    """What was asked for cannot be closed as a position; nothing was sent. `reason` is of CLOSING_REASONS."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.remedy = CLOSING_REASONS[reason][1]
 
 
 class CloseOutcome(StrEnum):
@@ -68,11 +98,20 @@ class ClosedPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosingLimits:
-    """`rounds_max`: orders for one position; the times are those of an order and of one round."""
+    """`rounds_max`: orders for one position beside `parts_max` full parts of it; the times are those of one order."""
 
     rounds_max: int = 3
+    parts_max: int = PARTS_MAX
     order_ttl_s: float = 60.0
     round_timeout_s: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An order of an earlier round; a part had the venue's largest size, and more was to follow."""
+
+    view: IntentView
+    is_part: bool
 
 
 Leg = tuple[InstrumentId, PositionSide | None]
@@ -82,21 +121,42 @@ def close_positions(
     runtime: Runtime,
     *,
     business_key: str,
+    settle_currencies: Collection[str],
     instruments: Collection[InstrumentId] | None = None,
     step: Step = call_directly,
     limits: ClosingLimits = ClosingLimits(),
 ) -> tuple[ClosedPosition, ...]:
     """Close all positions, or those of `instruments`.
 
-    Spot holdings are balances, not positions: a portfolio with weight 0 sells them. Raises BrokerError when the
-    positions cannot be read at the start.
+    `settle_currencies` are those whose positions the account reads. Spot holdings are balances, not positions: a
+    portfolio with weight 0 sells them. Before anything is sent: BrokerError when the positions cannot be read,
+    InstrumentUnknown for what the venue does not list, ClosingRefused for what is no position that the account reads.
     """
     found = _read(runtime, step)
     wanted = set(found) if instruments is None else {leg for leg in found if leg[0] in instruments}
     asked = {(key, None) for key in instruments or ()} - {(leg[0], None) for leg in found}
+    for key in sorted(leg[0] for leg in asked):
+        _require_position(_instrument(runtime, key, step), settle_currencies)
     closed = [_close(runtime, leg, found[leg], business_key, step, limits) for leg in sorted(wanted, key=_order)]
     closed.extend(_flat(runtime, leg, business_key) for leg in sorted(asked, key=_order))
     return tuple(sorted(closed, key=lambda item: _order((item.instrument_id, item.position_side))))
+
+
+def _instrument(runtime: Runtime, key: InstrumentId, step: Step) -> Instrument:
+    (found,) = step(f"read the instrument {key}", StepKind.READ, lambda: runtime.broker.instruments([key]))
+    return found
+
+
+def _require_position(instrument: Instrument, settle_currencies: Collection[str]) -> None:
+    """No reading of positions could show it otherwise, and what cannot be read must not be called flat."""
+    key = instrument.instrument_id
+    if instrument.product in (ProductKind.SPOT, ProductKind.EQUITY):
+        raise ClosingRefused(NOT_A_POSITION, f"{key} is {instrument.product.value}")
+    if instrument.settle_currency not in settle_currencies:
+        raise ClosingRefused(
+            NOT_READ,
+            f"{key} settles in {instrument.settle_currency}, the account reads {', '.join(sorted(settle_currencies))}",
+        )
 
 
 def _order(leg: Leg) -> tuple[str, str]:
@@ -116,7 +176,7 @@ def _leg(position: Position) -> Leg:
 
 def _flat(runtime: Runtime, leg: Leg, business_key: str) -> ClosedPosition:
     """A position that was asked for and is flat: already, or by an earlier call with the same key."""
-    orders = _orders(runtime, leg, business_key)
+    orders = [sent.view for sent in _orders(runtime, leg, business_key)]
     filled = sum((view.filled_quantity for view in orders), ZERO)
     return ClosedPosition(
         instrument_id=leg[0],
@@ -131,7 +191,8 @@ def _flat(runtime: Runtime, leg: Leg, business_key: str) -> ClosedPosition:
 def _close(
     runtime: Runtime, leg: Leg, held: Decimal, business_key: str, step: Step, limits: ClosingLimits
 ) -> ClosedPosition:
-    earlier = _orders(runtime, leg, business_key)
+    sent = _orders(runtime, leg, business_key)
+    earlier = [item.view for item in sent]
     filled_before = sum((view.filled_quantity for view in earlier), ZERO)
     # A repeated call reads what earlier orders have left; what was held is that and what they filled.
     start = held + sum((-v.request.side.sign * v.filled_quantity for v in earlier if v.state.is_terminal), ZERO)
@@ -143,19 +204,20 @@ def _close(
         quantity_left=held,
         outcome=CloseOutcome.LEFT,
     )
-    if earlier and earlier[-1].state is IntentState.FILLED:
+    if earlier and earlier[-1].state is IntentState.FILLED and not sent[-1].is_part:
         # Closed in full before: what shows now lags behind that, or was opened since and is not this call's to close.
         left, is_flat = _settled(runtime, leg, ZERO, step)
         if is_flat:
             return replace(result, quantity_before=start - held, quantity_left=ZERO, outcome=CloseOutcome.FLAT)
         return replace(result, quantity_before=start - held, quantity_left=left, reason=OPENED_AFTER)
     left = held
-    first = len(earlier) if any(not view.state.is_terminal for view in earlier) else len(earlier) + 1
-    for number in range(max(first, 1), limits.rounds_max + 1):
-        view, problem = _round(runtime, leg, left, f"{business_key}:{number}", step, limits)
+    while not _is_used_up(sent, limits):
+        pending = sent[-1].view if sent and not sent[-1].view.state.is_terminal else None
+        view, problem = _round(runtime, leg, left, f"{business_key}:{len(sent) + 1}", pending, step, limits)
         if view is None:
             return replace(result, reason=problem[0], detail=problem[1])
-        orders = _orders(runtime, leg, business_key)
+        sent = _orders(runtime, leg, business_key)
+        orders = [item.view for item in sent]
         filled = sum((item.filled_quantity for item in orders), ZERO)
         result = replace(result, filled_quantity=filled, reason=view.reason, detail=view.detail)
         if not view.state.is_terminal:
@@ -169,31 +231,51 @@ def _close(
             return replace(result, outcome=CloseOutcome.UNRESOLVED, reason="POSITION_DISAGREES_WITH_FILLS")
         if view.filled_quantity == 0:
             return result  # refused or nothing to trade against: another order would fare the same
+    if sent and sent[-1].is_part and sent[-1].view.state is IntentState.FILLED:
+        return replace(result, reason=TOO_LARGE)
     return replace(result, reason=result.reason or "ROUNDS_USED_UP")
 
 
+def _is_used_up(sent: list[_Sent], limits: ClosingLimits) -> bool:
+    """Parts that filled are progress and do not count as rounds, but their number is bounded too."""
+    parts = sum(item.is_part and item.view.state is IntentState.FILLED for item in sent)
+    others = sum(item.view.state.is_terminal for item in sent) - parts
+    return others >= limits.rounds_max or parts >= limits.parts_max
+
+
 def _round(
-    runtime: Runtime, leg: Leg, held: Decimal, key: str, step: Step, limits: ClosingLimits
+    runtime: Runtime,
+    leg: Leg,
+    held: Decimal,
+    key: str,
+    pending: IntentView | None,
+    step: Step,
+    limits: ClosingLimits,
 ) -> tuple[IntentView | None, tuple[str, str]]:
-    """One order for all that is held, driven to its end; None with the reason when it could not be asked for."""
+    """One order driven to its end; None with the reason when it could not be asked for.
+
+    That is the pending one, whose stored terms count, or one for all that is held or the largest part of it.
+    """
     instrument_id, position_side = leg
-    intent_id = make_intent_id(runtime.account_id, _key(leg, key))
-    try:
-        runtime.desk.view(intent_id)  # sent before: its stored terms count, not those of today
-    except UnknownIntent:
+    if pending is None:
         try:
             quotes = read_quotes(runtime, [instrument_id], step=step)
+            quantity = _largest(_instrument(runtime, instrument_id, step), abs(held))
         except BrokerError as error:
             return None, (error.reason, error.message)
+        if quantity <= 0:
+            return None, (TOO_LARGE, f"the venue's largest market order of {instrument_id} is below one lot")
+        order_key = _key(leg, key) + (PART if quantity < abs(held) else "")
+        intent_id = make_intent_id(runtime.account_id, order_key)
         wanted = WantedOrder(
             account_id=runtime.account_id,
-            business_key=_key(leg, key),
+            business_key=order_key,
             source=SOURCE,
             request=OrderRequest(
                 instrument_id=instrument_id,
                 side=OrderSide.SELL if held > 0 else OrderSide.BUY,
                 order_type=OrderType.MARKET,
-                quantity=abs(held),
+                quantity=quantity,
                 time_in_force=TimeInForce.IOC,
                 reduce_only=True,
                 position_side=position_side,
@@ -202,8 +284,16 @@ def _round(
             ttl_s=limits.order_ttl_s,
         )
         step(f"Submit closing {instrument_id}", StepKind.ADVANCE, partial(runtime.desk.submit, wanted))
+    else:
+        intent_id = pending.intent_id
     (view,) = runtime.desk.drive([intent_id], timeout_s=limits.round_timeout_s, step=step)
     return view, ("", "")
+
+
+def _largest(instrument: Instrument, held: Decimal) -> Decimal:
+    """All that is held, or the venue's largest market order where that is less."""
+    most = instrument.quantity_max_market
+    return held if most is None or held <= most else quantise_quantity(most, lot=instrument.lot_size)
 
 
 def _key(leg: Leg, key: str) -> str:
@@ -211,15 +301,21 @@ def _key(leg: Leg, key: str) -> str:
     return f"close:{leg[0]}{side}:{key}"
 
 
-def _orders(runtime: Runtime, leg: Leg, business_key: str) -> list[IntentView]:
+def _orders(runtime: Runtime, leg: Leg, business_key: str) -> list[_Sent]:
     """The orders of this position under the business key, round by round."""
-    found: list[IntentView] = []
-    while True:
-        intent_id: IntentId = make_intent_id(runtime.account_id, _key(leg, f"{business_key}:{len(found) + 1}"))
+    found: list[_Sent] = []
+    while (sent := _sent(runtime, _key(leg, f"{business_key}:{len(found) + 1}"))) is not None:
+        found.append(sent)
+    return found
+
+
+def _sent(runtime: Runtime, key: str) -> _Sent | None:
+    for suffix in ("", PART):
         try:
-            found.append(runtime.desk.view(intent_id))
+            return _Sent(runtime.desk.view(make_intent_id(runtime.account_id, key + suffix)), is_part=bool(suffix))
         except UnknownIntent:
-            return found
+            continue
+    return None
 
 
 def _settled(runtime: Runtime, leg: Leg, expected: Decimal, step: Step) -> tuple[Decimal, bool]:

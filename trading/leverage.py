@@ -14,6 +14,28 @@ from brokers.types import LeverageInfo
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 
+TOO_HIGH = "LEVERAGE_ABOVE_LIMIT"
+NOTHING_WANTED = "NO_LEVERAGE_WANTED"
+LEVERAGE_REASONS = {
+    TOO_HIGH: (
+        "The leverage is above the account's own limit. Nothing was set.",
+        "Lower it, or raise leverage_max in the account's risk limits.",
+    ),
+    NOTHING_WANTED: (
+        "No leverage was named, and the account has no leverage targets. Nothing was set.",
+        "Name instruments and leverage, or give the account leverage targets.",
+    ),
+}
+
+
+class LeverageRefused(ValueError):
+    """The leverage may not be set on this account; nothing was sent. `reason` is of LEVERAGE_REASONS."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.remedy = LEVERAGE_REASONS[reason][1]
+
 
 class LeverageOutcome(StrEnum):
     """How one instrument ended; only the first two hold what was wanted, proved by a reading."""
@@ -43,13 +65,31 @@ class LeverageResult:
 
 
 def set_leverage(
-    runtime: Runtime, wanted: Mapping[InstrumentId, Decimal], *, step: Step = call_directly
+    runtime: Runtime,
+    wanted: Mapping[InstrumentId, Decimal],
+    *,
+    leverage_max: Decimal,
+    step: Step = call_directly,
 ) -> tuple[LeverageResult, ...]:
-    """Set each instrument's leverage; one that fails does not stop the others. Setting it again changes nothing."""
+    """Set each instrument's leverage; one that fails does not stop the others. Setting it again changes nothing.
+
+    Raises LeverageRefused before any request when nothing is wanted or something is above `leverage_max`.
+    """
+    require_leverage(wanted, leverage_max=leverage_max)
+    return tuple(_set_one(runtime, key, leverage, step) for key, leverage in sorted(wanted.items()))
+
+
+def require_leverage(wanted: Mapping[InstrumentId, Decimal], *, leverage_max: Decimal) -> None:
+    """Refuse what the account's risk limits forbid, and a call that wants nothing."""
+    if not wanted:
+        raise LeverageRefused(NOTHING_WANTED, "there is no leverage to set")
     for instrument_id, leverage in wanted.items():
         if not leverage.is_finite() or leverage <= 0:
             raise ValueError(f"leverage of {instrument_id} must be a number above 0, was {leverage}")
-    return tuple(_set_one(runtime, key, leverage, step) for key, leverage in sorted(wanted.items()))
+    above = [f"{key} to {decimal_text(value)}" for key, value in sorted(wanted.items()) if value > leverage_max]
+    if above:
+        limit = decimal_text(leverage_max)
+        raise LeverageRefused(TOO_HIGH, f"leverage of {', '.join(above)} is above the account's limit {limit}")
 
 
 def _set_one(runtime: Runtime, key: InstrumentId, wanted: Decimal, step: Step) -> LeverageResult:

@@ -117,11 +117,30 @@ def test_resume_reports_orders_that_nobody_can_explain_and_leaves_plans_alone(
     assert cli("resume", "--account", "bybit-simulated-reader").code == 3
 
 
-def test_a_refused_setting_is_not_a_success(cli: Cli) -> None:
-    done = cli("leverage", "BTC/USDT:USDT=5000", *MAIN, "--json")
+def test_leverage_above_the_accounts_limit_or_none_at_all_is_refused(cli: Cli, sim: Running[Control]) -> None:
+    for arguments, reason in (
+        (("BTC/USDT:USDT=11", *MAIN), "LEVERAGE_ABOVE_LIMIT"),
+        (("--account", "bybit-simulated-reader"), "NO_LEVERAGE_WANTED"),
+    ):
+        done = cli("leverage", *arguments)
+        assert done.code == 3
+        assert reason in done.err
+    assert sim.control.requests(path="/v5/position/set-leverage") == []
+
+
+def test_a_setting_that_the_venue_refuses_is_not_a_success(cli: Cli, sim: Running[Control]) -> None:
+    sim.control.fault("error", path="/v5/position/set-leverage", code=110013, message="risk limit", times=None)
+    done = cli("leverage", "BTC/USDT:USDT=5", *MAIN, "--json")
     assert done.code == 7
     (item,) = done.json["instruments"]
     assert item["outcome"] == "refused"
+
+
+def test_closing_what_is_no_position_is_refused(cli: Cli) -> None:
+    spot = cli("close", "BTC/USDT", *MAIN)
+    assert spot.code == 3 and "NOT_A_POSITION" in spot.err
+    unknown = cli("close", "NOSUCH/USDT:USDT", *MAIN)
+    assert unknown.code == 5 and "VENUE_INSTRUMENT_UNKNOWN" in unknown.err
 
 
 def test_facts_need_no_account(bare: Cli) -> None:

@@ -259,6 +259,14 @@ def test_closing_says_what_it_closes(venue: Any, which: Any, instruments: list[s
     assert set(venue.positions()) == {"AAPLUSDT"}
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("BTC/USDT", "NOT_A_POSITION"), ("NOSUCH/USDT:USDT", "VENUE_INSTRUMENT_UNKNOWN")]
+)
+def test_closing_what_is_no_position_is_refused(venue: Any, name: str, reason: str) -> None:
+    state = close_positions(venue.block, which="listed", instruments=[name], return_state=True)
+    assert ended(state)[0] == "REFUSED" and reason in ended(state)[1]
+
+
 def test_resuming_with_nothing_left_behind(venue: Any) -> None:
     state = resume_orders(venue.block, minutes=0, return_state=True)
     assert ended(state) == ("Completed", "0 orders looked at, every outcome is known")

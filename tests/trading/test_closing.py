@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from brokers.errors import InstrumentUnknown
 from brokers.ids import InstrumentId
 from brokers.types import PositionSide
 from simulators.core.config import AccountConfig, LagsConfig
 from simulators.core.types import PositionMode
 from simulators.testing import small_config
 from tests.trading.simulated import Interrupted, InterruptingStep, Stage, stage
-from trading.closing import ClosedPosition, CloseOutcome, close_positions
+from trading.closing import ClosedPosition, CloseOutcome, ClosingLimits, ClosingRefused
+from trading.closing import close_positions as close_of
 
 D = Decimal
+close_positions = partial(close_of, settle_currencies=("USDT",))
 AAPL, MSFT = InstrumentId("AAPL/USDT:USDT"), InstrumentId("MSFT/USDT:USDT")
 
 
@@ -52,6 +56,60 @@ def test_closes_only_what_is_named_and_says_what_was_flat(on: Stage) -> None:
     closed = close_positions(on.runtime, business_key="eod", instruments=[AAPL, InstrumentId("BTC/USDT:USDT")])
     assert outcomes(closed) == {str(AAPL): "flat", "BTC/USDT:USDT": "already_flat"}
     assert on.positions() == {"MSFTUSDT": D(-4)}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("BTC/USDT", "NOT_A_POSITION"), ("BTC/USDC:USDC", "SETTLE_CURRENCY_NOT_READ")]
+)
+def test_what_no_reading_of_positions_shows_is_refused_and_not_called_flat(on: Stage, name: str, reason: str) -> None:
+    on.sim.control.deposit("main", "BTC", "1")
+    with pytest.raises(ClosingRefused) as refused:
+        close_positions(on.runtime, business_key="eod", instruments=[AAPL, InstrumentId(name)])
+    assert refused.value.reason == reason and refused.value.remedy
+    assert our_orders(on) == 0
+
+
+def test_what_the_venue_does_not_list_is_refused_and_not_called_flat(on: Stage) -> None:
+    with pytest.raises(InstrumentUnknown, match="NOSUCH"):
+        close_positions(on.runtime, business_key="eod", instruments=[AAPL, InstrumentId("NOSUCH/USDT:USDT")])
+    assert our_orders(on) == 0
+
+
+@pytest.fixture
+def bounded(tmp_path: Path) -> Iterator[Stage]:
+    """10 AAPL are held, and one market order may have 2."""
+    plain = small_config()
+    stock = plain.instruments[0].model_copy(update={"qty_max_market": D(2)})
+    with stage(tmp_path, config=small_config(instruments=(stock, *plain.instruments[1:]))) as opened:
+        for _ in range(5):
+            opened.sim.control.place_order("main", "AAPLUSDT", "buy", "2")
+        yield opened
+
+
+def test_a_position_above_the_largest_market_order_is_closed_in_parts(bounded: Stage) -> None:
+    (closed,) = close_positions(bounded.runtime, business_key="eod")
+    assert (closed.outcome, closed.quantity_before, closed.filled_quantity) == (CloseOutcome.FLAT, D(10), D(10))
+    assert [order.qty for order in bounded.venue_orders()[5:]] == [D(2)] * 5
+    bounded.sim.control.place_order("main", "AAPLUSDT", "buy", "2")
+    (late,) = close_positions(bounded.open_again(), business_key="eod", instruments=[AAPL])
+    assert (late.outcome, late.reason) == (CloseOutcome.LEFT, "POSITION_OPENED_AFTER_CLOSING")
+    assert our_orders(bounded) == 5
+
+
+@pytest.mark.parametrize("number", [9, 14])
+def test_interrupted_between_parts_the_next_call_closes_the_rest(bounded: Stage, number: int) -> None:
+    with pytest.raises(Interrupted):
+        close_positions(bounded.runtime, business_key="eod", step=InterruptingStep(number, after=True))
+    assert 0 < our_orders(bounded) < 5
+    (closed,) = close_positions(bounded.open_again(), business_key="eod")
+    assert (closed.outcome, closed.quantity_before, closed.filled_quantity) == (CloseOutcome.FLAT, D(10), D(10))
+    assert our_orders(bounded) == 5
+
+
+def test_the_number_of_parts_is_bounded(bounded: Stage) -> None:
+    (closed,) = close_positions(bounded.runtime, business_key="eod", limits=ClosingLimits(parts_max=3))
+    assert (closed.outcome, closed.quantity_left) == (CloseOutcome.LEFT, D(4))
+    assert closed.reason == "POSITION_ABOVE_MARKET_ORDER_MAX"
 
 
 def test_the_same_key_again_sends_nothing(on: Stage) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from brokers.ids import InstrumentId
 from tests.trading.simulated import Stage, stage
-from trading.leverage import LeverageOutcome, set_leverage
+from trading.leverage import LeverageOutcome, LeverageRefused
+from trading.leverage import set_leverage as set_of
 
 D = Decimal
+set_leverage = partial(set_of, leverage_max=D(2000))
 AAPL, MSFT = InstrumentId("AAPL/USDT:USDT"), InstrumentId("MSFT/USDT:USDT")
 
 
@@ -68,4 +71,16 @@ def test_a_value_that_does_not_read_back_differs(on: Stage) -> None:
 def test_senseless_values_are_refused_before_any_request(on: Stage, value: Decimal) -> None:
     with pytest.raises(ValueError, match="above 0"):
         set_leverage(on.runtime, {AAPL: value})
+    assert on.sim.control.requests(path="/v5/position/set-leverage") == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"), [({AAPL: D(3), MSFT: D("10.01")}, "LEVERAGE_ABOVE_LIMIT"), ({}, "NO_LEVERAGE_WANTED")]
+)
+def test_the_accounts_limit_is_checked_before_any_request(
+    on: Stage, wanted: dict[InstrumentId, Decimal], reason: str
+) -> None:
+    with pytest.raises(LeverageRefused) as refused:
+        set_of(on.runtime, wanted, leverage_max=D(10))
+    assert refused.value.reason == reason and refused.value.remedy
     assert on.sim.control.requests(path="/v5/position/set-leverage") == []
