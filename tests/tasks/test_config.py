@@ -12,6 +12,7 @@ from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from tasks.config import ConfigRefused, block_name, load, parse, require_environment, risk_policy
 
 ROOT = Path(__file__).resolve().parents[2]
+STRAY = "Canary7f3a9"  # where a plain secret of a key would stand
 SECRET = "do-not-show-this-secret"
 ACCOUNT = """
   - venue: bybit
@@ -128,9 +129,9 @@ MALFORMED = {
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
 def test_no_malformed_document_brings_a_secret_into_the_error(text: str) -> None:
     with pytest.raises(ConfigRefused) as caught:
-        parse(text.replace("CANARY", "Canary7f3a9"))
+        parse(text.replace("CANARY", STRAY))
     shown = "".join(traceback.format_exception(caught.value))
-    assert "canary7f3a9" not in shown.lower()
+    assert STRAY.lower() not in shown.lower()
     assert not isinstance(caught.value.__context__, yaml.YAMLError)
 
 
