@@ -33,7 +33,7 @@ _MEANINGS = {
     ExitCode.UNEXPECTED: "an error that we did not foresee (run again with --debug)",
     ExitCode.USAGE: "wrong usage: unknown option, missing or invalid value",
     ExitCode.CONFIGURATION: "an account, portfolio or ledger setting is missing or wrong",
-    ExitCode.NOT_SENT: "nothing left this machine: safe to try again",
+    ExitCode.NOT_SENT: "this command sent nothing: safe to try again",
     ExitCode.REFUSED: "the venue said no",
     ExitCode.UNKNOWN: "the outcome is not known yet: run `algotrendy resume`",
     ExitCode.NOT_AS_WISHED: "finished, but not as wished: target not reached, lines refused, breaks found",
@@ -131,6 +131,17 @@ def _validation_failure(error: BaseException) -> Failure | None:
     )
 
 
+# What is no setting, by its reason: somebody else is at work, or the account or the venue must come to rest first.
+_CODES_BY_REASON = {
+    "PLAN_BUSY": ExitCode.UNKNOWN,
+    "PLAN_UNFINISHED": ExitCode.UNKNOWN,
+    "ORDERS_UNEXPLAINED": ExitCode.UNKNOWN,
+    "ANOTHER_PLAN_RUNS": ExitCode.NOT_SENT,
+    "SYNC_BASELINE_UNSETTLED": ExitCode.NOT_SENT,
+    "ORDERS_UNREAD": ExitCode.NOT_SENT,
+}
+
+
 def _ledger_failure(error: BaseException) -> Failure | None:
     from cli.reasons import remedy_of
 
@@ -141,7 +152,7 @@ def _ledger_failure(error: BaseException) -> Failure | None:
     return Failure(
         title=title,
         message=str(error),
-        code=ExitCode.CONFIGURATION,
+        code=_CODES_BY_REASON.get(reason, ExitCode.CONFIGURATION),
         reason=reason,
         field=str(getattr(error, "field", "")),
         value=str(getattr(error, "value", "")),

@@ -83,8 +83,8 @@ _TEXTS: dict[FinalState, tuple[Any, str, str]] = {
     ),
     FinalState.REFUSED: (
         Failed,
-        "The job refused to start: environment, configuration or a control state forbids it. Nothing was sent.",
-        "The run's message names the field, its value and the remedy.",
+        "A guard stopped the job: environment, configuration, an earlier plan or a control state forbids it.",
+        "The run's message names the cause and the remedy; its log says whether orders had been sent before.",
     ),
 }
 

@@ -16,6 +16,9 @@ from cli.output import print_failure
 from ledger.errors import LedgerUrlRefused
 from simulators import Control, Running
 from tests.cli.conftest import Cli
+from trading.plan_store import AnotherPlanRuns, PlanBusy, PlanKeyTaken, PlanUnfinished
+from trading.starting import NotReadyToTrade, StartReason
+from trading.sync import BaselineUnsettled
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,14 @@ from tests.cli.conftest import Cli
         (errors.InsufficientFunds("no money", code="110007", text="ab not enough"), ExitCode.REFUSED),
         (errors.AnswerTimedOut("silence"), ExitCode.UNKNOWN),
         (LedgerUrlRefused("use sqlite"), ExitCode.CONFIGURATION),
+        (PlanBusy("another worker"), ExitCode.UNKNOWN),
+        (PlanUnfinished("legs left"), ExitCode.UNKNOWN),
+        (AnotherPlanRuns("begun"), ExitCode.NOT_SENT),
+        (PlanKeyTaken("another portfolio"), ExitCode.CONFIGURATION),
+        (BaselineUnsettled("it moves"), ExitCode.NOT_SENT),
+        (NotReadyToTrade(StartReason.ORDERS_UNEXPLAINED, "seen"), ExitCode.UNKNOWN),
+        (NotReadyToTrade(StartReason.ORDERS_UNREAD, "not seen"), ExitCode.NOT_SENT),
+        (NotReadyToTrade(StartReason.KEY_MAY_NOT_TRADE, "no right"), ExitCode.CONFIGURATION),
         (ValueError("wrong"), ExitCode.CONFIGURATION),
         (RuntimeError("bug"), ExitCode.UNEXPECTED),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),

@@ -56,3 +56,17 @@ def test_every_final_state_explains_itself_and_ends_zombie_watching(state: Final
 
 def test_every_name_is_watched() -> None:
     assert set(FINAL_STATE_NAMES) == {state.value for state in FinalState}
+
+
+def test_refused_does_not_say_that_nothing_was_sent() -> None:
+    """A guard may also stop a job that has sent orders already, when its plan is taken over for instance."""
+    assert "sent" not in FinalState.REFUSED.meaning
+    assert "whether orders had been sent" in FinalState.REFUSED.remedy
+
+
+def test_a_refusal_names_code_cause_and_remedy() -> None:
+    from trading.closing import NOT_A_POSITION, ClosingRefused
+
+    state = job.refused(ClosingRefused(NOT_A_POSITION, "BTC/USDT is spot"))
+    assert state.name == "REFUSED" and state.message is not None
+    assert state.message.startswith("NOT_A_POSITION: BTC/USDT is spot; Sell it")
