@@ -29,6 +29,7 @@ from brokers.errors import (
     InstrumentUnknown,
     InvalidOrder,
     NotModified,
+    OrderNotFound,
     PermissionRefused,
     Unsupported,
     VerificationFailed,
@@ -295,14 +296,19 @@ class BybitBroker(Broker):
         return tuple(sorted(found.values(), key=lambda order: (order.created_at, order.venue_order_id)))
 
     def fills(self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None) -> tuple[Fill, ...]:
-        """Executions in `since <= time < until`."""
+        """Executions in `since <= time < until`; AnswerUnreadable when two orders show one trade id."""
         market = market_of(self._book.get(instrument_id)) if instrument_id else None
         found: dict[str, Fill] = {}
         for product, row in self._history(self._client.get_executions, since, until, limit=100, market=market):
             if orders.is_fill(row):
                 where = self._book.market(product, required(row, "symbol"))
                 fill = self._mapped(orders.fill, row, where)
-                found[f"{where.symbol} {fill.trade_id}"] = fill
+                known = found.setdefault(f"{where.symbol} {fill.trade_id}", fill)
+                if known.venue_order_id != fill.venue_order_id:
+                    raise AnswerUnreadable(
+                        f"execution {fill.trade_id} of {where.symbol} is shown for the orders {known.venue_order_id} "
+                        f"and {fill.venue_order_id}; one trade id must name one fill"
+                    )
         return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
@@ -341,8 +347,18 @@ class BybitBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
+        """Cancel by id. On spot Bybit looks among active orders only unless told otherwise ("Cancel Order",
+        `orderFilter`): what is not there is looked for among the conditional orders that have not triggered."""
         market = market_of(self._book.get(instrument_id))
         wanted = _order_filter(client_order_id, venue_order_id)
+        try:
+            return self._cancel(market, **wanted)
+        except OrderNotFound:
+            if market.product is not ProductKind.SPOT:
+                raise
+        return self._cancel(market, orderFilter="StopOrder", **wanted)
+
+    def _cancel(self, market: Market, **wanted: str) -> WireRecord:
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
             self._envelope(self._client.cancel_order, category=market.category, symbol=market.symbol, **wanted)
         return record

@@ -26,6 +26,7 @@ from brokers.errors import (
     VenueFaulted,
     VenueUnavailable,
 )
+from brokers.strictjson import decode
 
 IP_BAN_S = 600.0  # "access too frequent": stop everything for at least ten minutes
 RETRY_AFTER_S_MAX = 600.0
@@ -55,9 +56,9 @@ _BY_ERROR: dict[type[BrokerError], tuple[int, ...]] = {
     DuplicateClientOrderId: (10014, 12141, 110072, 170141),
     RateLimited: (10006, 10018, 170005, 170222),
     ClockSkewed: (10002, -1),
-    VenueUnavailable: (110063, 110079, 170031, 170144, 170191, 170212),
+    VenueUnavailable: (110063, 170031, 170144, 170191, 170212),
     VenueFaulted: (
-        429, 5004, 10000, 10016, 30034, 30035, 130035, 130150, 3400214,
+        429, 5004, 10000, 10016, 30034, 30035, 110079, 130035, 130150, 3400214,
         170001, 170007, 170032, 170035, 170146, 170147, 170149, 170150, 170234,
     ),
     NotModified: (34040, 110025, 110026, 110027, 110043),
@@ -82,10 +83,10 @@ class HttpRow:
 
 
 HTTP_STATUSES: Mapping[int, HttpRow] = {
-    400: HttpRow(OrderInvalid, OrderInvalid),
+    400: HttpRow(VenueFaulted, OrderInvalid),  # no documented word on an order: a gateway may have forwarded it
     401: HttpRow(AuthenticationRefused, AuthenticationRefused),
     403: HttpRow(PermissionRefused, PermissionRefused),
-    404: HttpRow(OrderInvalid, OrderInvalid),
+    404: HttpRow(VenueFaulted, OrderInvalid),
     429: HttpRow(VenueFaulted, RateLimited),  # "system level frequency protection": no word that nothing was done
 }
 
@@ -104,9 +105,13 @@ def code_error(code: int, text: str, *, headers: Mapping[str, str], venue_time_m
 
 
 def status_error(status: int, body: bytes, *, headers: Mapping[str, str], is_order: bool) -> BrokerError:
-    """The typed error of an HTTP status other than 200."""
+    """The typed error of an HTTP status other than 200; on an order, Bybit's own code in a 400 or 404 counts more."""
     text = body[:200].decode("utf-8", "replace")
     row = HTTP_STATUSES.get(status)
+    if is_order and status in (400, 404):
+        own = _own_code(body)
+        if own is not None:
+            return code_error(own[0], own[1], headers=headers, venue_time_ms=None)
     if status == 403 and "too frequent" in text.lower():
         return RateLimited(
             f"Bybit banned this IP address for too many requests (HTTP 403); wait {IP_BAN_S:.0f} s",
@@ -120,6 +125,18 @@ def status_error(status: int, body: bytes, *, headers: Mapping[str, str], is_ord
         error = row.on_order if is_order else row.otherwise
     retry_after_s = _retry_after_s(headers) if error in (RateLimited, VenueFaulted) else None
     return error(f"Bybit answered HTTP {status}", code=str(status), text=text, retry_after_s=retry_after_s)
+
+
+def _own_code(body: bytes) -> tuple[int, str] | None:
+    """Code and text of Bybit's envelope when it refuses; None when the body is anything else."""
+    try:
+        envelope = decode(body)
+    except ValueError:
+        return None
+    code = envelope.get("retCode") if isinstance(envelope, dict) else None
+    if not isinstance(code, int) or isinstance(code, bool) or code == 0:
+        return None
+    return code, str(envelope.get("retMsg", ""))[:300]
 
 
 def _says_unknown_symbol(text: str) -> bool:

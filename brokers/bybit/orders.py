@@ -201,7 +201,7 @@ def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
     fee = number_or_zero(row, "execFee")
     return Fill(
         account_id=account_id,
-        trade_id=TradeId(required(row, "execId")),
+        trade_id=_trade_id(row),
         venue_order_id=VenueOrderId(required(row, "orderId")),
         client_order_id=_client_id(row),
         instrument_id=market.instrument_id,
@@ -214,6 +214,16 @@ def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
         time=moment(row, "execTime"),
         kind=required(row, "execType").lower(),
     )
+
+
+def _trade_id(row: Row) -> TradeId:
+    """`execId`, and for a maker's row the order too.
+
+    When two orders of one account trade with each other, both rows may carry one `execId`, and a trade id names one
+    fill. One of the two is the maker, so the rule tells them apart by each row alone, whatever the window shows.
+    """
+    execution_id = required(row, "execId")
+    return TradeId(f"{execution_id}:{required(row, 'orderId')}" if row.get("isMaker") is True else execution_id)
 
 
 def _liquidity(row: Row) -> LiquiditySide:

@@ -71,8 +71,11 @@ TABLE: dict[type[BrokerError], list[int]] = {
     DuplicateClientOrderId: [110072, 170141, 12141, 10014],
     RateLimited: [10006, 170222, 170005, 10018],
     ClockSkewed: [10002, -1],
-    VenueUnavailable: [110063, 110079],
-    VenueFaulted: [10000, 10016, 5004, 170007, 170146, 170147, 170032, 170035, 429, 30034, 30035, 130035, 130150],
+    VenueUnavailable: [110063],
+    VenueFaulted: [
+        *(10000, 10016, 5004, 170007, 170146, 170147, 170032, 170035, 429, 30034, 30035, 130035, 130150),
+        110079,  # "processing, cannot be operated": an order that is being processed may be ours
+    ],
     NotModified: [110043, 110025, 110026, 110027, 34040],
 }
 ROWS = [(code, error) for error, codes in TABLE.items() for code in codes]
@@ -119,10 +122,10 @@ def test_a_wrong_key_is_explained() -> None:
 @pytest.mark.parametrize(
     ("status", "on_order", "otherwise"),
     [
-        (400, OrderInvalid, OrderInvalid),
+        (400, VenueFaulted, OrderInvalid),
         (401, AuthenticationRefused, AuthenticationRefused),
         (403, PermissionRefused, PermissionRefused),
-        (404, OrderInvalid, OrderInvalid),
+        (404, VenueFaulted, OrderInvalid),
         (408, VenueFaulted, VenueFaulted),
         (409, VenueFaulted, VenueFaulted),
         (418, VenueFaulted, VenueFaulted),
@@ -140,6 +143,29 @@ def test_http_statuses(status: int, on_order: type[BrokerError], otherwise: type
     assert type(status_error(status, b"body", headers={}, is_order=True)) is on_order
     found = status_error(status, b"body", headers={}, is_order=False)
     assert type(found) is otherwise and found.code == str(status) and found.text == "body"
+
+
+@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"retCode":110007,"retMsg":"ab not enough"}', InsufficientFunds),
+        (b'{"retCode":110072,"retMsg":"OrderLinkedID is duplicate"}', DuplicateClientOrderId),
+        (b'{"retCode":999999,"retMsg":"brand new"}', AnswerUnreadable),
+        (b'{"retCode":0,"retMsg":"OK"}', VenueFaulted),
+        (b'{"retCode":"110007"}', VenueFaulted),
+        (b'{"retCode":true}', VenueFaulted),
+        (b"[110007]", VenueFaulted),
+        (b"<html>Bad Request</html>", VenueFaulted),
+        (b"", VenueFaulted),
+    ],
+)
+def test_a_bad_request_refuses_an_order_only_with_the_venues_own_code(
+    status: int, body: bytes, error: type[BrokerError]
+) -> None:
+    found = status_error(status, body, headers={}, is_order=True)
+    assert type(found) is error
+    assert isinstance(found, OutcomeUnknown) == (error in (VenueFaulted, AnswerUnreadable))
 
 
 @pytest.mark.parametrize("is_order", [True, False])

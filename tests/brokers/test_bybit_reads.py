@@ -26,6 +26,7 @@ from brokers.errors import (
     InvalidOrder,
     NotSent,
     OrderAlreadyDone,
+    OrderNotFound,
     PermissionRefused,
     Unsupported,
     VerificationFailed,
@@ -530,12 +531,57 @@ def test_cancel_sends_one_id_and_keeps_the_evidence(broker: BybitBroker, loopbac
     )
     assert record.status == 200 and record.request_body == loopback.to("/v5/order/cancel")[0].body
     assert loopback.to("/v5/order/cancel")[0].json == {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "at-1"}
-    with pytest.raises(BrokerError, match="170213"):
+    with pytest.raises(OrderNotFound, match="170213"):
         broker.cancel(instrument_id=SPOT, venue_order_id=VenueOrderId("o-1"))
     assert loopback.to("/v5/order/cancel")[1].json["orderId"] == "o-1"
+    loopback.on("/v5/order/cancel", refuse(110001, "not exist"))
+    before = len(loopback.to("/v5/order/cancel"))
+    with pytest.raises(OrderNotFound, match="110001"):
+        broker.cancel(instrument_id=LINEAR, client_order_id=ClientOrderId("at-1"))
+    assert len(loopback.to("/v5/order/cancel")) == before + 1
     loopback.on("/v5/order/cancel", refuse(110008, "completed"))
     with pytest.raises(OrderAlreadyDone):
         broker.cancel(instrument_id=LINEAR, client_order_id=ClientOrderId("at-1"))
+
+
+def test_a_spot_stop_order_is_cancelled_among_the_conditional_orders(broker: BybitBroker, loopback: Loopback) -> None:
+    """As documented: without `orderFilter` Bybit looks among active spot orders only."""
+
+    def send(request: Request, sock: socket.socket) -> bool:
+        if request.json.get("orderFilter") == "StopOrder":
+            return ok({"orderId": "o-1", "orderLinkId": "at-1"})(request, sock)
+        return refuse(170213, "Order does not exist.")(request, sock)
+
+    loopback.on("/v5/order/cancel", send)
+    record = broker.cancel(instrument_id=SPOT, client_order_id=ClientOrderId("at-1"))
+    first, second = loopback.to("/v5/order/cancel")
+    assert first.json == {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "at-1"}
+    assert second.json == {**first.json, "orderFilter": "StopOrder"} and record.request_body == second.body
+
+
+def self_trade() -> list[dict[str, Any]]:
+    """Two orders of ours that traded with each other, under one execution id."""
+    return [
+        fill_row(1, execId="e-x", orderId="o-taker", side="Buy"),
+        fill_row(1, execId="e-x", orderId="o-maker", side="Sell", isMaker=True),
+    ]
+
+
+@pytest.mark.parametrize("shown", [(0, 1), (1, 0), (0,), (1,), (0, 1, 1, 0)])
+def test_both_fills_of_a_self_trade_are_kept_under_ids_that_no_window_changes(
+    broker: BybitBroker, loopback: Loopback, shown: tuple[int, ...]
+) -> None:
+    loopback.on(EXECUTIONS, by_category(linear=listing([self_trade()[number] for number in shown])))
+    found = {str(fill.venue_order_id): str(fill.trade_id) for fill in broker.fills(**last_day())}
+    expected = {0: ("o-taker", "e-x"), 1: ("o-maker", "e-x:o-maker")}
+    assert found == dict(expected[number] for number in shown)
+
+
+def test_one_trade_id_for_two_orders_is_unreadable(broker: BybitBroker, loopback: Loopback) -> None:
+    rows = [{**row, "isMaker": False} for row in self_trade()]
+    loopback.on(EXECUTIONS, by_category(linear=listing(rows)))
+    with pytest.raises(AnswerUnreadable, match=r"e-x.*o-taker.*o-maker"):
+        broker.fills(**last_day())
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
