@@ -196,7 +196,7 @@ def _commit_and_send(ctx: DeskContext, row: OrderIntent, order: _Order) -> None:
     if isinstance(committed, _Obstacle):
         return
     ctx.crash("C09")
-    answer = _place(ctx, order.prepared, committed.ticket)
+    answer = _stopped_meanwhile(ctx, committed.row) or _place(ctx, order.prepared, committed.ticket)
     _record_answer(ctx, committed, answer)
 
 
@@ -208,8 +208,10 @@ def _commit(ctx: DeskContext, row: OrderIntent, order: _Order, *, is_final: bool
     with ctx.ledger.write() as session:
         lock_account(session, row.account_id)
         now, monotonic_s = ctx.ledger.now(session), ctx.clock.monotonic()
-        not_after = ctx.venue_now() + timedelta(seconds=validity_s(order.identity, ctx.limits))
         current = store.load(session, row.intent_id)
+        # What is left of the intent's time is a difference on the ledger's clock, so it holds on the venue's too.
+        validity = min(timedelta(seconds=validity_s(order.identity, ctx.limits)), current.expires_at - now)
+        not_after = ctx.venue_now() + validity
         if (current.state, current.epoch) != (row.state, row.epoch) or not _holds_lease(current, now):
             raise store.LostRace(f"intent {row.intent_id} was taken over before it was sent")
         obstacle = _obstacle(ctx, session, current, order, now)
@@ -281,6 +283,18 @@ def _note_position(session: Session, row: OrderIntent, order: _Order, client_ord
         code="" if quantity is None else str(quantity),
         text=order.reading.taken_at.isoformat(),
     )
+
+
+def _stopped_meanwhile(ctx: DeskContext, row: OrderIntent) -> NotSent | None:
+    """A stop that was set after the commit still keeps the order here; so does a control that cannot be read."""
+    try:
+        with ctx.ledger.read() as session:
+            control = effective_control(session, row.account_id, ctx.pool)
+    except (SQLAlchemyError, LedgerError) as error:
+        return NotSent(f"the control state could not be read before the first byte ({type(error).__name__})")
+    if may_send(control, is_reduce_only=row.reduce_only):
+        return None
+    return NotSent(f"control state became {control} before the first byte")
 
 
 def _place(ctx: DeskContext, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck | Exception:
