@@ -93,6 +93,7 @@ def plan(portfolio: Portfolio, view: AccountView) -> Plan:
         any_breach = any(line.is_breached for line in lines)
         for line in lines:
             _draft(line, portfolio, book_moves=any_breach and portfolio.scope is Scope.WHOLE_BOOK)
+            _cut(line, portfolio)
         _fund(lines, portfolio, view)
         legs = _numbered(lines, portfolio, view)
         return _assembled(portfolio, view, lines, legs)
@@ -247,6 +248,20 @@ def _drop(line: _Line, drafts: Iterable[_Draft], reason: LineReason) -> None:
         line.reasons.append(reason)
 
 
+def _cut(line: _Line, portfolio: Portfolio) -> None:
+    """Before money is shared out, take changes as far as one plan's orders go; a cut reduction is no way past zero."""
+    for draft in list(line.drafts):
+        if draft not in line.drafts:
+            continue  # went with its reduction
+        possible = sum(_pieces(draft, portfolio), ZERO)
+        is_incomplete = possible < draft.quantity
+        draft.quantity = possible
+        if possible == 0:
+            line.drafts.remove(draft)
+        if is_incomplete and draft.is_reduction and not _is_hedged(line):
+            _drop(line, [other for other in line.drafts if not other.is_reduction], LineReason.REDUCTION_INCOMPLETE)
+
+
 # -- money -----------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +282,7 @@ def _money(draft: _Draft, quantity: Decimal, portfolio: Portfolio, view: Account
 def _fund(lines: list[_Line], portfolio: Portfolio, view: AccountView) -> None:
     """Make increases smaller, all by one factor, where money is short; drop those that become too small."""
     needed, usable = _budget(lines, portfolio, view)
-    if needed <= usable:
+    if needed == 0 or needed <= usable:
         return
     factor = max(usable, ZERO) / needed
     for line in lines:
@@ -314,7 +329,7 @@ def _pieces(draft: _Draft, portfolio: Portfolio) -> list[Decimal]:
     whole = int(draft.quantity // step)
     pieces = [step] * min(whole, PIECES_MAX)
     rest = draft.quantity - step * whole
-    if whole >= PIECES_MAX:
+    if whole > PIECES_MAX or (whole == PIECES_MAX and rest > 0):
         draft.line.reasons.append(LineReason.ABOVE_QUANTITY_MAX)
     elif rest > 0 and _filter_reason(draft, rest, portfolio) is None:
         pieces.append(rest)

@@ -12,6 +12,7 @@ from trading.rebalancing import Holding, LineAction, LineReason, Plan, PlanImpos
 
 D = Decimal
 BTC, PERP = "BTC/USDT", "BTC/USDT:USDT"
+A, B = "A/USDT:USDT", "B/USDT:USDT"
 
 
 def only(found: Plan) -> PlanLeg:
@@ -220,3 +221,31 @@ def test_five_thousand_lines_are_planned_one_leg_each() -> None:
     view = make_view(prices, holdings=holdings, equity="1000000")
     found = plan(portfolio, view)
     assert len(found.legs) == count
+
+
+def test_a_reduction_that_takes_too_many_orders_brings_no_other_side() -> None:
+    view = make_view({A: "10"}, holdings={A: "1000"}, instruments={A: {"quantity_max_limit": D(10)}})
+    found = plan(make_portfolio({A: "-0.5"}, gross_max="5"), view)
+    assert sum(leg.quantity for leg in found.legs) == 200
+    assert all(leg.is_reduction for leg in found.legs)
+    assert set(found.lines[0].reasons) == {LineReason.ABOVE_QUANTITY_MAX, LineReason.REDUCTION_INCOMPLETE}
+
+
+def test_money_is_counted_from_the_part_of_a_reduction_that_one_plan_sells() -> None:
+    rules = {A: {"quantity_max_limit": D(10)}}
+    view = make_view({A: "10", B: "10"}, holdings={A: "1000"}, free_money="0", instruments=rules)
+    found = plan(make_portfolio({A: "0", B: "0.99"}), view)
+    assert found.expected.free_money >= 0
+    assert LineReason.SCALED_TO_MONEY in found.lines[1].reasons
+
+
+def test_as_many_orders_as_a_plan_may_have_are_no_reason() -> None:
+    view = make_view({A: "10"}, instruments={A: {"quantity_max_limit": D(10)}})
+    found = plan(make_portfolio({A: "0.2"}), view)
+    assert (len(found.legs), found.lines[0].reasons) == (20, ())
+
+
+def test_a_book_that_only_reduces_needs_no_money() -> None:
+    view = make_view({A: "10", B: "10"}, holdings={B: "100"}, free_money="0", leverages={B: "1000"})
+    found = plan(make_portfolio({A: "0", B: "0"}, cash_buffer="0.1"), view)
+    assert [(leg.side, leg.quantity) for leg in found.legs] == [(OrderSide.SELL, D(100))]

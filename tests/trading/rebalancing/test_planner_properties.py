@@ -31,7 +31,7 @@ def decimals(low: str, high: str, places: int) -> st.SearchStrategy[Decimal]:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, rich: bool = False) -> Case:
+def cases(draw: st.DrawFn, *, rich: bool = False, lots_max: int = 50, pieces: tuple[int, ...] = (50, 100_000)) -> Case:
     count = draw(st.integers(1, 6))
     symbols = [f"C{n}/USDT:USDT" if draw(st.booleans()) else f"C{n}/USDT" for n in range(count)]
     linear = [":" in symbol for symbol in symbols]
@@ -41,7 +41,7 @@ def cases(draw: st.DrawFn, *, rich: bool = False) -> Case:
     holdings = []
     for symbol, is_linear in zip(symbols, linear, strict=True):
         lot = draw(st.sampled_from(LOTS))
-        largest = draw(st.sampled_from([None, lot * 50, lot * 100_000]))
+        largest = draw(st.sampled_from([None, *(lot * count for count in pieces)]))
         rules[symbol] = {
             "lot_size": lot,
             "quantity_min": lot * draw(st.integers(1, 5)),
@@ -49,7 +49,7 @@ def cases(draw: st.DrawFn, *, rich: bool = False) -> Case:
             "quantity_max_limit": largest,
             "quantity_max_market": largest,
         }
-        lots = draw(st.integers(-50 if is_linear else 0, 50))
+        lots = draw(st.integers(-lots_max if is_linear else 0, lots_max))
         odd = draw(decimals("0", "0.9", 3)) * lot if not is_linear else ZERO  # spot holdings carry dust
         if lots or odd:
             holdings.append(Holding(instrument_id=InstrumentId(symbol), quantity=lots * lot + odd))
@@ -197,3 +197,20 @@ def test_every_line_that_stays_off_its_target_says_why_or_is_dust(case: Case) ->
         if leg.is_reduction
     )
     assert all(leg.price >= leg.mid if leg.side is OrderSide.BUY else leg.price <= leg.mid for leg in found.legs)
+
+
+@given(cases(lots_max=5000, pieces=(1, 5, 20)))
+@settings(max_examples=200, deadline=None)
+def test_small_orders_at_most_neither_spend_money_that_stays_bound_nor_cross_zero(case: Case) -> None:
+    found = plan(case.portfolio, case.view)
+    usable = case.view.free_money - case.portfolio.cash_buffer * case.view.equity
+    needed = sum((leg.money for leg in found.legs if not leg.is_reduction), ZERO)
+    freed = -sum((leg.money for leg in found.legs if leg.is_reduction), ZERO)
+    assert needed == 0 or needed <= usable + freed
+    for line in found.lines:
+        position = line.current_quantity
+        for leg in (leg for leg in found.legs if leg.instrument_id == line.instrument_id):
+            before = position
+            position += leg.side.sign * leg.quantity
+            assert before * position >= 0
+            assert (abs(position) < abs(before)) is leg.is_reduction
