@@ -42,7 +42,7 @@ def effective_control(session: Session, account_id: AccountId | str, pool: str) 
     return max((scope_control(session, scope) for scope in scopes), key=_LETS_LESS_OUT.index)
 
 
-# PAUSE lets nothing out and REDUCE_ONLY lets reductions out: together nothing, although REDUCE_ONLY is the graver state.
+# PAUSE lets nothing out, REDUCE_ONLY reductions: together nothing, although REDUCE_ONLY is the graver state.
 _LETS_LESS_OUT = (
     ControlState.RUN,
     ControlState.REDUCE_ONLY,
