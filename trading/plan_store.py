@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from brokers.ids import AccountId
+from brokers.rounding import MONEY
 from ledger.engine import Ledger, LedgerError
 from ledger.plans import (
     AccountMoved,
@@ -325,11 +326,13 @@ class PlanProgress:
 
 
 def progress_message(plan_id: str, plan: Plan, legs: Mapping[int, LegProgress], message: str) -> PlanProgress:
+    with localcontext(MONEY):
+        filled_notional = sum((legs[leg.number].value * leg.contract_size for leg in plan.legs), Decimal(0))
     return PlanProgress(
         plan_id=plan_id,
         legs=len(legs),
         legs_over=sum(item.state.is_over for item in legs.values()),
         in_flight=sum(item.state is LegState.RELEASED for item in legs.values()),
-        filled_notional=sum((legs[leg.number].value * leg.contract_size for leg in plan.legs), Decimal(0)),
+        filled_notional=filled_notional,
         message=message,
     )

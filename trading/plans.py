@@ -109,10 +109,17 @@ def make_plan(runtime: Runtime, portfolio: Portfolio, *, business_key: str, step
 
 
 def _require_same_portfolio(stored: StoredPlan, portfolio: Portfolio) -> StoredPlan:
-    if stored.plan.portfolio.name != portfolio.name:
+    """The key's plan, when it is of this portfolio as it is. One that was begun goes on as it was decided."""
+    decided = stored.plan.portfolio
+    if decided.name != portfolio.name:
         raise PlanKeyTaken(
-            f"business key {stored.business_key!r} belongs to a plan of portfolio {stored.plan.portfolio.name!r}, "
+            f"business key {stored.business_key!r} belongs to a plan of portfolio {decided.name!r}, "
             f"was asked for {portfolio.name!r}; use another key"
+        )
+    if stored.state is not PlanState.EXECUTING and decided.model_dump() != portfolio.model_dump():
+        raise PlanKeyTaken(
+            f"business key {stored.business_key!r} belongs to a plan of portfolio {portfolio.name!r} as it was before "
+            "it was edited; use another key"
         )
     return stored
 
@@ -137,8 +144,8 @@ def rebalance(
     if mode is RebalanceMode.PLAN:
         return _outcome(stored, None, is_resumed=known is not None, before=before, message="planned, nothing sent")
     execution = execute_plan(runtime, stored.plan_id, step=step, on_progress=on_progress, limits=limits)
-    after = _snapshot(runtime, SnapshotPurpose.AFTER_PLAN, stored.plan_id, step)
     result = verify_plan(runtime, stored.plan_id, step=step) if execution.is_finished else None
+    after = _snapshot(runtime, SnapshotPurpose.AFTER_PLAN, stored.plan_id, step)  # it may fail: the plan has ended
     return _outcome(
         get_plan(runtime.ledger, stored.plan_id),
         result,
@@ -202,14 +209,14 @@ def resume_plans(
 def cancel_plan(runtime: Runtime, plan_id: str, *, reason: str, step: Step = call_directly) -> StoredPlan:
     """Stop a plan for good: take its orders back and end it as cancelled; what was filled stays filled.
 
-    Returns the plan still executing when an order could not be settled yet: call it again.
+    Returns the plan still executing when an order could not be settled yet or needs a person first: call it again.
     """
     if not reason.strip():
         raise ValueError("a cancelled plan needs its reason")
     if get_plan(runtime.ledger, plan_id).state.is_terminal:
         return get_plan(runtime.ledger, plan_id)
     with plan_lease(runtime, plan_id) as lease:
-        active = [view for view in runtime.desk.views(plan_id=plan_id) if not view.is_over]
+        active = [view for view in runtime.desk.views(plan_id=plan_id) if not view.state.is_terminal]
         for view in active:
             step(
                 f"take back {view.request.side} {view.request.quantity:f} {view.request.instrument_id}",
@@ -218,6 +225,6 @@ def cancel_plan(runtime: Runtime, plan_id: str, *, reason: str, step: Step = cal
             )
         ended = runtime.desk.drive([view.intent_id for view in active], timeout_s=15.0, step=step)
         lease.renew()
-        if all(view.is_over for view in ended):
+        if all(view.state.is_terminal for view in ended):
             lease.finish(PlanState.CANCELLED_MID_RUN, f"cancelled: {reason}")
     return get_plan(runtime.ledger, plan_id)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from brokers.ids import InstrumentId
+from brokers.rounding import MONEY
 from brokers.types import ZERO, ProductKind
 from ledger.records import fills_of_intent
 from ledger.tables import FillRow
@@ -67,7 +68,8 @@ def _settled_reading(runtime: Runtime, stored: StoredPlan, legs: Mapping[int, Le
     plan = stored.plan
     for reads in range(1, READS_MAX + 1):
         view = read_account_view(runtime, plan.portfolio, step=step)
-        fees = _fees(runtime, stored, view)
+        with localcontext(MONEY):
+            fees = _fees(runtime, stored, view)
         quantities = view.net_quantities()
         if not disagreements(plan, legs, quantities, fees.base) or reads == READS_MAX:
             break

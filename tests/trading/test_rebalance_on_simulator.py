@@ -13,7 +13,8 @@ import pytest
 
 from brokers.clock import ManualClock
 from brokers.ids import InstrumentId
-from ledger.states import PlanState, ReconciliationOutcome
+from ledger.errors import ConflictingEvidence
+from ledger.states import IntentState, PlanState, ReconciliationOutcome
 from simulators.core.config import AccountConfig
 from simulators.core.types import PositionMode
 from simulators.testing import small_config
@@ -419,3 +420,42 @@ def test_a_plan_begun_in_the_same_moment_keeps_the_other_from_its_begin(on: Stag
     assert get_plan(on.runtime.ledger, first.plan_id).state is PlanState.PLANNED
     assert on.venue_orders() == []
     assert cancel_plan(on.runtime, first.plan_id, reason="late").state is PlanState.CANCELLED_MID_RUN
+
+
+def test_an_edited_portfolio_needs_a_new_key_but_a_begun_plan_goes_on(on: Stage) -> None:
+    edited = book({AAPL: "0.4"})
+    stored = make_plan(on.runtime, book({AAPL: "0.5"}), business_key="run-1")
+    with pytest.raises(PlanKeyTaken, match="before it was edited"):
+        rebalance(on.runtime, edited, business_key="run-1")
+    with pytest.raises(Interrupted):
+        execute_plan(on.runtime, stored.plan_id, step=InterruptingStep(6, after=True))
+    done = rebalance(on.open_again(), edited, business_key="run-1")
+    assert (done.state, on.positions()) == (PlanState.COMPLETED, {"AAPLUSDT": D("249.37")})
+    with pytest.raises(PlanKeyTaken, match="before it was edited"):
+        rebalance(on.runtime, edited, business_key="run-1")
+
+
+def test_a_snapshot_in_conflict_does_not_keep_a_plan_from_its_end(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    portfolio = book({AAPL: "0.5"})
+    stored = make_plan(on.runtime, portfolio, business_key="run-1")
+
+    def conflicting(*args: Any, **named: Any) -> Any:
+        raise ConflictingEvidence("fill 1", stored={"price": "1"}, received={"price": "2"})
+
+    monkeypatch.setattr("trading.plans.sync_account", conflicting)
+    with pytest.raises(ConflictingEvidence):
+        rebalance(on.runtime, portfolio, business_key="run-1")
+    assert get_plan(on.runtime.ledger, stored.plan_id).state is PlanState.COMPLETED
+
+
+def test_a_plan_with_an_order_for_a_person_is_not_cancelled(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = make_plan(on.runtime, book({AAPL: "0.5"}), business_key="run-1")
+    with pytest.raises(Interrupted):
+        execute_plan(on.runtime, stored.plan_id, step=InterruptingStep(6, after=True))
+    stuck = tuple(
+        replace(view, state=IntentState.NEEDS_HUMAN) for view in on.runtime.desk.views(plan_id=stored.plan_id)
+    )
+    monkeypatch.setattr(on.runtime.desk, "views", lambda **_: stuck)
+    monkeypatch.setattr(on.runtime.desk, "cancel", lambda *_, **__: stuck[0])
+    monkeypatch.setattr(on.runtime.desk, "drive", lambda ids, **_: tuple(v for v in stuck if v.intent_id in ids))
+    assert cancel_plan(on.runtime, stored.plan_id, reason="wrong").state is PlanState.EXECUTING

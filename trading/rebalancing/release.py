@@ -110,9 +110,10 @@ def progress_of(
     for fact in facts:
         orders.setdefault(fact.leg_number, []).append(fact)
     found = {}
-    for leg in plan.legs:
-        own = sorted(orders.get(leg.number, []), key=lambda fact: fact.round_number)
-        found[leg.number] = _progress(plan, leg, own, ended.get(leg.number))
+    with localcontext(MONEY):
+        for leg in plan.legs:
+            own = sorted(orders.get(leg.number, []), key=lambda fact: fact.round_number)
+            found[leg.number] = _progress(plan, leg, own, ended.get(leg.number))
     return found
 
 
@@ -304,6 +305,7 @@ def order_request(plan: Plan, send: Send, quote: Quote) -> OrderRequest:
 
 def protected_price(leg: PlanLeg, quote: Quote, *, collar: Decimal) -> Decimal:
     """The worst acceptable price: the quote and the collar, rounded to the tick on the safe side."""
-    price = quote.ask * (ONE + collar) if leg.side is OrderSide.BUY else quote.bid * (ONE - collar)
+    with localcontext(MONEY):
+        price = quote.ask * (ONE + collar) if leg.side is OrderSide.BUY else quote.bid * (ONE - collar)
     rounded = quantise_price(price, tick=leg.tick_size, side=leg.side)
     return rounded if rounded > 0 else leg.tick_size

@@ -139,9 +139,10 @@ def expected_quantities(
 ) -> dict[InstrumentId, Decimal]:
     """What each line must hold by the plan's snapshot and the confirmed fills."""
     found = {line.instrument_id: line.current_quantity for line in plan.lines}
-    for leg in plan.legs:
-        found[leg.instrument_id] += leg.side.sign * progress[leg.number].filled_quantity
-    return {key: quantity - base_fees.get(key, ZERO) for key, quantity in found.items()}
+    with localcontext(MONEY):
+        for leg in plan.legs:
+            found[leg.instrument_id] += leg.side.sign * progress[leg.number].filled_quantity
+        return {key: quantity - base_fees.get(key, ZERO) for key, quantity in found.items()}
 
 
 def disagreements(

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from brokers.ids import AccountId, InstrumentId
+from brokers.rounding import MONEY
 from brokers.types import (
     ZERO,
     Balance,
@@ -80,7 +81,7 @@ class AccountView:
         """Signed quantity held by instrument, over all sides."""
         found: dict[InstrumentId, Decimal] = {}
         for holding in self.holdings:
-            found[holding.instrument_id] = found.get(holding.instrument_id, ZERO) + holding.quantity
+            found[holding.instrument_id] = MONEY.add(found.get(holding.instrument_id, ZERO), holding.quantity)
         return found
 
 
@@ -118,12 +119,14 @@ def account_view(
     wallets = {balance.currency: balance for balance in balances}
     held = [position for position in positions if position.quantity != 0]
     infos = {info.instrument_id: info for info in leverages}
-    holdings, unpriced = _holdings(portfolio, wallets, held, known)
+    with localcontext(MONEY):
+        holdings, unpriced = _holdings(portfolio, wallets, held, known)
+        equity = _equity(portfolio, wallets, held, holdings, known, quoted)
     return AccountView(
         account_id=account_id,
         quote_currency=portfolio.quote_currency,
         time=time,
-        equity=_equity(portfolio, wallets, held, holdings, known, quoted),
+        equity=equity,
         free_money=free_money(portfolio.quote_currency, wallets.values(), margin),
         holdings=holdings,
         quotes=quoted,
@@ -221,7 +224,7 @@ def free_money(currency: str, balances: Iterable[Balance], margin: MarginHealth 
     wallet = next((balance for balance in balances if balance.currency == currency), None)
     if wallet is None:
         return ZERO
-    figures = [wallet.total - wallet.held]
+    figures = [MONEY.subtract(wallet.total, wallet.held)]
     if wallet.available is not None:
         figures.append(wallet.available)
     elif margin is not None and margin.available is not None:

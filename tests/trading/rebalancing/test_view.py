@@ -18,7 +18,7 @@ from brokers.types import (
     PositionSide,
     ProductKind,
 )
-from tests.trading.rebalancing.building import ACCOUNT, NOW, make_instrument, make_portfolio, make_quote
+from tests.trading.rebalancing.building import ACCOUNT, NOW, make_instrument, make_portfolio, make_quote, make_view
 from trading.rebalancing import AccountView, PlanImpossible, account_view
 
 D = Decimal
@@ -142,3 +142,9 @@ def test_equities_are_positions_paid_in_full() -> None:
     stock = make_instrument(PERP, product=ProductKind.EQUITY)
     view = build(positions=[position("2")], instruments=[stock])
     assert view.equity == 1000 + 2 * 110
+
+
+def test_quantities_of_thirty_digits_stay_exact() -> None:
+    exact = "123456789012.123456789012345678"
+    view = make_view({"C/USDT": "10"}, holdings={"C/USDT": exact})
+    assert view.net_quantities() == {InstrumentId("C/USDT"): Decimal(exact)}
