@@ -6,7 +6,7 @@ A break is one row for ever: seen again it counts up, not seen it is cleared, se
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -57,10 +57,12 @@ def record_breaks(
     *,
     at: datetime,
     compared_kinds: Collection[str] | None = None,
+    is_unjudged: Callable[[str, str], bool] | None = None,
 ) -> BreakChanges:
     """Store what was seen and clear open breaks that were not.
 
     `compared_kinds`: the kinds that this run really compared; breaks of other kinds stay as they are. None means all.
+    `is_unjudged`: whether this run could not judge a kind and subject; such a break stays as it is too.
     """
     by_id = {break_id(account_id, item.kind, item.subject): item for item in seen}
     if len(by_id) != len(seen):
@@ -78,7 +80,17 @@ def record_breaks(
         (again if row.cleared_at is None else reopened).append(identity)
         _see_again(row, item, at)
     session.flush()
-    cleared = _clear_others(session, account_id, by_id, compared_kinds, at)
+    unseen = [row for row in open_breaks(session, account_id) if row.break_id not in by_id]
+    gone = [
+        row
+        for row in unseen
+        if (compared_kinds is None or row.kind in compared_kinds)
+        and not (is_unjudged is not None and is_unjudged(row.kind, row.subject))
+    ]
+    for row in gone:
+        row.cleared_at = at
+    session.flush()
+    cleared = tuple(row.break_id for row in gone)
     return BreakChanges(tuple(opened), tuple(again), tuple(reopened), cleared)
 
 
@@ -109,22 +121,6 @@ def _see_again(row: ReconciliationBreak, item: SeenBreak, at: datetime) -> None:
     row.tolerance, row.evidence = item.tolerance, item.evidence
     row.last_seen_at = at
     row.times_seen += 1
-
-
-def _clear_others(
-    session: Session,
-    account_id: AccountId | str,
-    seen: Collection[str],
-    compared_kinds: Collection[str] | None,
-    at: datetime,
-) -> tuple[str, ...]:
-    cleared = []
-    for row in open_breaks(session, account_id):
-        if row.break_id not in seen and (compared_kinds is None or row.kind in compared_kinds):
-            row.cleared_at = at
-            cleared.append(row.break_id)
-    session.flush()
-    return tuple(cleared)
 
 
 def open_breaks(session: Session, account_id: AccountId | str | None = None) -> tuple[ReconciliationBreak, ...]:

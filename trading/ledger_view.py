@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, TradeId, VenueOrderId
 from brokers.types import (
@@ -22,12 +22,15 @@ from brokers.types import (
 from ledger.records import Feed, cursor
 from ledger.snapshots import baseline, ledger_balances, ledger_positions
 from ledger.states import IntentState
-from ledger.tables import CashEventRow, FillRow, OrderIntent, OrderRow
+from ledger.tables import CashEventRow, FillRow, OrderIntent, OrderRow, Transition
 from trading.reconciliation import LedgerView, UnresolvedOrder
 
 ROWS_AT_ONCE = 2_000
 OPEN_STATUSES = tuple(status.value for status in OrderStatus if status.is_open)
-_UNRESOLVED = (IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN, IntentState.ADOPTED_LATE)
+_UNRESOLVED = tuple(
+    state.value
+    for state in (IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN, IntentState.ADOPTED_LATE)
+)
 
 
 def ledger_view(session: Session, account_id: AccountId, *, since: datetime, until: datetime) -> LedgerView:
@@ -124,7 +127,7 @@ def _cash_events(session: Session, account_id: AccountId, since: datetime) -> It
 
 def _unresolved(session: Session, account_id: AccountId) -> list[UnresolvedOrder]:
     query = select(OrderIntent).where(
-        OrderIntent.account_id == str(account_id), col(OrderIntent.state).in_([state.value for state in _UNRESOLVED])
+        OrderIntent.account_id == str(account_id), col(OrderIntent.state).in_(_UNRESOLVED)
     )
     return [
         UnresolvedOrder(
@@ -133,7 +136,17 @@ def _unresolved(session: Session, account_id: AccountId) -> list[UnresolvedOrder
             is_adopted_late=row.state == IntentState.ADOPTED_LATE.value,
             state=row.state,
             quantity=row.quantity,
-            since=row.updated_at,
+            since=_unresolved_since(session, row),
         )
         for row in session.exec(query)
     ]
+
+
+def _unresolved_since(session: Session, row: OrderIntent) -> datetime:
+    """When the outcome became open: each later look touches the row, and must not make it young again."""
+    query = select(func.max(Transition.at)).where(
+        Transition.intent_id == row.intent_id,
+        col(Transition.to_state).in_(_UNRESOLVED),
+        col(Transition.from_state).not_in(_UNRESOLVED),
+    )
+    return session.exec(query).one() or row.created_at

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 
 from brokers.errors import BrokerError
 from brokers.ids import AccountId, InstrumentId, VenueOrderId
@@ -43,12 +44,37 @@ from trading.steps import Step, StepKind, call_directly
 from trading.sync import SyncResult, sync_account
 
 LOOKBACK = timedelta(days=7)
+READINGS_MAX = 3
 _CASH_KINDS = frozenset(kind for kind in BreakKind if kind.value.startswith(("CASH_EVENT", "BALANCE")))
+
+
+class ReconcilingReason(StrEnum):
+    """Stable codes of this module."""
+
+    meaning: str
+    remedy: str
+
+    def __new__(cls, code: str, meaning: str, remedy: str) -> ReconcilingReason:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        member.remedy = remedy
+        return member
+
+    RECONCILING_STILL_PENDING = (
+        "RECONCILING_STILL_PENDING",
+        "Differences were too young to judge at every reading, so the account is not called clean.",
+        "Reconcile again when the account is quiet.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciliationResult:
-    """One run. `reason` and `detail` say why an account was not reconciled, or why an import was refused."""
+    """One run. `reason` and `detail` say why an account was not reconciled, or why an import was refused.
+
+    `still_open`: kind and subject of breaks from former runs that this run neither saw nor could clear and that nobody
+    has decided; the outcome is BREAKS while there is one.
+    """
 
     account_id: AccountId
     run_id: int
@@ -61,6 +87,7 @@ class ReconciliationResult:
     sync: SyncResult | None
     reason: str = ""
     detail: str = ""
+    still_open: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +122,56 @@ def reconcile_account(
 ) -> ReconciliationResult:
     """Compare the account both ways over `lookback` (never before its baseline) and store what was found.
 
-    Positions and balances are compared over the whole time since the baseline. Raises LedgerError only.
+    Positions and balances are compared over the whole time since the baseline. While something is too young to judge,
+    the guard is waited for and the account is read again, READINGS_MAX times in all. Raises LedgerError only.
     """
     options = _Options(lookback, tolerances, expected_leverage or {})
     started_at = runtime.clock.now()
     try:
         start = step(f"read the ledger of {runtime.account_id}", StepKind.READ, lambda: _window_start(runtime, options))
-        reading = _read_venue(runtime, start, options, step)
+        reading, findings = _read_and_compare(runtime, start, options, step)
     except NoBaseline as error:
         return _not_reconciled(runtime, started_at, error.reason, str(error))
     except BrokerError as error:
         return _not_reconciled(runtime, started_at, error.reason, f"{error.code} {error.text or error.message}".strip())
-    findings = step(f"compare {runtime.account_id}", StepKind.READ, lambda: _compare(runtime, start, reading, options))
-    run_id, changes = step(
+    recorded = step(
         f"record {len(findings.breaks)} breaks",
         StepKind.RECORD,
         lambda: _record(runtime, findings, reading, started_at, start),
     )
     sync, reason, detail = _import(runtime, findings, reading, step)
+    if not reason and recorded.outcome is ReconciliationOutcome.NOT_RECONCILED:
+        reason, detail = ReconcilingReason.RECONCILING_STILL_PENDING, ", ".join(findings.pending)
     return ReconciliationResult(
         account_id=runtime.account_id,
-        run_id=run_id,
-        outcome=ReconciliationOutcome.CLEAN if findings.is_clean else ReconciliationOutcome.BREAKS,
+        run_id=recorded.run_id,
+        outcome=recorded.outcome,
         findings=findings,
-        changes=changes,
+        changes=recorded.changes,
         window_start=start,
         started_at=started_at,
         ended_at=runtime.clock.now(),
         sync=sync,
         reason=reason,
         detail=detail,
+        still_open=recorded.still_open,
     )
+
+
+def _read_and_compare(runtime: Runtime, start: datetime, options: _Options, step: Step) -> tuple[_Reading, Findings]:
+    """Read and compare until nothing is pending, or READINGS_MAX times; the last reading counts."""
+    for number in range(READINGS_MAX):
+        if number:
+            runtime.clock.wait(options.tolerances.guard.total_seconds())
+        reading = _read_venue(runtime, start, options, step)
+        findings = step(
+            f"compare {runtime.account_id}",
+            StepKind.READ,
+            lambda reading=reading: _compare(runtime, start, reading, options),  # type: ignore[misc]
+        )
+        if not findings.pending:
+            break
+    return reading, findings
 
 
 def _not_reconciled(runtime: Runtime, started_at: datetime, reason: str, detail: str) -> ReconciliationResult:
@@ -248,9 +294,18 @@ def _compare(runtime: Runtime, start: datetime, reading: _Reading, options: _Opt
 # -- storing and importing -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    run_id: int
+    changes: BreakChanges
+    outcome: ReconciliationOutcome
+    still_open: tuple[str, ...]
+
+
 def _record(
     runtime: Runtime, findings: Findings, reading: _Reading, started_at: datetime, start: datetime
-) -> tuple[int, BreakChanges]:
+) -> _Recorded:
+    """Store breaks and run in one commit; breaks that this run could not judge are not cleared."""
     compared = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _CASH_KINDS
     if not reading.leverages:
         compared.discard(BreakKind.LEVERAGE_DIFFERS)
@@ -270,16 +325,30 @@ def _record(
             [item.as_seen() for item in findings.breaks],
             at=at,
             compared_kinds={kind.value for kind in compared},
+            is_unjudged=findings.is_unjudged,
         )
+        touched = {*changes.opened, *changes.seen_again, *changes.reopened}
+        still_open = tuple(
+            f"{row.kind} {row.subject}"
+            for row in open_breaks(session, runtime.account_id)
+            if row.break_id not in touched and not row.decision
+        )
+        outcome = _outcome(findings, still_open)
         run_id = record_run(
             session,
             runtime.account_id,
-            outcome=ReconciliationOutcome.CLEAN if findings.is_clean else ReconciliationOutcome.BREAKS,
-            summary=encode(summary),
+            outcome=outcome,
+            summary=encode({**summary, "still_open": list(still_open)}),
             started_at=started_at,
             ended_at=runtime.clock.now(),
         )
-    return run_id, changes
+    return _Recorded(run_id, changes, outcome, still_open)
+
+
+def _outcome(findings: Findings, still_open: tuple[str, ...]) -> ReconciliationOutcome:
+    if findings.breaks or still_open:
+        return ReconciliationOutcome.BREAKS
+    return ReconciliationOutcome.NOT_RECONCILED if findings.pending else ReconciliationOutcome.CLEAN
 
 
 def _import(runtime: Runtime, findings: Findings, reading: _Reading, step: Step) -> tuple[SyncResult | None, str, str]:

@@ -71,6 +71,14 @@ def test_only_compared_kinds_are_cleared(ledger: Ledger, samples: Any) -> None:
         assert [row.kind for row in open_breaks(session, samples.account_id)] == ["FILL_MISSING"]
 
 
+def test_what_could_not_be_judged_stays_open(ledger: Ledger, samples: Any) -> None:
+    run(ledger, samples, 0, POSITION, FILL)
+    changes = run(ledger, samples, 1, is_unjudged=lambda kind, subject: (kind, subject) == ("FILL_MISSING", "t9"))
+    assert changes.cleared == (break_id(samples.account_id, POSITION.kind, POSITION.subject),)
+    with ledger.read() as session:
+        assert [row.kind for row in open_breaks(session, samples.account_id)] == ["FILL_MISSING"]
+
+
 def test_accounts_do_not_clear_each_others_breaks(ledger: Ledger, samples: Any) -> None:
     run(ledger, samples, 0, POSITION)
     with ledger.write() as session:

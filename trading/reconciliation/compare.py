@@ -58,7 +58,7 @@ def _compare_positions(ledger: LedgerView, venue: VenueView, out: Collector, sum
         if _is_explained(our, their, effects, tolerance):
             continue
         if effects.is_young:
-            out.pending.append(f"positions {key}")
+            out.pending.append(f"position {key}")
             continue
         kind = BreakKind.POSITION_DIFFERS
         if their == 0:
@@ -90,7 +90,7 @@ def _compare_balances(ledger: LedgerView, venue: VenueView, out: Collector, sums
         if _is_explained(our, their, effects, tolerance):
             continue
         if effects.is_young:
-            out.pending.append(f"balances {currency}")
+            out.pending.append(f"balance {currency}")
             continue
         evidence = _sum_evidence(effects, venue.read_at)
         if listed is not None:
@@ -121,22 +121,27 @@ def _balance_kind(
 
 
 def _compare_leverage(ledger: LedgerView, venue: VenueView, out: Collector) -> None:
-    theirs = {info.instrument_id: min(info.long_leverage, info.short_leverage) for info in venue.leverages}
+    theirs = {
+        info.instrument_id: {"long": info.long_leverage, "short": info.short_leverage} for info in venue.leverages
+    }
+    listed = theirs.keys() | set()
     for position in venue.positions:
-        if position.leverage is not None:
-            theirs.setdefault(position.instrument_id, position.leverage)
+        if position.leverage is not None and position.instrument_id not in listed:
+            theirs.setdefault(position.instrument_id, {})[position.side.value] = position.leverage
     for key, expected in sorted(ledger.expected_leverage.items()):
         if key not in theirs:
             continue
         out.compared["leverages"] += 1
-        if theirs[key] != expected:
+        differing = {side: value for side, value in theirs[key].items() if value != expected}
+        if differing:
             out.breaks.append(
                 Break(
                     kind=BreakKind.LEVERAGE_DIFFERS,
                     subject=f"leverage {key}",
                     instrument_id=key,
                     ledger_amount=expected,
-                    venue_amount=theirs[key],
+                    venue_amount=max(differing.values(), key=lambda value: abs(value - expected)),
+                    evidence={f"venue_{side}": text_of(value) for side, value in sorted(differing.items())},
                 )
             )
 

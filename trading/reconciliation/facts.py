@@ -53,6 +53,7 @@ class _Rules(Generic[Fact]):
     """How one sort of fact is compared."""
 
     name: str
+    subject: str  # what its breaks call one
     id_of: Callable[[Fact], str]
     missing_in_ledger: BreakKind
     missing_at_venue: BreakKind
@@ -87,6 +88,7 @@ def compare_fills(ledger: LedgerView, venue: VenueView, out: Collector, sums: Fa
         out,
         _Rules(
             name="fills",
+            subject="trade",
             id_of=lambda fill: fill.trade_id.value,
             missing_in_ledger=BreakKind.FILL_MISSING_IN_LEDGER,
             missing_at_venue=BreakKind.FILL_MISSING_AT_VENUE,
@@ -121,6 +123,7 @@ def compare_cash_events(ledger: LedgerView, venue: VenueView, out: Collector, su
         out,
         _Rules(
             name="cash_events",
+            subject="cash event",
             id_of=lambda event: event.event_id,
             missing_in_ledger=BreakKind.CASH_EVENT_MISSING_IN_LEDGER,
             missing_at_venue=BreakKind.CASH_EVENT_MISSING_AT_VENUE,
@@ -167,7 +170,7 @@ def _compare(
 def _pair(ours: Fact, theirs: Fact | None, out: Collector, rules: _Rules[Fact]) -> None:
     if theirs is None:
         if out.is_young(ours.time):
-            out.pending.append(f"{rules.name} {rules.id_of(ours)}")
+            out.pending.append(f"{rules.subject} {rules.id_of(ours)}")
         else:
             out.breaks.append(rules.break_of(rules.missing_at_venue, ours, None, []))
         rules.effect("extra", ours, None)
@@ -186,7 +189,7 @@ def _only_at_venue(fact: Fact, out: Collector, rules: _Rules[Fact]) -> None:
         out.news[rules.name] += 1
         rules.effect("news", None, fact)
     elif out.is_young(fact.time):
-        out.pending.append(f"{rules.name} {rules.id_of(fact)}")
+        out.pending.append(f"{rules.subject} {rules.id_of(fact)}")
         rules.effect("news", None, fact)
     else:
         out.breaks.append(rules.break_of(rules.missing_in_ledger, None, fact, []))
@@ -203,12 +206,14 @@ def _note(
     venue: VenueView,
     out: Collector,
 ) -> None:
-    """Add one fact's effect to a sum; facts around or after the reading may or may not be in the venue's figure."""
-    if abs(venue.read_at - time) < out.tolerances.guard:
+    """Add one fact's effect to a sum; what came after the reading may or may not be in the venue's figure.
+
+    A young fact leaves a sum open only where the sides differ in it: one that both have is in both figures.
+    """
+    is_later = time > venue.read_at
+    if is_later or (what != "same" and venue.read_at - time < out.tolerances.guard):
         effects.is_young = True
-    if what == "same":
-        return
-    if time > venue.read_at:
+    if what == "same" or is_later:
         return
     if what == "different":
         effects.different += -amount if is_ours else amount

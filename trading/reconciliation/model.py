@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from brokers.ids import AccountId, InstrumentId
-from brokers.rounding import decimal_text
+from brokers.rounding import MONEY, decimal_text
 from brokers.strictjson import encode
 from brokers.types import ZERO, Balance, CashEvent, Fill, LeverageInfo, Order, Position
 from ledger.breaks import SeenBreak, break_id
@@ -100,7 +100,7 @@ class Break:
     def difference(self) -> Decimal | None:
         if self.ledger_amount is None or self.venue_amount is None:
             return None
-        return self.venue_amount - self.ledger_amount
+        return MONEY.subtract(self.venue_amount, self.ledger_amount)
 
     def id_for(self, account_id: AccountId) -> str:
         """The same difference has the same id for ever."""
@@ -124,12 +124,13 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """The outcome. `pending` are differences too young to judge, `news` facts later than the last import."""
+    """The outcome. `pending` are the subjects of differences too young to judge, `news` facts after the last import."""
 
     breaks: tuple[Break, ...]
     pending: tuple[str, ...]
     news: Mapping[str, int]
     compared: Mapping[str, int]
+    unjudged: frozenset[tuple[str, str]] = frozenset()  # kinds and subjects for which one side's fact was not at hand
 
     @property
     def is_clean(self) -> bool:
@@ -137,6 +138,10 @@ class Findings:
 
     def by_kind(self) -> Counter[BreakKind]:
         return Counter(item.kind for item in self.breaks)
+
+    def is_unjudged(self, kind: str, subject: str) -> bool:
+        """Whether this comparison can say neither that such a break is there nor that it is gone."""
+        return subject in self.pending or (kind, subject) in self.unjudged
 
 
 @dataclass(slots=True)
@@ -149,6 +154,7 @@ class Collector:
     pending: list[str] = field(default_factory=list)
     news: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
+    unjudged: set[tuple[str, str]] = field(default_factory=set)
 
     def is_young(self, *times: datetime) -> bool:
         """Whether any of the times lies within the guard before now (or after it)."""
@@ -161,6 +167,7 @@ class Collector:
             pending=tuple(sorted(set(self.pending))),
             news=dict(sorted(self.news.items())),
             compared=dict(sorted(self.compared.items())),
+            unjudged=frozenset(self.unjudged),
         )
 
 

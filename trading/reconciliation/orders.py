@@ -28,6 +28,8 @@ def compare_orders(ledger: LedgerView, venue: VenueView, out: Collector, sums: F
         known = identity in ours and identity not in broken and identity not in sums.touched_orders
         if known and order.created_at > venue.window_start:
             _compare_with_fills(order, sums, out)
+        else:
+            _leave_open(out, order, BreakKind.ORDER_FILLS_DIFFER)
 
 
 def _compare_one(
@@ -52,7 +54,7 @@ def _compare_one(
     if theirs.updated_at >= known_until and theirs.updated_at > ours.updated_at:
         out.news["orders"] += 1
     elif out.is_young(ours.updated_at, theirs.updated_at):
-        out.pending.append(f"orders {ours.venue_order_id}")
+        out.pending.append(f"order {ours.venue_order_id}")
     else:
         is_filled = "filled_quantity" in moved
         kind = BreakKind.ORDER_FILLED_QUANTITY_DIFFERS if is_filled else BreakKind.ORDER_STATUS_DIFFERS
@@ -61,10 +63,12 @@ def _compare_one(
 
 
 def _only_in_ledger(ours: Order, out: Collector) -> bool:
-    if not ours.status.is_open:
-        return True  # venues forget closed orders; their fills are compared one by one
+    if not ours.status.is_open:  # venues forget closed orders; their fills are compared one by one
+        _leave_open(out, ours, BreakKind.ORDER_TERMS_DIFFER)
+        _leave_open(out, ours, BreakKind.ORDER_FILLS_DIFFER)
+        return True
     if out.is_young(ours.updated_at):
-        out.pending.append(f"orders {ours.venue_order_id}")
+        out.pending.append(f"order {ours.venue_order_id}")
     else:
         out.breaks.append(_break(BreakKind.ORDER_MISSING_AT_VENUE, ours, None, []))
     return True
@@ -76,7 +80,7 @@ def _only_at_venue(theirs: Order, known_until: datetime, window_start: datetime,
     if theirs.created_at >= known_until:
         out.news["orders"] += 1
     elif out.is_young(theirs.created_at):
-        out.pending.append(f"orders {theirs.venue_order_id}")
+        out.pending.append(f"order {theirs.venue_order_id}")
     else:
         out.breaks.append(_break(BreakKind.ORDER_UNKNOWN_TO_LEDGER, None, theirs, []))
     return True
@@ -87,7 +91,7 @@ def _compare_with_fills(order: Order, sums: FactSums, out: Collector) -> None:
     if filled == order.filled_quantity:
         return
     if out.is_young(order.updated_at):
-        out.pending.append(f"orders {order.venue_order_id}")
+        out.pending.append(f"order {order.venue_order_id}")
         return
     out.breaks.append(
         Break(
@@ -96,9 +100,18 @@ def _compare_with_fills(order: Order, sums: FactSums, out: Collector) -> None:
             instrument_id=order.instrument_id,
             ledger_amount=filled,
             venue_amount=order.filled_quantity,
-            evidence={"sum_of_fills": text_of(filled), "order_filled_quantity": text_of(order.filled_quantity)},
+            evidence={
+                "time": text_of(min(order.created_at, order.updated_at)),
+                "sum_of_fills": text_of(filled),
+                "order_filled_quantity": text_of(order.filled_quantity),
+            },
         )
     )
+
+
+def _leave_open(out: Collector, order: Order, kind: BreakKind) -> None:
+    """Say that a known break of this kind is neither seen nor gone, for want of facts to compare the order with."""
+    out.unjudged.add((kind.value, f"order {order.venue_order_id}"))
 
 
 def report_unresolved(ledger: LedgerView, out: Collector) -> None:
@@ -123,7 +136,9 @@ def _break(kind: BreakKind, ours: Order | None, theirs: Order | None, fields: li
     order = theirs or ours
     assert order is not None
     is_filled = kind is BreakKind.ORDER_FILLED_QUANTITY_DIFFERS
+    times = [time for side in (ours, theirs) if side is not None for time in (side.created_at, side.updated_at)]
     evidence = {
+        "time": text_of(min(times)),  # the next comparison reaches back to it
         "client_order_id": text_of(order.client_order_id),
         "side": order.side.value,
         "status": order.status.value,

@@ -6,7 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -26,7 +26,7 @@ from tests.trading.reconciliation.building import (
     make_fill,
     make_order,
 )
-from trading.reconciliation import BreakKind, Findings, Severity, Tolerances, UnresolvedOrder, reconcile
+from trading.reconciliation import Break, BreakKind, Findings, Severity, Tolerances, UnresolvedOrder, reconcile
 
 D = Decimal
 K = BreakKind
@@ -242,9 +242,83 @@ def test_young_differences_are_pending() -> None:
     books.ledger.orders.append(open_order)
     found = run(books, now=NOW)
     assert found.is_clean
-    assert found.pending == ("fills young", "orders open", "orders young", f"positions {PERPS[0]}")
+    assert found.pending == ("order open", "order young", f"position {PERPS[0]}", "trade young")
     settled = run(books, now=NOW + timedelta(minutes=1)).by_kind()
     assert settled[K.FILL_MISSING_IN_LEDGER] == settled[K.ORDER_MISSING_AT_VENUE] == 1
+
+
+def _add_to_both(books: Books, *, at: datetime) -> None:
+    """A fill of PERPS[2] that both sides have, in order, fill and position."""
+    order = make_order("recent", PERPS[2], quantity=D("0.1"), filled=D("0.1"), at=at)
+    fill = make_fill("recent", order, time=at)
+    for side in (books.ledger, books.venue):
+        side.orders.append(order)
+        side.fills.append(fill)
+        _move(side.positions, PERPS[2], str(fill.side.sign * fill.quantity))
+
+
+def test_a_young_fill_that_both_sides_have_hides_no_wrong_position() -> None:
+    books = make_books()
+    _add_to_both(books, at=NOW - timedelta(seconds=5))
+    assert run(books, now=NOW).is_clean
+    _move(books.venue.positions, PERPS[2], "5")
+    found = run(books, now=NOW)
+    assert [item.subject for item in found.breaks] == [f"position {PERPS[2]}"]
+    assert not found.pending
+
+
+def test_a_fill_after_the_reading_leaves_its_position_open() -> None:
+    books = make_books()
+    _add_to_both(books, at=NOW)
+    _move(books.ledger.positions, PERPS[2], "-0.1")  # the ledger's sum ends at the reading, the venue's a moment later
+    books.read_at = NOW - timedelta(milliseconds=5)
+    assert run(books, now=NOW).pending == (f"position {PERPS[2]}",)
+
+
+@pytest.mark.parametrize(("long", "short", "told"), [("50", "3", "50"), ("3", "2", "2"), ("4", "50", "50")])
+def test_each_side_s_leverage_is_compared(long: str, short: str, told: str) -> None:
+    books = make_books()
+    view = books.venue_view()
+    hedged = replace(view, leverages=[replace(view.leverages[0], long_leverage=D(long), short_leverage=D(short))])
+    (found,) = reconcile(books.ledger_view(), hedged, now=LATER).breaks
+    assert (found.kind, found.venue_amount, found.ledger_amount) == (K.LEVERAGE_DIFFERS, D(told), D(3))
+    sides = {"venue_long": long, "venue_short": short}
+    assert dict(found.evidence) == {name: value for name, value in sides.items() if value != "3"}
+
+
+def test_a_difference_of_forty_digits_is_exact() -> None:
+    found = Break(
+        kind=K.BALANCE_DIFFERS,
+        subject="balance X",
+        ledger_amount=D("0.000000000000000001"),
+        venue_amount=D("12345678901234567890"),
+    )
+    assert found.difference == D("12345678901234567889.999999999999999999")
+
+
+@pytest.mark.parametrize("kind", sorted(k for k in K if k.value.startswith("ORDER_") and "OUTCOME" not in k.value))
+def test_a_break_of_an_order_says_how_far_back_it_is_seen(kind: BreakKind) -> None:
+    if kind is K.ORDER_ADOPTED_LATE:
+        return  # an intent's break does not depend on the window
+    books = make_books()
+    next(corrupt for _, seeded, corrupt in CORRUPTIONS if seeded is kind)(books, 3)
+    (found,) = run(books).breaks
+    name = found.subject.removeprefix("order ")
+    times = [
+        time
+        for order in (*books.ledger.orders, *books.venue.orders)
+        if order.venue_order_id.value == name
+        for time in (order.created_at, order.updated_at)
+    ]
+    assert datetime.fromisoformat(found.evidence["time"]) == min(times)
+
+
+def test_an_order_that_the_venue_forgot_is_unjudged() -> None:
+    books = make_books()
+    gone = books.venue.orders.pop(0)
+    found = run(books)
+    assert found.is_unjudged(K.ORDER_TERMS_DIFFER.value, f"order {gone.venue_order_id}")
+    assert not found.is_unjudged(K.ORDER_MISSING_AT_VENUE.value, f"order {gone.venue_order_id}")
 
 
 def test_a_wrong_position_is_told_even_beside_a_missed_fill() -> None:
