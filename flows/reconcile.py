@@ -62,14 +62,20 @@ def _reconcile(job: Job, days: int) -> State[Any]:
 
 
 def verdict(result: ReconciliationResult) -> State[Any]:
-    """Completed only when both sides were read completely and agree."""
+    """Completed only when both sides were read completely and agree, and what was new could be imported."""
     if result.outcome is ReconciliationOutcome.NOT_RECONCILED or result.findings is None:
         return FinalState.NOT_RECONCILED.state(f"{result.reason}: {result.detail}")
     findings = result.findings
     compared = compared_sentence(findings.compared)
+    refused = f"; not imported: {result.reason}: {result.detail}" if result.reason else ""
     if result.outcome is ReconciliationOutcome.BREAKS:
-        kinds = ", ".join(f"{count} {kind.value}" for kind, count in findings.by_kind().items())
-        return FinalState.BREAKS_FOUND.state(f"{len(findings.breaks)} breaks: {kinds}; compared {compared}")
+        kinds = ", ".join(f"{count} {kind.value}" for kind, count in findings.by_kind().items()) or "none seen"
+        still = f"; still open: {', '.join(result.still_open)}" if result.still_open else ""
+        return FinalState.BREAKS_FOUND.state(
+            f"{len(findings.breaks)} breaks: {kinds}{still}; compared {compared}{refused}"
+        )
+    if refused:
+        return FinalState.NOT_RECONCILED.state(f"No break, compared {compared}{refused}")
     return Completed(message=f"No break; compared {compared}")
 
 
