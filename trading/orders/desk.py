@@ -183,7 +183,7 @@ class OrderDesk:
             if row.state == S.UNKNOWN.value:  # elsewhere the sender asks, in its own transaction
                 control = effective_control(session, row.account_id, ctx.pool)
                 is_allowed = may_send(control, is_reduce_only=row.reduce_only)
-            intent = store.snapshot(session, row, may_send=is_allowed)
+            intent = resolving.snapshot(ctx, session, row, may_send=is_allowed)
         # What time proves must hold on both clocks, the database's and the venue's.
         if intent.state is S.UNKNOWN:
             now = min(now, ctx.venue_now())

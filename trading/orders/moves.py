@@ -68,6 +68,8 @@ MOVES: Mapping[tuple[IntentState, IntentState], frozenset[Who]] = {
     (S.WORKING, S.REFUSED): _role(Who.TRACKER),
     (S.NEEDS_HUMAN, S.ACKED): _role(Who.RESOLVER, Who.PERSON),
     (S.NEEDS_HUMAN, S.EXPIRED): _role(Who.PERSON),
+    (S.NEEDS_HUMAN, S.FILLED): _role(Who.PERSON),
+    (S.NEEDS_HUMAN, S.CANCELLED): _role(Who.PERSON),
     **{
         (live, done): _role(Who.TRACKER)
         for live in (S.ACKED, S.WORKING, S.PARTIALLY_FILLED, S.ADOPTED_LATE)

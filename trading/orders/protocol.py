@@ -147,6 +147,7 @@ class ProtocolLimits:
     ladder_age_s_max: float = 60.0  # an older clean look-up no longer counts
     horizon_s: float | None = None  # None: the venue's own; tests of other rules shorten it
     resolve_s_max: float = 600.0  # after the horizon: how long failing look-ups may go on before a person is asked
+    looks_min: int = 5  # and how many there must have been: time in which nobody looked does not count
     watch_s_max: float = 86_400.0  # how long NEEDS_HUMAN is still looked for
     watch_every_s: float = 60.0
     sends_max: int = 8  # per attempt
@@ -178,6 +179,12 @@ def validity_s(identity: OrderIdentity, limits: ProtocolLimits) -> float:
     """How long a request may be accepted: our W, cut to what the venue enforces."""
     enforced = float(identity.deadline_s_max)
     return min(limits.validity_s, enforced) if enforced > 0 else limits.validity_s
+
+
+# A person was asked whether the order exists; any other question is not answered by a trace of it.
+ASKED_FOR_UNKNOWN = frozenset(
+    {OrderReason.PROOF_IMPOSSIBLE, OrderReason.LOOKUPS_FAILING, OrderReason.FINGERPRINT_AMBIGUOUS}
+)
 
 
 # -- what comes next --------------------------------------------------------------------------------------------
@@ -214,11 +221,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Looks:
+    """How long and how often it was looked for an order: what failing look-ups are judged by."""
+
+    count: int = 0
+    first_at: datetime | None = None
+    last_absent_at: datetime | None = None  # the last one that was read and showed nothing
+
+    def are_enough(self, now: datetime, *, since: datetime, for_s: float, limits: ProtocolLimits) -> bool:
+        """Whether it was really tried: often enough, and for `for_s` after `since` and after the first of them."""
+        if self.count < limits.looks_min or self.first_at is None:
+            return False
+        return now > max(since, self.first_at) + timedelta(seconds=for_s)
+
+
+@dataclass(frozen=True, slots=True)
 class IntentSnapshot:
     """Everything that the next step depends on.
 
     `answers` holds one entry per send of the current attempt. `not_after` is the latest deadline of those sends.
-    `may_send` is False while a control state forbids new orders.
+    `may_send` is False while a control state forbids new orders. `reason` says why the intent stands in its state.
+    `looks` are the look-ups after `proof_at`.
     """
 
     state: IntentState
@@ -235,6 +258,8 @@ class IntentSnapshot:
     cancel_state: CancelState = CancelState.NONE
     may_send: bool = True
     reuses_attempt: bool = False  # READY with an attempt of which nothing left
+    reason: str = ""
+    looks: Looks = Looks()
 
 
 def next_step(
@@ -288,15 +313,20 @@ def _unknown(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, lim
         if now >= settled_at:
             return Step(Action.RESEND)
         return Step(Action.QUERY, at=_query_again_at(intent, now, settled_at, limits))
-    proof_at = settled_at + timedelta(seconds=limits.horizon(identity))
+    proof_at = absence_provable_at(intent, identity, limits)
     if now <= proof_at:
         return Step(Action.QUERY, at=_query_again_at(intent, now, proof_at + _TICK, limits))
+    is_tried = intent.looks.are_enough(now, since=proof_at, for_s=limits.resolve_s_max, limits=limits)
     if not absence_is_provable(identity):
-        return Step(Action.GIVE_TO_PERSON, OrderReason.PROOF_IMPOSSIBLE)
+        if intent.looks.last_absent_at is not None and intent.looks.last_absent_at > proof_at:
+            return Step(Action.GIVE_TO_PERSON, OrderReason.PROOF_IMPOSSIBLE)
+        if is_tried:
+            return Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
+        return Step(Action.QUERY, at=now + timedelta(seconds=limits.query_every_s))
     ladders = _standing_ladders(intent, proof_at, now, limits)
     if ladders >= limits.ladders_min:
         return Step(Action.CONFIRM_ABSENT, OrderReason.ABSENCE_PROVED)
-    if now > proof_at + timedelta(seconds=limits.resolve_s_max):
+    if is_tried:
         return Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
     gap_over_at = intent.last_ladder_at + timedelta(seconds=limits.ladder_gap_s) if intent.last_ladder_at else now
     if ladders and gap_over_at > now:
@@ -330,7 +360,9 @@ def _live(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits
 
 
 def _needs_human(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
-    if judge(intent.answers) is S.ACKED:
+    if intent.reason not in ASKED_FOR_UNKNOWN:
+        return Step(Action.DONE)  # it is known that the order exists: no trace answers what the person was asked
+    if judge(intent.answers) is S.ACKED:  # while UNKNOWN it would have counted: it came after the person was asked
         return Step(Action.APPLY_ANSWER)
     if now > intent.state_since + timedelta(seconds=limits.watch_s_max) or not intent.answers:
         return Step(Action.DONE)
@@ -372,6 +404,11 @@ def absence_is_provable(identity: OrderIdentity) -> bool:
     return identity.deadline_s_max > 0 and identity.lookup_by_client_id
 
 
+def absence_provable_at(intent: IntentSnapshot, identity: OrderIdentity, limits: ProtocolLimits) -> datetime:
+    """Later than this a look-up may count towards absence (proof rule P1); venue time."""
+    return _settled_at(intent, limits) + timedelta(seconds=limits.horizon(identity))
+
+
 def needs_own_lane(identity: OrderIdentity) -> bool:
     """Whether two unresolved orders in one instrument could not be told apart, or never resolved by a machine."""
     return not identity.lookup_by_client_id or (
@@ -389,7 +426,10 @@ def resolution_bound_s(identity: OrderIdentity, limits: ProtocolLimits) -> float
 
 def _standing_ladders(intent: IntentSnapshot, proof_at: datetime, now: datetime, limits: ProtocolLimits) -> int:
     last = intent.last_ladder_at
-    if last is None or last <= proof_at or (now - last).total_seconds() > limits.ladder_age_s_max:
+    if last is None or last <= proof_at:
+        return 0
+    age_s = (now - last).total_seconds()
+    if not -limits.skew_s <= age_s <= limits.ladder_age_s_max:
         return 0
     return intent.clean_ladders
 

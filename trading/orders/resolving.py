@@ -6,24 +6,59 @@ resolver at a time speaks for an intent, and holds one conversation with the ven
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from sqlmodel import Session, col, select
 
 from brokers.ids import VenueOrderId
 from ledger.controls import effective_control
 from ledger.records import upsert_orders
 from ledger.states import IntentState, ObservationSource
-from ledger.tables import OrderIntent
+from ledger.tables import Observation, OrderIntent
 from trading.orders import store
 from trading.orders.answers import apply_answers, retry_changes
 from trading.orders.context import DeskContext
 from trading.orders.looking import Look, Trace, complete_look, quick_look
 from trading.orders.moves import Who
-from trading.orders.protocol import Action, Outcome, Step, next_step
+from trading.orders.protocol import (
+    Action,
+    IntentSnapshot,
+    Looks,
+    Outcome,
+    Step,
+    absence_provable_at,
+    next_step,
+)
 from trading.orders.reasons import OrderReason
 from trading.orders.sending import may_send, resend
 
 S = IntentState
+
+
+# -- what is known ----------------------------------------------------------------------------------------------
+def snapshot(ctx: DeskContext, session: Session, row: OrderIntent, *, may_send: bool) -> IntentSnapshot:
+    """Everything that the next step depends on, with the look-ups that may count for an unknown outcome."""
+    intent = replace(store.snapshot(session, row, may_send=may_send), reason=row.state_reason)
+    if intent.state is not S.UNKNOWN:
+        return intent
+    since = absence_provable_at(intent, ctx.identity(row.instrument_id), ctx.limits)
+    return replace(intent, looks=_looks(session, row, since))
+
+
+def _looks(session: Session, row: OrderIntent, since: datetime) -> Looks:
+    query = select(Observation.outcome, Observation.observed_at).where(
+        Observation.client_order_id == row.client_order_id,
+        Observation.intent_id == row.intent_id,
+        col(Observation.observed_at) > since,
+        col(Observation.outcome).in_([trace.value for trace in Trace]),
+        col(Observation.source).in_([ObservationSource.FIND_ORDER.value, ObservationSource.LADDER.value]),
+    )
+    rows = list(session.exec(query))
+    times = [at for _, at in rows]
+    absent = [at for outcome, at in rows if outcome == Trace.ABSENT.value]
+    return Looks(len(rows), min(times, default=None), max(absent, default=None))
 
 
 # -- moves without the venue ------------------------------------------------------------------------------------
@@ -161,7 +196,7 @@ def _is_still(ctx: DeskContext, row: OrderIntent, action: Action) -> bool:
     with ctx.ledger.read() as session:
         control = effective_control(session, row.account_id, ctx.pool)
         is_allowed = may_send(control, is_reduce_only=row.reduce_only)
-        intent = store.snapshot(session, row, may_send=is_allowed)
+        intent = snapshot(ctx, session, row, may_send=is_allowed)
         now = min(ctx.ledger.now(session), ctx.measured_venue_time)
     return next_step(intent, ctx.identity(row.instrument_id), now, ctx.limits).action is action
 

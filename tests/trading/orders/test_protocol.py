@@ -52,6 +52,7 @@ from trading.orders.moves import MOVES, NOT_PLACED_STATES, IllegalMove, Who, req
 from trading.orders.protocol import (
     Action,
     IntentSnapshot,
+    Looks,
     Outcome,
     ProtocolLimits,
     Step,
@@ -230,11 +231,21 @@ def test_a_lease_makes_everyone_wait(state: IntentState) -> None:
         (intent(S.WORKING, cancel_state=CancelState.READY), 0, Action.CANCEL),
         (intent(S.WORKING, cancel_state=CancelState.UNKNOWN), 0, Action.CANCEL),
         (intent(S.WORKING, cancel_state=CancelState.DONE), 0, Action.TRACK),
-        (intent(S.NEEDS_HUMAN, answers=(None,)), 60, Action.WATCH),
-        (intent(S.NEEDS_HUMAN, answers=(None,), next_check_at=at(61)), 60, Action.WAIT),
-        (intent(S.NEEDS_HUMAN, answers=(O.DEFINITE_YES,)), 60, Action.APPLY_ANSWER),
-        (intent(S.NEEDS_HUMAN, answers=(None,)), 90_000, Action.DONE),
-        (intent(S.NEEDS_HUMAN), 1, Action.DONE),
+        (intent(S.NEEDS_HUMAN, reason=OrderReason.PROOF_IMPOSSIBLE, answers=(None,)), 60, Action.WATCH),
+        (
+            intent(S.NEEDS_HUMAN, reason=OrderReason.PROOF_IMPOSSIBLE, answers=(None,), next_check_at=at(61)),
+            60,
+            Action.WAIT,
+        ),
+        (
+            intent(S.NEEDS_HUMAN, reason=OrderReason.PROOF_IMPOSSIBLE, answers=(O.DEFINITE_YES,)),
+            60,
+            Action.APPLY_ANSWER,
+        ),
+        (intent(S.NEEDS_HUMAN, reason=OrderReason.PROOF_IMPOSSIBLE, answers=(None,)), 90_000, Action.DONE),
+        (intent(S.NEEDS_HUMAN, reason=OrderReason.PROOF_IMPOSSIBLE), 1, Action.DONE),
+        (intent(S.NEEDS_HUMAN, reason=OrderReason.OVERFILLED, answers=(O.DEFINITE_YES,)), 60, Action.DONE),
+        (intent(S.NEEDS_HUMAN, reason=OrderReason.ACKED_NOT_VISIBLE, answers=(None,)), 60, Action.DONE),
     ],
 )
 def test_the_next_step_of_a_permanent_id_venue(snapshot: IntentSnapshot, now: float, action: Action) -> None:
@@ -269,7 +280,8 @@ def test_a_permanent_id_is_not_sent_again_when_it_may_not_or_cannot_help(changes
     step = next_step(unknown(**changes), PERMANENT, at(8))
     assert step.action is Action.QUERY
     assert next_step(unknown(**changes), PERMANENT, at(68)).action is Action.LADDER
-    assert next_step(unknown(**changes), PERMANENT_ONLY, at(68)).action is Action.GIVE_TO_PERSON
+    looked = unknown(**changes, looks=Looks(1, at(67.5), at(67.5)))
+    assert next_step(looked, PERMANENT_ONLY, at(68)).action is Action.GIVE_TO_PERSON
 
 
 def test_absence_needs_the_deadline_the_skew_the_horizon_and_two_ladders_apart() -> None:
@@ -291,14 +303,24 @@ def test_ladders_from_before_the_proof_time_or_long_ago_do_not_count() -> None:
 
 
 def test_without_a_deadline_absence_is_never_called() -> None:
-    many = unknown(clean_ladders=9, last_ladder_at=at(300))
+    many = unknown(clean_ladders=9, last_ladder_at=at(300), looks=Looks(1, at(300), at(300)))
     for identity in (NO_DEADLINE, NO_ID):
         assert next_step(many, identity, at(66)).action is Action.QUERY
+        assert next_step(unknown(), identity, at(301)).action is Action.QUERY
+        failing = unknown(looks=Looks(5, at(300)))
+        assert next_step(failing, identity, at(900)).action is Action.QUERY
+        assert next_step(failing, identity, at(901)) == Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
         assert next_step(many, identity, at(301)) == Step(Action.GIVE_TO_PERSON, OrderReason.PROOF_IMPOSSIBLE)
 
 
 def test_look_ups_that_keep_failing_are_given_to_a_person() -> None:
-    assert next_step(unknown(), DEADLINE, at(67 + 601)) == Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
+    tried = unknown(looks=Looks(5, at(68)))
+    assert next_step(tried, DEADLINE, at(68 + 601)) == Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
+
+
+@pytest.mark.parametrize("looks", [Looks(), Looks(4, at(68)), Looks(50, at(668))])
+def test_time_in_which_nobody_looked_gives_nothing_to_a_person(looks: Looks) -> None:
+    assert next_step(unknown(looks=looks), DEADLINE, at(67 + 1_000)).action is Action.LADDER
 
 
 def test_an_answer_that_arrives_late_decides_at_once() -> None:

@@ -435,7 +435,7 @@ class SteppingClock(ManualClock):
         self.true.wait(seconds)
 
 
-@pytest.mark.parametrize("step_s", [-90.0, 0.9, 60.0, 90.0])
+@pytest.mark.parametrize("step_s", [-90.0, 0.9, 60.0, 90.0, 3_600.0])
 def test_a_step_of_our_clock_does_not_skip_the_horizon(
     tmp_path: Path, migrated: Path, want: Want, venue: ModelVenue, clock: ManualClock, step_s: float
 ) -> None:
@@ -455,7 +455,7 @@ def test_a_step_of_our_clock_does_not_skip_the_horizon(
             if view.state is S.READY:
                 ours.step = timedelta(0)
             clock.wait(0.5)
-        desk.drive([intent_id], timeout_s=300)
+        desk.drive([intent_id], timeout_s=step_s + 300)
         assert len(venue.orders) == 1
         assert desk.view(intent_id).state is S.FILLED
 
@@ -547,3 +547,48 @@ def test_a_venue_that_asks_for_patience_does_not_hold_a_lease(desk: OrderDesk, v
     before_s = desk._ctx.clock.monotonic()
     assert desk._ctx.account(instrument_id=BTC, fresh=True).positions is None
     assert desk._ctx.clock.monotonic() - before_s <= desk.limits.lease_s / 2
+
+
+# -- down for a while -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["open only, deadline", "open only, no deadline", "no id"])
+@pytest.mark.parametrize("looked_s", [0, 40])
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.ANSWER_LOST])
+def test_after_downtime_it_is_looked_for_before_a_person_is_asked(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, clock: ManualClock, kind: str, looked_s: int, fault: Fault
+) -> None:
+    venue.order_identity = CLASSES[kind]
+    desk = make_desk()
+    intent_id = start(desk, want, venue, fault, ttl_s=90)
+    if fault is Fault.ANSWER_LOST:
+        venue.orders[0].visible_at = venue.now() + timedelta(minutes=5)
+    desk.drive([intent_id], timeout_s=looked_s)
+    clock.wait(800)
+    reads = venue.reads
+    view = make_desk("w2").drive([intent_id], timeout_s=300)[0]
+    if fault is Fault.ANSWER_LOST:
+        assert view.state is S.FILLED
+    elif CLASSES[kind].deadline_s_max:
+        assert view.state is S.EXPIRED
+    else:
+        assert (view.state, view.reason) == (S.NEEDS_HUMAN, OrderReason.PROOF_IMPOSSIBLE)
+    assert venue.reads > reads
+
+
+def test_a_trace_answers_only_whether_the_order_exists(
+    desk: OrderDesk, want: Want, venue: ModelVenue, clock: ManualClock
+) -> None:
+    """An order that was filled twice: the question is what became of it, and looking again answers nothing."""
+    venue.rests = True
+    intent_id = start(desk, want, venue)
+    venue.orders[0].request = replace(venue.orders[0].request, quantity=Decimal("0.02"))
+    venue.fill(venue.orders[0], Decimal("0.02"))
+    (view,) = desk.drive([intent_id], timeout_s=30)
+    assert (view.state, view.reason) == (S.NEEDS_HUMAN, OrderReason.OVERFILLED)
+    for _ in range(5):
+        clock.wait(61)
+        desk.sweep()
+        assert desk.view(intent_id).state is S.NEEDS_HUMAN
+    with pytest.raises(ValueError, match="must not be not_placed"):
+        desk.decide(intent_id, verdict=Verdict.NOT_PLACED, people=("ann",), reason="looked")
+    view = desk.decide(intent_id, verdict=Verdict.CLOSED, people=("ann",), reason="looked at the executions")
+    assert (view.state, view.filled_quantity) == (S.FILLED, Decimal("0.02"))

@@ -29,14 +29,17 @@ from trading.orders.moves import MOVES, Who
 from trading.orders.protocol import (
     Action,
     IntentSnapshot,
+    Looks,
     Outcome,
     ProtocolLimits,
     Step,
+    absence_provable_at,
     judge,
     next_step,
     resolution_bound_s,
     validity_s,
 )
+from trading.orders.reasons import OrderReason
 
 S = IntentState
 LIMITS = ProtocolLimits()
@@ -130,7 +133,9 @@ class OneIntent(RuleBasedStateMachine):
             self._to(S.CLAIMED)
         not_after = self.now + timedelta(seconds=validity_s(self.identity, LIMITS))
         before = self.intent.answers
-        self._to(S.SENDING, answers=(*before, None), not_after=not_after, clean_ladders=0, last_ladder_at=None)
+        self._to(
+            S.SENDING, answers=(*before, None), not_after=not_after, clean_ladders=0, last_ladder_at=None, looks=Looks()
+        )
         answer = self._outcome(fault, not_after, late, lag)
         if fault.startswith("crash"):
             self.intent = replace(self.intent, lease_until=self.now + timedelta(seconds=LIMITS.lease_s))
@@ -159,7 +164,12 @@ class OneIntent(RuleBasedStateMachine):
     def _look(self, *, is_ladder: bool, reads_fail: bool) -> None:
         if not reads_fail and self.is_visible():
             self._to(S.ACKED)
-        elif is_ladder:
+            return
+        if self.now > absence_provable_at(self.intent, self.identity, LIMITS):
+            looks = self.intent.looks
+            absent_at = looks.last_absent_at if reads_fail else self.now
+            self.intent = replace(self.intent, looks=Looks(looks.count + 1, looks.first_at or self.now, absent_at))
+        if is_ladder:
             clean = 0 if reads_fail else self.intent.clean_ladders + 1
             self.intent = replace(self.intent, clean_ladders=clean, last_ladder_at=self.now)
             self.now += timedelta(seconds=1)
@@ -186,7 +196,8 @@ class OneIntent(RuleBasedStateMachine):
                 Action.TRACK: S.FILLED,
             }
             if action in states:
-                self._to(states[action])
+                reason = OrderReason.PROOF_IMPOSSIBLE if action is Action.GIVE_TO_PERSON else ""
+                self._to(states[action], reason=reason)
 
     def _to(self, state: IntentState, **changes: object) -> None:
         assert (self.intent.state, state) in MOVES, f"{self.intent.state} to {state}"
