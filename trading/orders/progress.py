@@ -29,6 +29,8 @@ class Known:
     request: OrderRequest
     filled_quantity: Decimal
     last_seen_at: datetime
+    doubted_at: datetime | None = None  # the first look that did not fit; None: doubted ever since it was last seen
+    doubtful_looks: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,27 @@ def progress(
         return Progress(S.NEEDS_HUMAN, OrderReason.OVERFILLED, text, filled)
     if order is None:
         patience = timedelta(seconds=limits.horizon(identity) + limits.resolve_s_max)
-        if now > known.last_seen_at + patience:
+        if _is_overdue(known, known.last_seen_at, patience, now, limits):
             return Progress(S.NEEDS_HUMAN, OrderReason.ACKED_NOT_VISIBLE, filled_quantity=filled)
         return Progress(known.state, None, filled_quantity=filled)
     difference = terms_difference(known.request, order)
     if difference:
         return Progress(S.NEEDS_HUMAN, OrderReason.TERMS_DIFFER, difference, filled)
     if order.filled_quantity < filled:
+        patience = timedelta(seconds=limits.fills_s_max)
+        if order.status in _DONE_STATE and _is_overdue(known, order.updated_at, patience, now, limits):
+            text = f"{order.status}: reports {order.filled_quantity} filled, {filled} are recorded"
+            return Progress(S.NEEDS_HUMAN, OrderReason.FILLS_DISAGREE, text, filled)
         return _with_fills(known.state, filled, "an older report: less filled than is known")
     if order.status in _DONE_STATE:
         return _done(known, order, fills_quantity, now, limits)
     return _open(known, order, filled)
+
+
+def _is_overdue(known: Known, since: datetime, patience: timedelta, now: datetime, limits: ProtocolLimits) -> bool:
+    """Whether looks really went on not to fit: time in which nobody looked does not count."""
+    doubted_at = max(since, known.doubted_at or since)
+    return known.doubtful_looks >= limits.looks_min and now > doubted_at + patience
 
 
 def terms_difference(request: OrderRequest, order: Order) -> str:
@@ -114,7 +126,7 @@ def _done(known: Known, order: Order, fills_quantity: Decimal, now: datetime, li
     short = order.status is OrderStatus.FILLED and filled < order.quantity
     if short or fills_quantity != filled:
         text = f"{order.status}: reports {filled} of {order.quantity} filled, fills add up to {fills_quantity}"
-        if now > order.updated_at + timedelta(seconds=limits.fills_s_max):
+        if _is_overdue(known, order.updated_at, timedelta(seconds=limits.fills_s_max), now, limits):
             return Progress(S.NEEDS_HUMAN, OrderReason.FILLS_MISSING, text, filled)
         return _with_fills(known.state, filled, text)
     state, reason = _DONE_STATE[order.status]

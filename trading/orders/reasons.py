@@ -129,6 +129,11 @@ class OrderReason(StrEnum):
         "The order reports more filled quantity than its fills add up to.",
         "Run a sync; if it stays, compare the venue's execution list.",
     )
+    FILLS_DISAGREE = (
+        "FILLS_DISAGREE",
+        "The order is over and reports less filled than is on record.",
+        "Compare the venue's execution list (was a trade taken back?), then record the decision.",
+    )
     TERMS_DIFFER = (
         "TERMS_DIFFER",
         "The order found under our id has other terms than the intent.",

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from brokers.errors import BrokerError, NotSent, OrderAlreadyDone, OrderNotFound, Refused
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
@@ -14,7 +14,7 @@ from brokers.types import Fill, Order
 from ledger.errors import ConflictingEvidence
 from ledger.records import insert_fills, upsert_orders
 from ledger.states import CancelState, IntentState, ObservationSource
-from ledger.tables import OrderIntent, OrderRow
+from ledger.tables import Observation, OrderIntent, OrderRow
 from trading.orders import store
 from trading.orders.context import DeskContext
 from trading.orders.intents import request_of
@@ -26,6 +26,8 @@ from trading.orders.protocol import Step
 S = IntentState
 _PRICE_STEP = Decimal("1e-12")
 _BEFORE_S = 2.0
+_DOUBT_EVERY_S = 5.0  # looks that do not fit are noted no more often
+_DOUBTS = {True: "not_shown", False: "fills_do_not_fit"}
 
 
 # -- following --------------------------------------------------------------------------------------------------
@@ -87,7 +89,13 @@ def _record_look(
         last_seen_at = max(last_seen_at, seen.last_seen_at) if seen else last_seen_at
         quantity, value = store.fills_quantity(session, row.account_id, row.venue_order_id)
     result = progress(
-        Known(S(row.state), request_of(row), row.filled_quantity, last_seen_at),
+        Known(
+            S(row.state),
+            request_of(row),
+            row.filled_quantity,
+            last_seen_at,
+            *_doubt(session, row, order, last_seen_at, quantity, now),
+        ),
         order,
         quantity,
         identity=ctx.identity(row.instrument_id),
@@ -95,6 +103,29 @@ def _record_look(
         limits=ctx.limits,
     )
     _apply(ctx, session, row, order, result, _average(order, quantity, value), now)
+
+
+def _doubt(
+    session: Session, row: OrderIntent, order: Order | None, seen_at: datetime, fills: Decimal, now: datetime
+) -> tuple[datetime, int]:
+    """Note a look that does not fit what is known; since when and how often there were such looks."""
+    fits = order is not None and (order.status.is_open or fills == order.filled_quantity >= row.filled_quantity)
+    if fits:
+        return now, 0
+    outcome = _DOUBTS[order is None]
+    query = select(Observation.observed_at).where(
+        Observation.intent_id == row.intent_id,
+        Observation.client_order_id == row.client_order_id,
+        Observation.source == ObservationSource.FIND_ORDER.value,
+        Observation.outcome == outcome,
+    )
+    if order is None:
+        query = query.where(col(Observation.observed_at) > seen_at)
+    times = sorted(session.exec(query))
+    if not times or (now - times[-1]).total_seconds() >= _DOUBT_EVERY_S:
+        store.observe(session, row, source=ObservationSource.FIND_ORDER, outcome=outcome, now=now)
+        times.append(now)
+    return times[0], len(times)
 
 
 def _own(session: Session, row: OrderIntent, order: Order) -> None:

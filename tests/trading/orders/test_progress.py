@@ -156,3 +156,18 @@ def test_no_look_breaks_the_rules(
         assert shown is not None
         assert fills == seen
         assert shown.filled_quantity >= known * tenth
+
+
+def test_an_end_with_less_filled_than_recorded_is_given_to_a_person_in_time() -> None:
+    end = order(OrderStatus.CANCELLED, "0.4")
+    assert look(end, state=S.PARTIALLY_FILLED, known="0.5", fills="0.5", after_s=119).state is S.PARTIALLY_FILLED
+    overdue = look(end, state=S.PARTIALLY_FILLED, known="0.5", fills="0.5", after_s=121)
+    assert (overdue.state, overdue.reason) == (S.NEEDS_HUMAN, OrderReason.FILLS_DISAGREE)
+
+
+@pytest.mark.parametrize("seen", [None, order(OrderStatus.FILLED, "1"), order(OrderStatus.CANCELLED, "0.2")])
+def test_a_single_look_after_downtime_asks_nobody(seen: Order | None) -> None:
+    now = START + timedelta(hours=1)
+    known = Known(S.PARTIALLY_FILLED, REQUEST, Decimal("0.5"), START, doubted_at=now, doubtful_looks=1)
+    result = progress(known, seen, Decimal("0.5"), identity=CLASSES["permanent"], now=now)
+    assert result.state is S.PARTIALLY_FILLED

@@ -183,3 +183,18 @@ def test_views_of_a_plan_come_by_leg(desk: OrderDesk, want: Want) -> None:
     for leg in (2, 1):
         desk.submit(want(f"leg {leg}", plan_id="plan-1", leg_number=leg))
     assert [view.leg_number for view in desk.views(plan_id="plan-1")] == [1, 2]
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_downtime_and_one_bad_look_ask_nobody(
+    desk: OrderDesk, resting: str, venue: ModelVenue, clock: ManualClock, is_shown: bool
+) -> None:
+    order = venue.orders[0]
+    fill = venue.fill(order, Decimal(1))
+    order.fills.clear()
+    order.visible_at = venue.now() if is_shown else venue.now() + timedelta(days=1)
+    clock.wait(3_600)
+    assert not desk.advance(resting).is_over
+    order.visible_at = venue.now()
+    order.fills.append(fill)
+    assert desk.drive([resting], timeout_s=30)[0].state is S.FILLED
