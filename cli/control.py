@@ -20,6 +20,7 @@ class Found(StrEnum):
 
     PLACED = "placed"
     NOT_PLACED = "not_placed"
+    CLOSED = "closed"
 
 
 class Control(StrEnum):
@@ -78,7 +79,12 @@ def _intents(ledger: Ledger, account_id: AccountId, *, everything: bool) -> list
 def decide(
     intent: Annotated[str, typer.Argument(help="Intent that needs a person, as `algotrendy intents` lists it.")],
     found: Annotated[
-        Found, typer.Option("--found", help="What the venue's own screen shows: the order was placed, or never was.")
+        Found,
+        typer.Option(
+            "--found",
+            help="What the venue's own screen shows: placed (follow it), not_placed (it never was), or closed (it is "
+            "over there: end it with the fills on record).",
+        ),
     ],
     by: ByOption,
     reason: ReasonOption,
