@@ -99,7 +99,7 @@ class SnapshotPurpose(StrEnum):
 
 
 class ControlState(StrEnum):
-    """Ordered from free to stopped; the stricter of two wins."""
+    """Ordered from free to stopped; of two scopes the one that lets least out counts (ledger.controls)."""
 
     RUN = "run"
     PAUSE = "pause"  # no new claims

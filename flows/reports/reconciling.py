@@ -52,13 +52,19 @@ def _verdict(result: ReconciliationResult) -> str:
     if result.outcome is ReconciliationOutcome.CLEAN:
         return f"No break: {total:,} facts and figures agree, in both directions."
     critical = sum(item.severity is Severity.CRITICAL for item in result.findings.breaks)
-    return f"{len(result.findings.breaks)} break(s), {critical} critical, among {total:,} facts and figures."
+    older = f" {len(result.still_open)} of former runs still open." if result.still_open else ""
+    return f"{len(result.findings.breaks)} break(s), {critical} critical, among {total:,} facts and figures.{older}"
 
 
 def _figures(result: ReconciliationResult, breaks: Sequence[Break]) -> tuple[Figure, ...]:
     changes = result.changes
     return (
-        Figure("Breaks", str(len(breaks)), _changes(changes), Tone.BAD if breaks else Tone.GOOD),
+        Figure(
+            "Breaks",
+            str(len(breaks) + len(result.still_open)),
+            _changes(changes),
+            Tone.BAD if breaks or result.still_open else Tone.GOOD,
+        ),
         Figure("Cleared", str(len(changes.cleared)), "no longer seen"),
         Figure("Pending", str(len(result.findings.pending) if result.findings else 0), "too young to judge"),
         Figure("Took", seconds(result.ended_at - result.started_at)),
@@ -82,13 +88,16 @@ def _sections(result: ReconciliationResult, breaks: Sequence[Break]) -> list[Sec
         )
         found.append(Plot("counts", "Breaks by kind", PlotKind.BARS, "Number of breaks of each kind", bars=bars))
     found.append(breaks_table(breaks, result.account_id))
+    if result.still_open:
+        found.append(Text("Still open from former runs: neither seen nor cleared by this one", result.still_open))
     if by_kind:
         found.append(_kinds(by_kind))
     found.append(_compared(result.findings))
     if result.findings.pending:
         found.append(Text("Pending: too young to judge", result.findings.pending))
     if result.reason:
-        found.append(Text("Not imported", (f"{result.reason}: {result.detail}",)))
+        heading = "Why" if result.outcome is ReconciliationOutcome.NOT_RECONCILED else "Not imported"
+        found.append(Text(heading, (f"{result.reason}: {result.detail}",)))
     return found
 
 
