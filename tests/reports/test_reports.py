@@ -157,9 +157,9 @@ def test_markdown_charts_are_images_without_scripts(reached: RebalanceResult) ->
 
 
 def test_breaks_of_former_runs_are_shown_even_when_this_one_saw_none() -> None:
-    old = "position_differs position AAPL/USDT:USDT"
+    old = "POSITION_DIFFERS position AAPL/USDT:USDT"
     result = replace(make_reconciliation(), outcome=ReconciliationOutcome.BREAKS, still_open=(old,))
     report = report_of(result)
     assert report.tone is Tone.BAD
     assert "1 of former runs still open" in report.verdict
-    assert old in markdown(report)
+    assert "position AAPL/USDT:USDT" in markdown(report)
