@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from brokers.reasons import Reason
 
 
-class LedgerReason(StrEnum):
+class LedgerReason(Reason):
     """Codes are stable: reports, tests and docs/reasons.md name them."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, code: str, meaning: str, remedy: str) -> LedgerReason:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.remedy = remedy
-        return member
 
     LEDGER_ERROR = ("LEDGER_ERROR", "The ledger could not do what was asked.", "Read the message; it names the cause.")
     LEDGER_URL_REFUSED = (

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 
 from brokers.errors import BrokerError
 from brokers.ids import AccountId, InstrumentId, VenueOrderId
+from brokers.reasons import Reason
 from brokers.strictjson import encode
 from brokers.types import (
     Balance,
@@ -48,18 +48,8 @@ READINGS_MAX = 3
 _CASH_KINDS = frozenset(kind for kind in BreakKind if kind.value.startswith(("CASH_EVENT", "BALANCE")))
 
 
-class ReconcilingReason(StrEnum):
+class ReconcilingReason(Reason):
     """Stable codes of this module."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, code: str, meaning: str, remedy: str) -> ReconcilingReason:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.remedy = remedy
-        return member
 
     RECONCILING_STILL_PENDING = (
         "RECONCILING_STILL_PENDING",

@@ -7,9 +7,8 @@ backup does not pass).
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from brokers.ids import Environment
+from brokers.reasons import Reason
 from brokers.types import AccountProof
 from ledger.records import record_account
 from trading.orders import SweepReport
@@ -17,18 +16,8 @@ from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 
 
-class StartReason(StrEnum):
+class StartReason(Reason):
     """Why an account may not trade now."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, code: str, meaning: str, remedy: str) -> StartReason:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.remedy = remedy
-        return member
 
     KEY_MAY_NOT_TRADE = (
         "KEY_MAY_NOT_TRADE",

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 
 from sqlmodel import Session
 
@@ -22,6 +21,7 @@ from brokers.clock import Clock
 from brokers.errors import InstrumentUnknown
 from brokers.ids import AccountId, InstrumentId, VenueOrderId
 from brokers.port import Broker
+from brokers.reasons import Reason
 from brokers.types import (
     Balance,
     CashEvent,
@@ -58,18 +58,8 @@ SYNC_ATTEMPTS_MAX = 3
 _OPEN = tuple(status.value for status in OrderStatus if status.is_open)
 
 
-class SyncReason(StrEnum):
+class SyncReason(Reason):
     """Stable codes of this module."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, code: str, meaning: str, remedy: str) -> SyncReason:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.remedy = remedy
-        return member
 
     SYNC_BASELINE_UNSETTLED = (
         "SYNC_BASELINE_UNSETTLED",

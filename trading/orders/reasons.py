@@ -5,21 +5,11 @@ A state may also carry a code of `trading.risk` (why it was denied) or of `broke
 
 from __future__ import annotations
 
-from enum import StrEnum
+from brokers.reasons import Reason
 
 
-class OrderReason(StrEnum):
+class OrderReason(Reason):
     """Codes are stable: reports, tests and docs/reasons.md name them."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, code: str, meaning: str, remedy: str) -> OrderReason:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.remedy = remedy
-        return member
 
     WANTED = ("WANTED", "A job asked for this order.", "None needed.")
     WITHIN_LIMITS = ("WITHIN_LIMITS", "Every risk check passed.", "None needed.")

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
+from brokers.reasons import Reason
 from brokers.types import ZERO
 
 
-class RiskReason(StrEnum):
+class RiskReason(Reason):
     """Stable refusal codes, each with its meaning and its remedy. `passes` marks those that time heals."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, code: str, meaning: str, remedy: str) -> RiskReason:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.remedy = remedy
-        return member
 
     INSTRUMENT_UNKNOWN = (
         "RISK_INSTRUMENT_UNKNOWN",
