@@ -16,7 +16,7 @@ from ledger.columns import ExactDecimal, UtcDateTime
 from ledger.states import CancelState, IntentState, PlanState
 
 metadata: MetaData = SQLModel.metadata
-APPEND_ONLY = ("order_send", "observation", "transition", "fill", "cash_event", "control")
+APPEND_ONLY = ("order_send", "observation", "transition", "fill", "cash_event", "control", "arming", "audit")
 
 
 def _row_id() -> Column[int]:
@@ -59,6 +59,7 @@ class OrderIntent(SQLModel, table=True):
     business_key: str
     terms_sha256: str  # the same key with other terms is a conflict
     source: str  # the job that wants it: rebalance, close_positions, cli, alert
+    strategy: str | None = None  # what decided it: a portfolio, an alert's strategy; the source where nothing is named
     plan_id: str | None = None
     leg_number: int | None = None
 
@@ -126,6 +127,8 @@ class OrderSend(SQLModel, table=True):
     worker: str
     not_after: datetime = Field(sa_type=UtcDateTime)
     venue_offset_us: int = 0
+    arming_id: int | None = None  # the production arming that it was sent under
+    notional: Decimal | None = Field(default=None, sa_type=ExactDecimal)  # what it may add, in quote currency
     committed_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
@@ -370,7 +373,10 @@ class Alert(SQLModel, table=True):
 
 
 class Control(SQLModel, table=True):
-    """Append-only. A control state set for a scope (an account id, or `pool:NAME`); the newest row counts."""
+    """Append-only. A control state set for a scope (ledger.controls names them); the newest row counts.
+
+    `approved_by` is the second person where one is needed; `flatten` says that a kill also closes positions.
+    """
 
     __tablename__ = "control"
     control_id: int | None = Field(default=None, sa_column=_row_id())
@@ -378,4 +384,75 @@ class Control(SQLModel, table=True):
     state: str
     reason: str
     set_by: str
+    approved_by: str | None = None
+    flatten: bool | None = None
     set_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class KillRow(SQLModel, table=True):
+    """One kill of one account and how far it has come; it is continued after a crash."""
+
+    __tablename__ = "kill"
+    kill_id: int | None = Field(default=None, sa_column=_row_id())
+    account_id: str = Field(index=True)
+    state: str
+    flatten: bool
+    requested_by: str
+    reason: str
+    result: str = Field(default="", sa_type=Text)  # JSON: what was cancelled, closed, left
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ArmingRow(SQLModel, table=True):
+    """Append-only. One step of arming a pool: requested, armed or disarmed; the newest row of a pool counts.
+
+    `record_sha256` is the hash of what was asked for, and `signature` its HMAC with a key that is not in the database.
+    """
+
+    __tablename__ = "arming"
+    arming_id: int | None = Field(default=None, sa_column=_row_id())
+    pool: str = Field(index=True)
+    state: str
+    accounts: str = Field(default="[]", sa_type=Text)  # JSON: account ids
+    notional_max: Decimal | None = Field(default=None, sa_type=ExactDecimal)  # of all sends, in quote currency
+    policy_sha256: str = ""
+    code_sha256: str = ""
+    record_sha256: str = ""
+    signature: str = ""
+    requested_by: str = ""
+    approved_by: str = ""
+    reason: str
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AuditRow(SQLModel, table=True):
+    """Append-only. One link of a chain (one chain per account or scope): its hash covers the one before it."""
+
+    __tablename__ = "audit"
+    __table_args__ = (UniqueConstraint("chain", "ordinal"),)
+    audit_id: int | None = Field(default=None, sa_column=_row_id())
+    chain: str = Field(index=True)
+    ordinal: int
+    kind: str
+    subject: str = Field(index=True)  # the id of what it speaks of: a send, a control, an arming, an intent, a break
+    who: str
+    detail: str = Field(sa_type=Text)  # canonical JSON
+    previous_sha256: str
+    sha256: str
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class EquityMark(SQLModel, table=True):
+    """The equity of an account over one UTC day, as the readings before its orders saw it."""
+
+    __tablename__ = "equity_mark"
+    account_id: str = Field(primary_key=True)
+    day: str = Field(primary_key=True)  # ISO date
+    opening: Decimal = Field(sa_type=ExactDecimal)
+    highest: Decimal = Field(sa_type=ExactDecimal)
+    lowest: Decimal = Field(sa_type=ExactDecimal)
+    latest: Decimal = Field(sa_type=ExactDecimal)
+    updated_at: datetime = Field(sa_type=UtcDateTime)

@@ -41,6 +41,9 @@ def test_a_missing_column_would_be_noticed(connection: Connection) -> None:
 def test_the_schema_goes_down_and_up_again(connection: Connection) -> None:
     config = migrate.alembic_config(connection)
     command.upgrade(config, "head")
+    command.downgrade(config, "0001")
+    command.upgrade(config, "head")
+    assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     command.downgrade(config, "base")
     assert set(inspect(connection).get_table_names()) == {"alembic_version"}
     command.upgrade(config, "head")
@@ -68,7 +71,7 @@ def test_a_newer_schema_is_refused(open_ledger: Any) -> None:
     ledger = open_ledger()
     with ledger.write() as session:
         session.connection().execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(LedgerSchemaNewer, match="stands at schema 9999, this version knows up to 0001; upgrade"):
+    with pytest.raises(LedgerSchemaNewer, match="stands at schema 9999, this version knows up to 0002; upgrade"):
         open_ledger()
 
 

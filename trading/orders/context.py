@@ -8,13 +8,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
+from sqlmodel import Session
+
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.errors import BrokerError, InstrumentUnknown
 from brokers.ids import Environment, InstrumentId
 from brokers.port import Broker
 from brokers.types import Balance, ClockReading, Instrument, Position, ProductKind, Quote
+from ledger.controls import effective_control
 from ledger.engine import Ledger
+from ledger.states import ControlState
 from trading.orders.crash import crash_point
 from trading.orders.protocol import ProtocolLimits
 from trading.orders.reasons import OrderReason
@@ -67,6 +71,10 @@ class DeskContext:
     def crash(self, name: str) -> None:
         """Pass a crash point."""
         crash_point(name, self.environment)
+
+    def control(self, session: Session) -> ControlState:
+        """What account and pool let out, as of this transaction."""
+        return effective_control(session, self.account_id, self.pool)
 
     def identity(self, instrument_id: str) -> OrderIdentity:
         return self.broker.identity(InstrumentId(instrument_id))

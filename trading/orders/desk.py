@@ -22,7 +22,6 @@ from brokers.errors import BrokerError
 from brokers.ids import IntentId
 from brokers.port import Broker
 from brokers.types import Quote
-from ledger.controls import effective_control
 from ledger.engine import Ledger
 from ledger.states import CancelState, IntentState, ObservationSource
 from ledger.tables import OrderIntent
@@ -31,6 +30,7 @@ from trading.orders.adopting import Sightings, check_orders
 from trading.orders.context import DeskContext
 from trading.orders.deciding import Verdict, decide
 from trading.orders.exposure import exposure_for, position_of, reserved_notional
+from trading.orders.gates import may_send
 from trading.orders.intents import (
     IntentView,
     TermsConflict,
@@ -43,7 +43,7 @@ from trading.orders.intents import (
 from trading.orders.moves import Who
 from trading.orders.protocol import Action, ProtocolLimits, Step, next_step
 from trading.orders.reasons import OrderReason
-from trading.orders.sending import may_send, send
+from trading.orders.sending import send
 from trading.orders.spool import Spool, spool_of
 from trading.risk import RiskPolicy, assess
 from trading.steps import Step as JobStep
@@ -181,7 +181,7 @@ class OrderDesk:
             now = ctx.ledger.now(session)
             is_allowed = True
             if row.state == S.UNKNOWN.value:  # elsewhere the sender asks, in its own transaction
-                control = effective_control(session, row.account_id, ctx.pool)
+                control = ctx.control(session)
                 is_allowed = may_send(control, is_reduce_only=row.reduce_only)
             intent = resolving.snapshot(ctx, session, row, may_send=is_allowed)
         # What time proves must hold on both clocks, the database's and the venue's.

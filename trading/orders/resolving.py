@@ -13,13 +13,13 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from brokers.ids import VenueOrderId
-from ledger.controls import effective_control
 from ledger.records import upsert_orders
 from ledger.states import IntentState, ObservationSource
 from ledger.tables import Observation, OrderIntent
 from trading.orders import store
 from trading.orders.answers import apply_answers, retry_changes
 from trading.orders.context import DeskContext
+from trading.orders.gates import may_send
 from trading.orders.looking import Look, Trace, complete_look, quick_look
 from trading.orders.moves import Who
 from trading.orders.protocol import (
@@ -32,7 +32,7 @@ from trading.orders.protocol import (
     next_step,
 )
 from trading.orders.reasons import OrderReason
-from trading.orders.sending import may_send, resend
+from trading.orders.sending import resend
 
 S = IntentState
 
@@ -194,7 +194,7 @@ def _counts(ctx: DeskContext, last_at: datetime | None, started_at: datetime | N
 def _is_still(ctx: DeskContext, row: OrderIntent, action: Action) -> bool:
     """Whether the step stands by the database's clock and the venue's, which was measured just now."""
     with ctx.ledger.read() as session:
-        control = effective_control(session, row.account_id, ctx.pool)
+        control = ctx.control(session)
         is_allowed = may_send(control, is_reduce_only=row.reduce_only)
         intent = snapshot(ctx, session, row, may_send=is_allowed)
         now = min(ctx.ledger.now(session), ctx.measured_venue_time)

@@ -17,50 +17,25 @@ from sqlmodel import Session
 from brokers.capabilities import OrderIdentity
 from brokers.errors import BrokerError, DeadlinePassed, NotSent
 from brokers.ids import ClientOrderId, Environment, IntentId
-from brokers.types import Instrument, OrderAck, OrderRequest, PreparedOrder, Quote
+from brokers.types import OrderAck, OrderRequest, PreparedOrder
 from brokers.wire import SendTicket
-from ledger.controls import effective_control
 from ledger.errors import CommitUnknown, LedgerError
 from ledger.records import lock_account
-from ledger.states import CancelState, ControlState, IntentState, ObservationSource
+from ledger.states import IntentState, ObservationSource
 from ledger.tables import OrderAttempt, OrderIntent, OrderSend
-from trading.orders import store
+from trading.orders import gates, store
 from trading.orders.answers import apply_answers
-from trading.orders.context import AccountReading, DeskContext
+from trading.orders.context import DeskContext
 from trading.orders.crash import wire_record
-from trading.orders.exposure import exposure_for, position_of
+from trading.orders.exposure import position_of
+from trading.orders.gates import Obstacle, OutgoingOrder, may_send
 from trading.orders.identity import make_client_order_id
 from trading.orders.intents import request_of
 from trading.orders.moves import Who
-from trading.orders.protocol import classify, needs_own_lane, validity_s
+from trading.orders.protocol import classify, validity_s
 from trading.orders.reasons import OrderReason
-from trading.risk import assess
 
 S = IntentState
-
-
-@dataclass(frozen=True, slots=True)
-class _Obstacle:
-    """Why an order does not leave now; `to_state` says where that puts it."""
-
-    to_state: IntentState
-    reason: str
-    detail: str = ""
-    wait_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What is about to be sent, with everything that was read for the last check."""
-
-    request: OrderRequest
-    prepared: PreparedOrder
-    attempt_number: int
-    is_new_attempt: bool
-    identity: OrderIdentity
-    instrument: Instrument | None
-    quote: Quote | None
-    reading: AccountReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +53,13 @@ def send(ctx: DeskContext, intent_id: str) -> None:
         return
     ctx.crash("C06")
     order = _prepare(ctx, row)
-    if isinstance(order, _Obstacle):
+    if isinstance(order, Obstacle):
         _step_back(ctx, row, order)
         return
     ctx.crash("C07")
     problem = ctx.clock_problem()
     if problem is not None:
-        _step_back(ctx, row, _Obstacle(S.READY, problem[0], problem[1], ctx.limits.wait_s))
+        _step_back(ctx, row, Obstacle(S.READY, problem[0], problem[1], ctx.limits.wait_s))
         return
     _commit_and_send(ctx, row, order)
 
@@ -96,9 +71,7 @@ def _claim(ctx: DeskContext, intent_id: str) -> OrderIntent | None:
         row = store.load(session, intent_id)
         if row.state != S.READY.value:
             raise store.LostRace(f"intent {intent_id} is {row.state}, not ready")
-        obstacle = _control_obstacle(ctx, session, row)
-        if obstacle is None and _is_lane_busy(ctx, session, row):
-            obstacle = _Obstacle(S.READY, OrderReason.LANE_BUSY, wait_s=ctx.limits.wait_s)
+        obstacle = gates.before_claim(ctx, session, row)
         if obstacle is not None:
             store.touch(
                 session,
@@ -121,11 +94,7 @@ def _claim(ctx: DeskContext, intent_id: str) -> OrderIntent | None:
         )
 
 
-def _is_lane_busy(ctx: DeskContext, session: Session, row: OrderIntent) -> bool:
-    return needs_own_lane(ctx.identity(row.instrument_id)) and store.has_unresolved_neighbour(session, row)
-
-
-def _prepare(ctx: DeskContext, row: OrderIntent) -> _Order | _Obstacle:
+def _prepare(ctx: DeskContext, row: OrderIntent) -> OutgoingOrder | Obstacle:
     """Freeze the payload and read what the last check needs. Nothing of it is committed yet."""
     request, identity = request_of(row), ctx.identity(row.instrument_id)
     try:
@@ -134,11 +103,11 @@ def _prepare(ctx: DeskContext, row: OrderIntent) -> _Order | _Obstacle:
         quote = ctx.quote(request.instrument_id)
     except NotSent as error:
         state = S.READY if error.retryable else S.DENIED
-        return _Obstacle(state, error.reason, error.message, ctx.limits.wait_s)
+        return Obstacle(state, error.reason, error.message, ctx.limits.wait_s)
     except BrokerError as error:
-        return _Obstacle(S.READY, OrderReason.QUOTE_UNREADABLE, f"{error.reason}: {error.message}", ctx.limits.wait_s)
+        return Obstacle(S.READY, OrderReason.QUOTE_UNREADABLE, f"{error.reason}: {error.message}", ctx.limits.wait_s)
     reading = ctx.account(instrument_id=request.instrument_id)
-    return _Order(request, prepared, number, is_new, identity, instrument, quote, reading)
+    return OutgoingOrder(request, prepared, number, is_new, identity, instrument, quote, reading)
 
 
 def _prepared(
@@ -175,32 +144,32 @@ def resend(ctx: DeskContext, row: OrderIntent) -> None:
     prepared = _stored_payload(ctx, row, request)
     problem = ctx.clock_problem()
     if problem is not None:
-        _step_back(ctx, row, _Obstacle(S.UNKNOWN, problem[0], problem[1], ctx.limits.wait_s))
+        _step_back(ctx, row, Obstacle(S.UNKNOWN, problem[0], problem[1], ctx.limits.wait_s))
         return
     instrument = ctx.instrument(request.instrument_id)
     reading = ctx.account(instrument_id=request.instrument_id)
-    order = _Order(request, prepared, row.attempt_count, False, identity, instrument, None, reading)
+    order = OutgoingOrder(request, prepared, row.attempt_count, False, identity, instrument, None, reading)
     _commit_and_send(ctx, row, order)
 
 
 # -- the transaction and the send -------------------------------------------------------------------------------
-def _commit_and_send(ctx: DeskContext, row: OrderIntent, order: _Order) -> None:
+def _commit_and_send(ctx: DeskContext, row: OrderIntent, order: OutgoingOrder) -> None:
     try:
         committed = _commit(ctx, row, order, is_final=False)
-        if isinstance(committed, _Obstacle) and committed.to_state is S.DENIED:
+        if isinstance(committed, Obstacle) and committed.to_state is S.DENIED:
             # The figures may be some seconds old: read the account once more before refusing for good.
             reading = ctx.account(instrument_id=order.request.instrument_id, fresh=True)
             committed = _commit(ctx, row, replace(order, reading=reading), is_final=True)
     except CommitUnknown:
         return  # nothing is sent; when the lease is over the sweep finds CLAIMED or SENDING
-    if isinstance(committed, _Obstacle):
+    if isinstance(committed, Obstacle):
         return
     ctx.crash("C09")
     answer = _stopped_meanwhile(ctx, committed.row) or _place(ctx, order.prepared, committed.ticket)
     _record_answer(ctx, committed, answer)
 
 
-def _commit(ctx: DeskContext, row: OrderIntent, order: _Order, *, is_final: bool) -> _Committed | _Obstacle:
+def _commit(ctx: DeskContext, row: OrderIntent, order: OutgoingOrder, *, is_final: bool) -> _Committed | Obstacle:
     """The point of no return: check all again, write attempt and send, move to SENDING, in one transaction.
 
     A denial that a fresher reading may lift is returned without being recorded unless `is_final`.
@@ -214,7 +183,7 @@ def _commit(ctx: DeskContext, row: OrderIntent, order: _Order, *, is_final: bool
         not_after = ctx.venue_now() + validity
         if (current.state, current.epoch) != (row.state, row.epoch) or not _holds_lease(current, now):
             raise store.LostRace(f"intent {row.intent_id} was taken over before it was sent")
-        obstacle = _obstacle(ctx, session, current, order, now)
+        obstacle = gates.before_send(ctx, session, current, order, now)
         if obstacle is not None:
             if is_final or obstacle.to_state is not S.DENIED:
                 _back(ctx, session, current, obstacle, now)
@@ -236,7 +205,7 @@ def _commit(ctx: DeskContext, row: OrderIntent, order: _Order, *, is_final: bool
 
 
 def _write_attempt(
-    ctx: DeskContext, session: Session, row: OrderIntent, order: _Order, *, not_after: datetime, now: datetime
+    ctx: DeskContext, session: Session, row: OrderIntent, order: OutgoingOrder, *, not_after: datetime, now: datetime
 ) -> OrderSend:
     prepared, client_order_id = order.prepared, str(order.prepared.client_order_id)
     if order.is_new_attempt:
@@ -270,7 +239,9 @@ def _write_attempt(
     )
 
 
-def _note_position(session: Session, row: OrderIntent, order: _Order, client_order_id: str, now: datetime) -> None:
+def _note_position(
+    session: Session, row: OrderIntent, order: OutgoingOrder, client_order_id: str, now: datetime
+) -> None:
     """Keep the position as it was before the first send: a look-up for absence compares with it (proof rule P3)."""
     quantity = position_of(order.reading, order.request, order.instrument)
     store.observe(
@@ -289,7 +260,7 @@ def _stopped_meanwhile(ctx: DeskContext, row: OrderIntent) -> NotSent | None:
     """A stop that was set after the commit still keeps the order here; so does a control that cannot be read."""
     try:
         with ctx.ledger.read() as session:
-            control = effective_control(session, row.account_id, ctx.pool)
+            control = ctx.control(session)
     except (SQLAlchemyError, LedgerError) as error:
         return NotSent(f"the control state could not be read before the first byte ({type(error).__name__})")
     if may_send(control, is_reduce_only=row.reduce_only):
@@ -327,69 +298,12 @@ def _record_answer(ctx: DeskContext, committed: _Committed, answer: OrderAck | E
 
 
 # -- obstacles --------------------------------------------------------------------------------------------------
-def _obstacle(ctx: DeskContext, session: Session, row: OrderIntent, order: _Order, now: datetime) -> _Obstacle | None:
-    """Everything that can still stop the order, as of this transaction; the first one found."""
-    if row.cancel_state != CancelState.NONE.value:
-        return _Obstacle(S.WITHDRAWN, OrderReason.WITHDRAWN_UNSENT, row.cancel_reason)
-    if now >= row.expires_at:
-        return _Obstacle(S.EXPIRED, OrderReason.TTL_OVER, f"expired at {row.expires_at.isoformat()}")
-    return (
-        _control_obstacle(ctx, session, row)
-        or _rate_obstacle(ctx, session, order, now)
-        or (None if row.state == S.UNKNOWN.value else _risk_obstacle(ctx, session, row, order))
-    )
-
-
-def _control_obstacle(ctx: DeskContext, session: Session, row: OrderIntent) -> _Obstacle | None:
-    control = effective_control(session, row.account_id, ctx.pool)
-    if may_send(control, is_reduce_only=row.reduce_only):
-        return None
-    return _Obstacle(S.READY, OrderReason.CONTROL_STOPS, f"control state is {control}", ctx.limits.wait_s)
-
-
-def may_send(control: ControlState, *, is_reduce_only: bool) -> bool:
-    """Whether a control state lets an order out."""
-    return control is ControlState.RUN or (control is ControlState.REDUCE_ONLY and is_reduce_only)
-
-
-def _rate_obstacle(ctx: DeskContext, session: Session, order: _Order, now: datetime) -> _Obstacle | None:
-    """Count the account's committed sends in each window: exact, and shared by all processes through the ledger."""
-    for limit, window_s in _budgets(ctx, order):
-        window = timedelta(seconds=window_s)
-        count, oldest = store.recent_sends(session, ctx.account_id, since=now - window)
-        if count >= limit and oldest is not None:
-            wait_s = max((oldest + window - now).total_seconds(), 0.001)
-            return _Obstacle(S.READY, OrderReason.ORDER_RATE_WAITS, f"{count} in {window_s} s of {limit}", wait_s)
-    return None
-
-
-def _budgets(ctx: DeskContext, order: _Order) -> list[tuple[int, float]]:
-    policy = ctx.policy
-    budgets = [(policy.order_rate_max, float(policy.order_rate_window_s))]
-    product = order.instrument.product.value if order.instrument else ""
-    for budget in ctx.broker.capabilities.budgets:
-        if budget.name in ("place", f"place_{product}"):
-            budgets.append((max(int(budget.limit * policy.venue_rate_share), 1), budget.window_s))
-    return budgets
-
-
-def _risk_obstacle(ctx: DeskContext, session: Session, row: OrderIntent, order: _Order) -> _Obstacle | None:
-    exposure = exposure_for(session, ctx, order.request, order.instrument, order.reading, own_intent_id=row.intent_id)
-    refusals = assess(order.request, order.instrument, order.quote, exposure, ctx.policy, ctx.venue_now())
-    if not refusals:
-        return None
-    first = next((refusal for refusal in refusals if not refusal.reason.passes), refusals[0])
-    detail = "; ".join(f"{refusal.reason}: {refusal.detail}" for refusal in refusals)
-    state = S.READY if first.reason.passes else S.DENIED
-    return _Obstacle(state, first.reason, detail, ctx.limits.wait_s)
-
-
-def _step_back(ctx: DeskContext, row: OrderIntent, obstacle: _Obstacle) -> None:
+def _step_back(ctx: DeskContext, row: OrderIntent, obstacle: Obstacle) -> None:
     with ctx.ledger.write() as session:
         _back(ctx, session, row, obstacle, ctx.ledger.now(session))
 
 
-def _back(ctx: DeskContext, session: Session, row: OrderIntent, obstacle: _Obstacle, now: datetime) -> None:
+def _back(ctx: DeskContext, session: Session, row: OrderIntent, obstacle: Obstacle, now: datetime) -> None:
     """Leave the claim (nothing was sent), or, before sending the same id again, stay UNKNOWN."""
     next_check_at = now + timedelta(seconds=obstacle.wait_s) if obstacle.wait_s else None
     if row.state == S.UNKNOWN.value:

@@ -1,0 +1,125 @@
+"""Everything that can still stop an order, checked in the transaction that would commit it to be sent.
+
+Each gate is a function of (context, session, row, …) that returns an obstacle or None. The claim asks the first of
+them, the commit all; a gate reads what other processes wrote because the account is locked. None of them speaks to a
+venue: what they need from there was read before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from brokers.capabilities import OrderIdentity
+from brokers.types import Instrument, OrderRequest, PreparedOrder, Quote
+from ledger.states import CancelState, ControlState, IntentState
+from ledger.tables import OrderIntent
+from trading.orders import store
+from trading.orders.context import AccountReading, DeskContext
+from trading.orders.exposure import exposure_for
+from trading.orders.protocol import needs_own_lane
+from trading.orders.reasons import OrderReason
+from trading.risk import assess
+
+S = IntentState
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why an order does not leave now; `to_state` says where that puts it."""
+
+    to_state: IntentState
+    reason: str
+    detail: str = ""
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingOrder:
+    """What is about to be sent, with everything that was read for the last check."""
+
+    request: OrderRequest
+    prepared: PreparedOrder
+    attempt_number: int
+    is_new_attempt: bool
+    identity: OrderIdentity
+    instrument: Instrument | None
+    quote: Quote | None
+    reading: AccountReading
+
+
+def before_claim(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
+    """What keeps a READY intent from being claimed; the first obstacle found."""
+    return control(ctx, session, row) or _lane(ctx, session, row)
+
+
+def before_send(
+    ctx: DeskContext, session: Session, row: OrderIntent, order: OutgoingOrder, now: datetime
+) -> Obstacle | None:
+    """Everything that can still stop the order, as of this transaction; the first obstacle found."""
+    if row.cancel_state != CancelState.NONE.value:
+        return Obstacle(S.WITHDRAWN, OrderReason.WITHDRAWN_UNSENT, row.cancel_reason)
+    if now >= row.expires_at:
+        return Obstacle(S.EXPIRED, OrderReason.TTL_OVER, f"expired at {row.expires_at.isoformat()}")
+    return (
+        control(ctx, session, row)
+        or _rate(ctx, session, order, now)
+        or (None if row.state == S.UNKNOWN.value else _risk(ctx, session, row, order))
+    )
+
+
+# -- who may send -----------------------------------------------------------------------------------------------
+def control(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
+    """The control state of account and pool."""
+    state = ctx.control(session)
+    if may_send(state, is_reduce_only=row.reduce_only):
+        return None
+    return Obstacle(S.READY, OrderReason.CONTROL_STOPS, f"control state is {state}", ctx.limits.wait_s)
+
+
+def may_send(state: ControlState, *, is_reduce_only: bool) -> bool:
+    """Whether a control state lets an order out."""
+    return state is ControlState.RUN or (state is ControlState.REDUCE_ONLY and is_reduce_only)
+
+
+def _lane(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
+    """Where two unresolved orders could not be told apart, one goes at a time."""
+    if needs_own_lane(ctx.identity(row.instrument_id)) and store.has_unresolved_neighbour(session, row):
+        return Obstacle(S.READY, OrderReason.LANE_BUSY, wait_s=ctx.limits.wait_s)
+    return None
+
+
+# -- how often --------------------------------------------------------------------------------------------------
+def _rate(ctx: DeskContext, session: Session, order: OutgoingOrder, now: datetime) -> Obstacle | None:
+    """Count the account's committed sends in each window: exact, and shared by all processes through the ledger."""
+    for limit, window_s in _budgets(ctx, order):
+        window = timedelta(seconds=window_s)
+        count, oldest = store.recent_sends(session, ctx.account_id, since=now - window)
+        if count >= limit and oldest is not None:
+            wait_s = max((oldest + window - now).total_seconds(), 0.001)
+            return Obstacle(S.READY, OrderReason.ORDER_RATE_WAITS, f"{count} in {window_s} s of {limit}", wait_s)
+    return None
+
+
+def _budgets(ctx: DeskContext, order: OutgoingOrder) -> list[tuple[int, float]]:
+    policy = ctx.policy
+    budgets = [(policy.order_rate_max, float(policy.order_rate_window_s))]
+    product = order.instrument.product.value if order.instrument else ""
+    for budget in ctx.broker.capabilities.budgets:
+        if budget.name in ("place", f"place_{product}"):
+            budgets.append((max(int(budget.limit * policy.venue_rate_share), 1), budget.window_s))
+    return budgets
+
+
+# -- how much ---------------------------------------------------------------------------------------------------
+def _risk(ctx: DeskContext, session: Session, row: OrderIntent, order: OutgoingOrder) -> Obstacle | None:
+    exposure = exposure_for(session, ctx, order.request, order.instrument, order.reading, own_intent_id=row.intent_id)
+    refusals = assess(order.request, order.instrument, order.quote, exposure, ctx.policy, ctx.venue_now())
+    if not refusals:
+        return None
+    first = next((refusal for refusal in refusals if not refusal.reason.passes), refusals[0])
+    detail = "; ".join(f"{refusal.reason}: {refusal.detail}" for refusal in refusals)
+    state = S.READY if first.reason.passes else S.DENIED
+    return Obstacle(state, first.reason, detail, ctx.limits.wait_s)
