@@ -12,11 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from deployments.processes import Child
     from deployments.stack import Stack
+
+
+# A busy machine is not a defect: no test asserts anything about time.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 class Eventually(Protocol):
