@@ -12,8 +12,8 @@ from simulators.demo import crypto, stock
 def small_config(**changes: Any) -> BybitConfig:
     """Return a Bybit venue with four symbols at fixed prices and account `main` (100,000 USDT); fields may be replaced.
 
-    Besides `main-key` there are keys `reader` (read only), `expired` and `elsewhere` (bound to another address), each
-    with the secret `<key>-secret`.
+    Besides `main-key` there are keys `reader` (read only), `expired`, `elsewhere` (bound to another address), `spotter`
+    (spot only) and `drainer` (may withdraw), each with the secret `<key>-secret`.
     """
     fields: dict[str, Any] = {
         "accounts": (
@@ -49,6 +49,11 @@ def _keys() -> tuple[KeyConfig, ...]:
             api_key="spotter",
             api_secret="spotter-secret",  # noqa: S106
             permissions=frozenset({"spot"}),
+        ),
+        KeyConfig(
+            api_key="drainer",
+            api_secret="drainer-secret",  # noqa: S106
+            permissions=frozenset({"spot", "derivatives", "wallet", "withdraw"}),
         ),
     )
 

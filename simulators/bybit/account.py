@@ -10,7 +10,7 @@ from simulators.bybit.render import ENTRIES, Row, entry_row
 from simulators.core.accounts import Account, newest_first
 from simulators.core.margin import MarginState
 from simulators.core.money import ONE, ZERO, plain
-from simulators.core.types import Entry, MarketKind
+from simulators.core.types import ApiKey, Entry, MarketKind
 from simulators.core.venue import Venue
 
 USD_COINS = frozenset({"USD", "USDT", "USDC"})
@@ -32,7 +32,7 @@ def query_api(context: Context) -> Row:
         "permissions": {
             "ContractTrade": ["Order", "Position"] if derivatives else [],
             "Spot": ["SpotTrade"] if spot else [],
-            "Wallet": ["AccountTransfer", "SubMemberTransfer"] if "wallet" in key.permissions else [],
+            "Wallet": _wallet_rights(key),
             "Options": ["OptionsTrade"] if derivatives else [],
             "Derivatives": ["DerivativesTrade"] if derivatives else [],
             "CopyTrading": [],
@@ -60,6 +60,11 @@ def query_api(context: Context) -> Row:
         "kycLevel": "LEVEL_DEFAULT",
         "kycRegion": "",
     }
+
+
+def _wallet_rights(key: ApiKey) -> list[str]:
+    rights = ["AccountTransfer", "SubMemberTransfer"] if "wallet" in key.permissions else []
+    return [*rights, "Withdraw"] if "withdraw" in key.permissions else rights
 
 
 def _iso(at_ms: int) -> str:

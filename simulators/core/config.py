@@ -26,7 +26,10 @@ class Strict(BaseModel):
 
 
 class KeyConfig(Strict):
-    """One API key of an account. `permissions` are names of the venue-neutral core: spot, derivatives, wallet."""
+    """One API key of an account. `permissions` are names of the venue-neutral core.
+
+    They are spot, derivatives, wallet, and withdraw, which nobody has unless it is given.
+    """
 
     api_key: str = Field(min_length=4)
     api_secret: str = Field(min_length=4, repr=False)

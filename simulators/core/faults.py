@@ -35,6 +35,10 @@ class FaultKind(Enum):
     PARTIAL_FILL = "partial_fill"
     CLOCK_SKEW = "clock_skew"
     ROWS = "rows"
+    CUT_REQUEST = "cut_request"
+    CONTENT_TYPE = "content_type"
+    HUGE = "huge"
+    TRICKLE = "trickle"
 
 
 _NEEDS: Mapping[FaultKind, tuple[str, ...]] = {
@@ -48,6 +52,10 @@ _NEEDS: Mapping[FaultKind, tuple[str, ...]] = {
     FaultKind.PARTIAL_FILL: ("ratio",),
     FaultKind.CLOCK_SKEW: ("skew_ms",),
     FaultKind.ROWS: ("shape",),
+    FaultKind.CUT_REQUEST: ("after_bytes",),
+    FaultKind.CONTENT_TYPE: ("content_type",),
+    FaultKind.HUGE: ("size_bytes",),
+    FaultKind.TRICKLE: ("gap_s",),
 }
 
 
@@ -78,7 +86,9 @@ class Action(Strict):
 
     kind: FaultKind
     execute: bool = False
+    reset: bool = False
     before_s: float = Field(default=0, ge=0)
+    before_venue_s: float = Field(default=0, ge=0)
     after_s: float = Field(default=0, ge=0)
     status: int | None = None
     retry_after_s: int | None = None
@@ -93,14 +103,17 @@ class Action(Strict):
     skew_ms: int | None = None
     shape: RowShape | None = None
     keep: int = Field(default=0, ge=0)
+    content_type: str | None = None
+    size_bytes: int | None = Field(default=None, gt=0)
+    gap_s: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         absent = [name for name in _NEEDS.get(self.kind, ()) if getattr(self, name) is None]
         if absent:
             raise ValueError(f"action {self.kind.value} needs {', '.join(absent)}")
-        if self.kind is FaultKind.DELAY and not (self.before_s or self.after_s):
-            raise ValueError("action delay needs before_s or after_s")
+        if self.kind is FaultKind.DELAY and not (self.before_s or self.after_s or self.before_venue_s):
+            raise ValueError("action delay needs before_s, after_s or before_venue_s")
         return self
 
 
@@ -112,6 +125,13 @@ class Fault(Strict):
     action: Action
     times: int | None = Field(default=None, gt=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        is_early = self.action.kind is FaultKind.CUT_REQUEST
+        if is_early and (self.match.account or self.match.fields or self.match.after):
+            raise ValueError("cut_request is decided by the request line: it takes no account, fields or after")
+        return self
+
 
 @dataclass(slots=True)
 class Plan:
@@ -119,6 +139,7 @@ class Plan:
 
     handling: Handling = field(default_factory=Handling)
     before_s: float = 0.0
+    before_venue_s: float = 0.0
     after_s: float = 0.0
     terminal: Action | None = None
     skew_ms: int = 0
@@ -225,6 +246,8 @@ class FaultSchedule:
             return plan
         fields = fields_of(call)
         for armed in self._armed:
+            if armed.fault.action.kind is FaultKind.CUT_REQUEST:
+                continue
             after = armed.fault.match.after
             last = self._last_executed.get((after.path, account)) if after else None
             if armed.fires(call, fields, account, now_ms, last):
@@ -232,9 +255,20 @@ class FaultSchedule:
                 _merge(plan, armed.fault.action)
         return plan
 
+    def plan_cut(self, call: Call, now_ms: int) -> Plan:
+        """Decide, from its request line alone, whether a request is cut off before it was read."""
+        plan = Plan()
+        for armed in self._armed:
+            is_cut = armed.fault.action.kind is FaultKind.CUT_REQUEST
+            if is_cut and plan.terminal is None and armed.fires(call, {}, None, now_ms, None):
+                plan.fired = (armed.fault.fault_id,)
+                plan.terminal = armed.fault.action
+        return plan
+
 
 def _merge(plan: Plan, action: Action) -> None:
     plan.before_s += action.before_s
+    plan.before_venue_s += action.before_venue_s
     plan.after_s += action.after_s
     kind = action.kind
     if kind is FaultKind.STALE:

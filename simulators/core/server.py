@@ -2,26 +2,28 @@
 
 import asyncio
 import json
-import socket
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Generic, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
 from simulators.core.clock import wall_ns
 from simulators.core.control import Control, ControlError
 from simulators.core.faults import Action, FaultKind, Plan
+from simulators.core.listening import CuttingServer, reset
 from simulators.core.simulator import RequestRecord, Simulator
 from simulators.core.wire import Answer, Call, dump, to_json
 
 CONTROL_PREFIX = "/_control/"
 BODY_BYTES_MAX = 4 * 1024 * 1024
 HTML = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
+VENUE_POLL_S = 0.005
 ControlT = TypeVar("ControlT", bound=Control)
+Listener = web.ServerRunner
 
 
 class Service(Generic[ControlT]):
@@ -52,11 +54,26 @@ class Service(Generic[ControlT]):
         return await self._faulty(request, call, record, plan)
 
     # faults
+    def cut_after_bytes(self, call: Call) -> int | None:
+        """Return after how many bytes of a request its connection is to be reset, from its first line."""
+        if call.path.startswith(CONTROL_PREFIX):
+            return None
+        action = self.simulator.receive_line(call).terminal
+        return action.after_bytes if action is not None else None
+
+    async def _venue_time(self, seconds: float) -> None:
+        """Wait until the venue's clock has moved on by that."""
+        due_ms = self.simulator.gateway_ms() + round(seconds * 1000)
+        while self.simulator.gateway_ms() < due_ms:
+            await asyncio.sleep(VENUE_POLL_S)
+
     async def _faulty(
         self, request: web.BaseRequest, call: Call, record: RequestRecord, plan: Plan
     ) -> web.StreamResponse:
         if plan.before_s:
             await asyncio.sleep(plan.before_s)
+        if plan.before_venue_s:
+            await self._venue_time(plan.before_venue_s)
         action = plan.terminal
         answer: Answer | None = None
         for _ in range(_copies(action)):
@@ -66,6 +83,9 @@ class Service(Generic[ControlT]):
         if action is None or action.kind is FaultKind.DUPLICATE:
             assert answer is not None, "an undisturbed request is executed"
             return _response(answer)
+        if action.kind is FaultKind.TRICKLE:
+            assert answer is not None
+            return await _trickle(request, answer, action.gap_s or 0)
         return self._deliver(request, record, action, answer)
 
     def _deliver(
@@ -74,14 +94,20 @@ class Service(Generic[ControlT]):
         kind = action.kind
         if kind in (FaultKind.DROP, FaultKind.EXECUTE_THEN_DROP):
             record.status = None
-            return _cut(request, b"", reset=False)
+            return _cut(request, b"", is_reset=action.reset)
         if kind is FaultKind.RESET:
             assert answer is not None
             record.status = None
-            return _cut(request, _raw(answer)[: action.after_bytes], reset=True)
+            return _cut(request, _raw(answer)[: action.after_bytes], is_reset=True)
         if kind is FaultKind.TRUNCATED:
             assert answer is not None
             return web.Response(body=answer.body[: action.after_bytes], content_type="application/json")
+        if kind is FaultKind.HUGE:
+            assert answer is not None
+            return _response(replace(answer, body=answer.body.ljust(action.size_bytes or 0)))
+        if kind is FaultKind.CONTENT_TYPE:
+            assert answer is not None
+            return _response(replace(answer, content_type=action.content_type or ""))
         if kind is FaultKind.BAD_JSON:
             return web.Response(body=b'{"retCode":0,"retMsg":"OK","result":{"ord', content_type="application/json")
         if kind is FaultKind.HTML:
@@ -123,7 +149,16 @@ def _copies(action: Action | None) -> int:
     return 1 if action.execute else 0
 
 
-_EXECUTING = frozenset({FaultKind.EXECUTE_THEN_DROP, FaultKind.RESET, FaultKind.TRUNCATED})
+_EXECUTING = frozenset(
+    {
+        FaultKind.EXECUTE_THEN_DROP,
+        FaultKind.RESET,
+        FaultKind.TRUNCATED,
+        FaultKind.HUGE,
+        FaultKind.CONTENT_TYPE,
+        FaultKind.TRICKLE,
+    }
+)
 
 
 def _response(answer: Answer) -> web.Response:
@@ -137,40 +172,80 @@ def _raw(answer: Answer) -> bytes:
     return f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body
 
 
-def _cut(request: web.BaseRequest, sent: bytes, *, reset: bool) -> web.StreamResponse:
+def _cut(request: web.BaseRequest, sent: bytes, *, is_reset: bool) -> web.StreamResponse:
     """Send some bytes and end the connection: with a reset (RST), or an ordinary close (FIN)."""
     transport = request.transport
     if transport is not None:
         if sent:
             transport.write(sent)
-        if reset:
-            raw = transport.get_extra_info("socket")
-            if raw is not None:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
+        if is_reset:
+            reset(transport)
         else:
             transport.close()
     return web.Response(status=500)
 
 
+async def _trickle(request: web.BaseRequest, answer: Answer, gap_s: float) -> web.StreamResponse:
+    """Send an answer byte by byte, as long as somebody listens."""
+    response = web.StreamResponse(status=answer.status)
+    response.content_type = "application/json"
+    response.content_length = len(answer.body)
+    try:
+        await response.prepare(request)
+        for byte in answer.body:
+            await response.write(bytes((byte,)))
+            await asyncio.sleep(gap_s)
+    except ConnectionError:
+        pass  # the client gave up: that is what a trickle is for
+    return response
+
+
 class Running(Generic[ControlT]):
     """A simulator that answers on `url`; `control` is the same state for Python."""
 
-    def __init__(self, *, url: str, simulator: Simulator, control: ControlT) -> None:
+    def __init__(
+        self, *, url: str, simulator: Simulator, control: ControlT, loop: asyncio.AbstractEventLoop, runner: Listener
+    ) -> None:
         self.url = url
         self.simulator = simulator
         self.control = control
+        self._loop = loop
+        self._runner = runner
+
+    @contextmanager
+    def refusing_connections(self) -> Iterator[None]:
+        """Nobody listens while the block runs: open connections are reset, new ones are refused."""
+        asyncio.run_coroutine_threadsafe(self._stop_listening(), self._loop).result(timeout=10)
+        try:
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(_listen(self._runner, *_address(self.url)), self._loop).result(timeout=10)
+
+    async def _stop_listening(self) -> None:
+        for site in self._runner.sites:
+            await site.stop()
+        server = self._runner.server
+        assert isinstance(server, CuttingServer)
+        server.reset_all()
 
 
-async def start(service: Service[ControlT], *, host: str, port: int) -> tuple[web.ServerRunner, str]:
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 0
+
+
+async def _listen(runner: Listener, host: str, port: int) -> None:
+    await web.TCPSite(runner, host, port, backlog=512).start()
+
+
+async def start(service: Service[ControlT], *, host: str, port: int) -> tuple[Listener, str]:
     """Listen on a loopback address and return the runner and the URL."""
     if host not in ("127.0.0.1", "::1", "localhost"):
         raise ValueError(f"a simulator listens on loopback only, was asked for {host!r}")
-    server = web.Server(service, access_log=None)
+    server = CuttingServer(service, decide=service.cut_after_bytes, access_log=None)
     runner = web.ServerRunner(server, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=512)
-    await site.start()
+    await _listen(runner, host, port)
     bound = runner.addresses[0][1]
     return runner, f"http://{host}:{bound}"
 
@@ -182,7 +257,7 @@ def serve_in_thread(
     """Serve in a background thread until the block ends."""
     loop = asyncio.new_event_loop()
     ready = threading.Event()
-    found: list[tuple[web.ServerRunner, str]] = []
+    found: list[tuple[Listener, str]] = []
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -204,7 +279,7 @@ def serve_in_thread(
     if failed:
         raise failed[0]
     try:
-        yield Running(url=found[0][1], simulator=simulator, control=control)
+        yield Running(url=found[0][1], simulator=simulator, control=control, loop=loop, runner=found[0][0])
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=10)

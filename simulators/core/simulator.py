@@ -88,27 +88,43 @@ class Simulator:
             for fault in faults_from(config.faults):
                 self.faults.add(fault, now_ms=self.venue.clock.gateway_ms())
 
+    def gateway_ms(self) -> int:
+        """Return the venue's time, as its clients see it."""
+        with self.lock:
+            return self.venue.clock.gateway_ms()
+
     def receive(self, call: Call) -> tuple[RequestRecord, Plan]:
         """Log a request and decide its fate."""
         with self.lock:
             owner = self.front.account_of(call)
             account = owner.name if owner is not None else None
             plan = self.faults.plan(call, account, self.venue.clock.gateway_ms())
-            self.request_count += 1
-            record = RequestRecord(
-                number=self.request_count,
-                time_ms=call.received_ms,
-                method=call.method,
-                path=call.path,
-                query=call.raw_query,
-                body=call.body.decode("utf-8", "replace"),
-                host=call.headers.get("host", ""),
-                headers=without_secrets(call.headers),
-                account=account,
-                faults=plan.fired,
-            )
-            self.requests.append(record)
-            return record, plan
+            return self._log(call, account, plan), plan
+
+    def receive_line(self, call: Call) -> Plan:
+        """Decide whether a request, of which only the first line is known, is cut off; if so, log what is known."""
+        with self.lock:
+            plan = self.faults.plan_cut(call, self.venue.clock.gateway_ms())
+            if plan.fired:
+                self._log(call, None, plan)
+            return plan
+
+    def _log(self, call: Call, account: str | None, plan: Plan) -> RequestRecord:
+        self.request_count += 1
+        record = RequestRecord(
+            number=self.request_count,
+            time_ms=call.received_ms,
+            method=call.method,
+            path=call.path,
+            query=call.raw_query,
+            body=call.body.decode("utf-8", "replace"),
+            host=call.headers.get("host", ""),
+            headers=without_secrets(call.headers),
+            account=account,
+            faults=plan.fired,
+        )
+        self.requests.append(record)
+        return record
 
     def execute(self, call: Call, record: RequestRecord, plan: Plan) -> Answer:
         """Let the front answer a request, under the plan's skew and reading faults."""

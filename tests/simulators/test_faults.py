@@ -1,6 +1,7 @@
 """Every fault does on the wire what it says, and the truth tells whether the engine saw the request."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,9 +9,12 @@ import requests
 from pydantic import ValidationError
 
 from simulators import Action, Control, Fault, FaultKind, Match, running_bybit
+from simulators.core.clock import ClockMode, GatewayClock
+from simulators.core.config import ClockConfig
 from simulators.testing import small_config
 
 CREATE = "/v5/order/create"
+MANUAL = ClockConfig(mode=ClockMode.MANUAL, start=datetime(2026, 3, 2, tzinfo=UTC), gateway=GatewayClock.ENGINE)
 ORDER = '{"category":"linear","symbol":"AAPLUSDT","side":"Buy","orderType":"Market","qty":"1"}'
 
 
@@ -235,8 +239,86 @@ def test_times_and_listing_and_clearing(wire: Any, control: Control):
         {"kind": "partial_fill", "ratio": 0.5},
         {"kind": "explode"},
         {"kind": "drop", "typo": 1},
+        {"kind": "cut_request"},
+        {"kind": "huge"},
+        {"kind": "trickle"},
+        {"kind": "content_type"},
     ],
 )
 def test_incomplete_faults_are_refused(action: dict[str, Any]):
     with pytest.raises(ValidationError):
         Fault.model_validate({"action": action})
+
+
+def test_a_cut_cannot_look_into_the_request():
+    cut = {"kind": "cut_request", "after_bytes": 0}
+    with pytest.raises(ValidationError, match="request line"):
+        Fault.model_validate({"action": cut, "match": {"fields": {"symbol": "AAPLUSDT"}}})
+
+
+# what only a listener, or a patient client, sees
+@pytest.mark.parametrize("after_bytes", [0, 40, 400])
+def test_a_request_is_cut_off_before_it_was_read(wire: Any, control: Control, after_bytes: int):
+    wire.get("/v5/market/time")
+    control.fault("cut_request", path=CREATE, after_bytes=after_bytes)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        wire.place(orderLinkId="x")
+    assert placed(control) == 0
+    assert (last_request(control).handled, last_request(control).faults) == (0, ("fault-1",))
+    assert wire.place(orderLinkId="y")["retCode"] == 0
+
+
+def test_a_connection_reset_without_execution(wire: Any, control: Control):
+    control.fault("drop", path=CREATE, reset=True)
+    with pytest.raises(requests.exceptions.ConnectionError, match="reset"):
+        wire.place()
+    assert placed(control) == 0
+
+
+def test_nobody_listens(sim: Any, wire: Any, control: Control):
+    wire.get("/v5/market/time")
+    with sim.refusing_connections(), pytest.raises(requests.exceptions.ConnectionError):
+        wire.place()
+    assert wire.place()["retCode"] == 0 and placed(control) == 1
+
+
+def test_a_huge_answer(wire: Any, control: Control):
+    control.fault("huge", path=CREATE, size_bytes=300_000)
+    response = wire.send("POST", CREATE, ORDER)
+    assert (len(response.content), response.json()["retCode"], placed(control)) == (300_000, 0, 1)
+
+
+def test_an_answer_with_another_content_type(wire: Any, control: Control):
+    control.fault("content_type", path=CREATE, content_type="text/html")
+    response = wire.send("POST", CREATE, ORDER)
+    assert response.headers["Content-Type"] == "text/html" and response.json()["retCode"] == 0
+
+
+def test_a_trickle_arrives_byte_by_byte(wire: Any, control: Control):
+    control.fault("trickle", path=CREATE, gap_s=0.0001)
+    assert wire.place()["retCode"] == 0
+    control.fault("trickle", path=CREATE, gap_s=0.5)
+    response = wire.session.post(f"{wire.url}{CREATE}", data=b"{}", stream=True, timeout=5)
+    assert (next(response.iter_content(1)), placed(control)) == (b"{", 1)
+    response.close()
+
+
+@pytest.mark.parametrize("config_changes", [{"clock": MANUAL}])
+def test_a_delay_in_the_venues_own_time(wire: Any, control: Control):
+    wire.offset_ms = control.health()["gateway_ms"] - time.time_ns() // 1_000_000
+    control.fault("delay", path=CREATE, before_venue_s=30)
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        wire.session.post(f"{wire.url}{CREATE}", data=b"{}", timeout=0.1, headers={"X-BAPI-API-KEY": "main-key"})
+    control.advance(seconds=29)
+    assert last_request(control).handled == 0
+    control.advance(seconds=1)
+    deadline = time.monotonic() + 5
+    while not last_request(control).handled and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert last_request(control).handled == 1
+
+
+def test_a_key_that_may_withdraw(wire_of: Any):
+    shown = wire_of(key="drainer", secret="drainer-secret").get("/v5/user/query-api")["result"]["permissions"]["Wallet"]
+    assert "Withdraw" in shown
+    assert "Withdraw" not in wire_of().get("/v5/user/query-api")["result"]["permissions"]["Wallet"]
