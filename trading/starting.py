@@ -66,7 +66,7 @@ def start_trading(runtime: Runtime, proof: AccountProof, *, step: Step = call_di
     require_rights(proof)
     swept = step("explain every order of ours at the venue", StepKind.ADVANCE, runtime.desk.sweep)
     if swept.sightings:
-        named = ", ".join((*swept.sightings.adopted, *swept.sightings.duplicates, *swept.sightings.untracked)[:5])
+        named = ", ".join(swept.sightings.all[:5])
         raise NotReadyToTrade(StartReason.ORDERS_UNEXPLAINED, f"orders of ours that should not be there: {named}")
     if swept.unread:
         raise NotReadyToTrade(StartReason.ORDERS_UNREAD, f"the venue's orders could not be read: {swept.unread}")

@@ -90,6 +90,7 @@ def sweep_report(result: SweepReport, *, subject: str = "") -> Report:
         ("Seen late: called not placed before", result.sightings.adopted),
         ("Second order of one intent", result.sightings.duplicates),
         ("Our mark, and no attempt on record", result.sightings.untracked),
+        ("Our mark, and the pool bit of another environment", result.sightings.misplaced),
     )
     sections.extend(Text(title, ids) for title, ids in alarms if ids)
     return Report(
@@ -112,8 +113,7 @@ def sweep_report(result: SweepReport, *, subject: str = "") -> Report:
 def _sweep_verdict(result: SweepReport) -> tuple[Tone, str]:
     found = result.sightings
     if found:
-        count = len(found.adopted) + len(found.duplicates) + len(found.untracked)
-        return Tone.BAD, f"{count} order(s) at the venue should not be there: the pool is halted."
+        return Tone.BAD, f"{len(found.all)} order(s) at the venue should not be there: the pool is halted."
     if any(view.state is IntentState.NEEDS_HUMAN for view in result.advanced):
         return Tone.BAD, "Some orders need a person: read the reason, look at the venue, record the decision."
     if result.unread:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
+from brokers.ids import Environment
 from brokers.types import Order, OrderStatus
 from ledger.controls import pool_scope, scope_control, set_control
 from ledger.records import lock_account, upsert_orders
@@ -18,7 +19,7 @@ from ledger.states import ControlState, IntentState, ObservationSource
 from ledger.tables import OrderAttempt, OrderIntent
 from trading.orders import store
 from trading.orders.context import DeskContext
-from trading.orders.identity import is_ours
+from trading.orders.identity import is_of_production, is_ours
 from trading.orders.moves import NOT_PLACED_STATES, Who
 from trading.orders.reasons import OrderReason
 
@@ -32,24 +33,37 @@ class Sightings:
     adopted: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
+    misplaced: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.adopted, *self.duplicates, *self.untracked, *self.misplaced)
 
     def __bool__(self) -> bool:
-        return bool(self.adopted or self.duplicates or self.untracked)
+        return bool(self.all)
 
 
 def check_orders(ctx: DeskContext, orders: Iterable[Order]) -> Sightings:
     """Compare orders seen at the venue with the attempts on record; adopt, report and halt where they disagree."""
     found: dict[OrderReason, list[str]] = {r: [] for r in _ALARMS}
+    shown: dict[str, str] = {}  # venue order id of each client order id: one id must name one order
     for order in orders:
         if not is_ours(order.client_order_id, ctx.ledger.installation_tag) or _never_lived(order):
             continue
-        reason = _check(ctx, order)
-        if reason is not None:
-            found[reason].append(str(order.client_order_id))
+        client_order_id = str(order.client_order_id)
+        first = shown.setdefault(client_order_id, str(order.venue_order_id))
+        reason = _check(ctx, order, is_second=first != str(order.venue_order_id))
+        if reason is not None and client_order_id not in found[reason]:
+            found[reason].append(client_order_id)
     return Sightings(*(tuple(found[reason]) for reason in _ALARMS))
 
 
-_ALARMS = (OrderReason.SEEN_LATE, OrderReason.DUPLICATE_ORDER, OrderReason.UNTRACKED_ORDER)
+_ALARMS = (
+    OrderReason.SEEN_LATE,
+    OrderReason.DUPLICATE_ORDER,
+    OrderReason.UNTRACKED_ORDER,
+    OrderReason.OTHER_ENVIRONMENT_ORDER,
+)
 
 
 def adopt_attempt(ctx: DeskContext, client_order_id: str, *, venue_order_id: str) -> OrderReason | None:
@@ -59,10 +73,15 @@ def adopt_attempt(ctx: DeskContext, client_order_id: str, *, venue_order_id: str
         return _adopt(ctx, session, client_order_id, venue_order_id)
 
 
-def _check(ctx: DeskContext, order: Order) -> OrderReason | None:
+def _check(ctx: DeskContext, order: Order, *, is_second: bool) -> OrderReason | None:
+    client_order_id = str(order.client_order_id)
     with ctx.ledger.write() as session:
         lock_account(session, ctx.account_id)  # before any row, as the sender does: otherwise the two may deadlock
-        reason = _adopt(ctx, session, str(order.client_order_id), str(order.venue_order_id))
+        if is_of_production(client_order_id) is not (ctx.environment is Environment.PRODUCTION):
+            return _halt(ctx, session, OrderReason.OTHER_ENVIRONMENT_ORDER, client_order_id)
+        reason = _adopt(ctx, session, client_order_id, str(order.venue_order_id))
+        if reason is None and is_second:
+            reason = _halt(ctx, session, OrderReason.DUPLICATE_ORDER, client_order_id)
         if reason is not None:
             upsert_orders(session, [order], at=ctx.ledger.now(session))
         return reason
@@ -77,7 +96,9 @@ def _adopt(ctx: DeskContext, session: Session, client_order_id: str, venue_order
     if state in NOT_PLACED_STATES:
         _adopt_late(ctx, session, row, client_order_id, venue_order_id)
         return _halt(ctx, session, OrderReason.SEEN_LATE, client_order_id)
-    if row.client_order_id == client_order_id:
+    # The same id on another order than the one that is followed: the wire or the venue doubled a request.
+    is_same = not venue_order_id or row.venue_order_id in (None, venue_order_id)
+    if row.client_order_id == client_order_id and is_same:
         return None
     return _halt(ctx, session, OrderReason.DUPLICATE_ORDER, client_order_id)
 

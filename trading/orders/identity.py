@@ -96,6 +96,12 @@ def is_ours(client_order_id: ClientOrderId | str | None, tag: int) -> bool:
     return mark is not None and mark.tag == tag
 
 
+def is_of_production(client_order_id: ClientOrderId | str) -> bool:
+    """The pool bit of an id of ours: whether a production pool made it."""
+    mark = read_mark(str(client_order_id))
+    return mark is not None and mark.is_production
+
+
 def _number_of(text: str) -> int | None:
     if _HEX32.fullmatch(text) or _UUID.fullmatch(text):
         return int(text.replace("-", ""), 16)

@@ -149,6 +149,11 @@ class OrderReason(Reason):
         "A second order of the same intent was seen at the venue; the pool is halted.",
         "Close the surplus by hand and find out why.",
     )
+    OTHER_ENVIRONMENT_ORDER = (
+        "OTHER_ENVIRONMENT_ORDER",
+        "An order carries this ledger's mark and the pool bit of another environment; the pool is halted.",
+        "A ledger was copied between environments, or a key is used in two: separate them, then lift the halt.",
+    )
     UNTRACKED_ORDER = (
         "UNTRACKED_ORDER",
         "An order carries this installation's mark but the ledger knows no attempt for it; the pool is halted.",

@@ -19,7 +19,7 @@ from brokers.types import ClockReading, OrderSide, OrderStatus
 from ledger.controls import effective_control, set_control
 from ledger.engine import Ledger
 from ledger.states import ControlState, IntentState
-from ledger.tables import Observation, OrderAttempt, OrderSend
+from ledger.tables import Observation, OrderAttempt, OrderIntent, OrderSend
 from tests.trading.orders.conftest import POLICY, MakeDesk, Want
 from tests.trading.orders.modelled import BTC, CLASSES, PRICE, Fault, ModelVenue, identity
 from trading.orders.deciding import Verdict
@@ -366,6 +366,38 @@ def test_a_restored_ledger_that_misses_an_attempt_stops(
     venue._accept(ghost, venue.now() + timedelta(seconds=5), at=venue.now())
     report = desk.sweep()
     assert report.sightings.untracked == (str(ghost.client_order_id),)
+    assert halted(ledger, venue)
+
+
+def test_an_order_with_the_pool_bit_of_another_environment_stops(
+    desk: OrderDesk, want: Want, venue: ModelVenue, ledger: Ledger
+) -> None:
+    mark = Mark(ledger.installation_tag, True, 1, 12345)
+    stray = venue.prepare_order(want(limit="49000").request, ClientOrderId(render(mark.number, venue.order_identity)))
+    venue._accept(stray, venue.now() + timedelta(seconds=5), at=venue.now())
+    report = desk.sweep()
+    assert report.sightings.misplaced == (str(stray.client_order_id),) and not report.sightings.untracked
+    assert halted(ledger, venue)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_second_order_under_the_same_id_stops(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger, is_known: bool
+) -> None:
+    """A request that was doubled on the wire, where the venue takes an id again: no client can prevent that."""
+    venue.order_identity = CLASSES["open only, deadline"]
+    desk = make_desk()
+    order = want()
+    view = desk.submit(order)
+    view = desk.advance(view.intent_id)
+    assert view.state is S.ACKED and view.client_order_id is not None
+    double = venue.prepare_order(order.request, view.client_order_id)
+    venue._accept(double, venue.now() + timedelta(seconds=5), at=venue.now())
+    assert len(venue.orders) == 2
+    if not is_known:
+        with ledger.write() as session:
+            session.get_one(OrderIntent, str(view.intent_id)).venue_order_id = None
+    assert make_desk("next").sweep().sightings.duplicates == (str(view.client_order_id),)
     assert halted(ledger, venue)
 
 
