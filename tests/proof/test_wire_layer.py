@@ -1,0 +1,104 @@
+"""The wire layer, cut for the suite: every fault at least once, and proof that the layer can see a broken rule."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brokers.bybit import codes
+from brokers.errors import OrderInvalid
+from brokers.transport import GuardedAdapter
+from tests.proof import wire_layer
+from tests.proof.wire_case import Case, egress
+from tests.proof.wire_faults import FAULTS, READS, Verb
+
+_READS = sorted(READS)
+
+
+def _is_in_the_cut(case: Case) -> bool:
+    """Placing on one product and cancelling on the other, in turn; each fault of a read on one kind of read."""
+    number = FAULTS.index(case.fault)
+    is_linear = case.product.name == "linear"
+    if case.verb in READS:
+        turn = _READS[number % len(_READS)]
+        return case.verb is turn and is_linear is bool(number // len(_READS) % 2)
+    if case.fault.end is not None and case.verb is Verb.PLACE:
+        return True
+    if case.verb is Verb.PLACE:
+        return is_linear is bool(number % 2)
+    return number % 2 == 0 and is_linear is bool(number % 4)
+
+
+CUT = [case.name for case in wire_layer.cases() if _is_in_the_cut(case)]
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_one_order_or_none_and_the_ledger_knows(name: str) -> None:
+    assert wire_layer.judged(name, 0).findings == ()
+
+
+def test_a_case_under_another_seed_is_varied_and_holds() -> None:
+    for seed in (1, 2):
+        assert wire_layer.judged("bybit linear place: executed, reset in the answer's body", seed).findings == ()
+
+
+def test_the_table_names_each_case_once_and_every_fault_has_one() -> None:
+    names = [case.name for case in wire_layer.cases()]
+    assert len(names) == len(set(names)) > 600
+    assert {case.fault.name for case in wire_layer.cases()} == {fault.name for fault in FAULTS}
+    assert {case.fault.name for case in wire_layer.cases() if case.name in CUT} == {fault.name for fault in FAULTS}
+
+
+def test_run_and_replay_report_one_row_and_one_command() -> None:
+    said: list[str] = []
+    (row,) = wire_layer.run(histories=3, seed=0, jobs=1, say=said.append)
+    assert (row.layer, row.histories, row.holds) == ("wire", 3, True) and row.faults >= 3
+    assert wire_layer.replay(kind="bybit spot fills: HTTP 500", seed=0, say=said.append) == []
+    with pytest.raises(ValueError, match="name of a case"):
+        wire_layer.replay(kind="bybit spot fills: nothing", seed=0, say=said.append)
+
+
+# -- it can fail ------------------------------------------------------------------------------------------------
+def test_a_5xx_that_is_believed_to_refuse_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def believing(status: int, body: bytes, **_: Any) -> Exception:
+        return OrderInvalid(f"HTTP {status}", code=str(status))
+
+    monkeypatch.setattr(codes, "status_error", believing)
+    name = "bybit linear place: executed, HTTP 500"
+    found = {invariant for invariant, _ in wire_layer.judged(name, 0).findings}
+    assert wire_layer.ORPHANED in found
+    (failure, *_) = wire_layer.replay(kind=name, seed=0, say=lambda _: None)
+    assert failure.replay == f'python -m tests.proof --layer wire --kind "{name}" --seed 0'
+
+
+def test_a_transport_that_sends_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = GuardedAdapter.send
+
+    def twice(self: GuardedAdapter, request: Any, *args: Any, **options: Any) -> Any:
+        if request.method == "POST":
+            guard, record = self._guard, self._guard.ticket.record if self._guard.ticket else None
+            once(self, request, *args, **options)
+            if record is not None:
+                record.sends, record.phase = 0, type(record.phase).NOT_STARTED
+            assert guard is self._guard
+        return once(self, request, *args, **options)
+
+    monkeypatch.setattr(GuardedAdapter, "send", twice)
+    found = {invariant for invariant, _ in wire_layer.judged("bybit spot place: wrong content type", 0).findings}
+    assert {wire_layer.DUPLICATED, "I14"} <= found
+
+
+def test_the_recorder_hears_every_connection(tmp_path: Path) -> None:
+    recorder = egress()
+    recorder.seen, recorder.is_on = [], True
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+            pass
+        socket.getaddrinfo("localhost", 1)
+    finally:
+        recorder.is_on = False
+    assert str(listener) and any("127.0.0.1" in address for address in recorder.seen)
+    assert any("localhost" in address for address in recorder.seen)

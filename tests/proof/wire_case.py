@@ -1,0 +1,455 @@
+"""One case of the wire layer: an adapter's real SDK over its simulator, one fault, one verb, the real desk and ledger.
+
+Every clock but the sockets' is the venue's own, so protocol times are those of production and pass at once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from brokers.errors import BrokerError, DuplicateClientOrderId, NotSent, Refused
+from brokers.factory import open_broker
+from brokers.ids import Environment, InstrumentId
+from brokers.types import OrderRequest, OrderSide, OrderType
+from ledger.engine import Ledger
+from ledger.states import IntentState
+from tests.brokers.loopback import Loopback, start_loopback
+from tests.proof.wire_faults import Arm, End, Known, Verb, WireFault, ending, expected
+from tests.proof.wire_venues import Product, WireVenue
+from tests.trading.simulated import VenueClock
+from trading.orders import IntentView, OrderDesk, ProtocolLimits, WantedOrder
+from trading.orders.identity import make_client_order_id
+from trading.risk import RiskPolicy
+
+START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+DEADLINE_S, SHORT_DEADLINE_S = 4.0, 0.5  # of one request; production's is 10 s
+SLACK_S = 1.5  # what a loaded machine may add to a call; production's bound leaves 0.5 s
+DRIVE_S, QUIET_S = 3_000.0, 120
+S = IntentState
+
+
+@dataclass(frozen=True)
+class Case:
+    venue: WireVenue
+    product: Product
+    verb: Verb
+    fault: WireFault
+
+    @property
+    def name(self) -> str:
+        return f"{self.venue.name} {self.product.name} {self.verb.value}: {self.fault.name}"
+
+    @property
+    def has_permanent_ids(self) -> bool:
+        return self.product.kind != "spot"
+
+    @property
+    def deadline_s(self) -> float:
+        return SHORT_DEADLINE_S if self.fault.hangs else DEADLINE_S
+
+
+@dataclass
+class Call:
+    """One call of the verb under test, as seen from outside of the adapter."""
+
+    verb: Verb
+    known: Known
+    error: str
+    seconds: float
+    requests: int  # with the verb's own paths, counted by the simulator
+    orders: int  # with the order verb, counted by the simulator
+    is_faulted: bool
+
+
+class Egress:
+    """Every address that this process connects to or asks a name server for, by the interpreter's own audit events."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.is_on = False
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.is_on and event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+            self.seen.append(str(arguments[1]))
+        elif self.is_on and event == "socket.getaddrinfo":
+            self.seen.append(str(arguments[:2]))
+
+
+_PROCESS: dict[str, Any] = {}
+
+
+def egress() -> Egress:
+    """The process's recorder: an audit hook cannot be taken off again."""
+    found: Egress = _PROCESS.setdefault("egress", None) or Egress()
+    _PROCESS["egress"] = found
+    return found
+
+
+@contextmanager
+def hostile_environment(decoy: Loopback, directory: Path) -> Iterator[None]:
+    """Proxies and a netrc that would divert or re-sign a request, all pointing at the decoy."""
+    (directory / "netrc").write_text("machine 127.0.0.1\nlogin intruder\npassword stranger\n")
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    diverted = {name: decoy.url for upper in names for name in (upper, upper.lower())}
+    with patch.dict(os.environ, {**diverted, "NETRC": str(directory / "netrc")}):
+        for name in ("NO_PROXY", "no_proxy"):
+            os.environ.pop(name, None)
+        yield
+
+
+class Watched:
+    """The adapter with a stop-watch and the simulator's counters around each call of a verb."""
+
+    def __init__(self, broker: Any, sim: Any, venue: WireVenue) -> None:
+        self._broker, self._sim, self._venue = broker, sim, venue
+        self.calls: list[Call] = []
+        self.main_faults: set[str] = set()
+        self.around: dict[Verb, Callable[[], Any]] = {}  # a context entered around the next call of the verb, once
+        self.after_place: Callable[[], None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._broker, name)
+        return self._watch(Verb(name), found) if name in {verb.value for verb in Verb} else found
+
+    def _watch(self, verb: Verb, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **options: Any) -> Any:
+            number = self._sim.control.health()["requests"]
+            around = self.around.pop(verb, None)
+            started = time.monotonic()
+            known, error = Known.ANSWERED, ""
+            try:
+                with around() if around else ExitStack():
+                    return call(*args, **options)
+            except BaseException as raised:
+                known, error = known_of(raised), f"{type(raised).__name__}: {raised}"[:200]
+                raise
+            finally:
+                seconds = time.monotonic() - started
+                self._note(verb, known, error, seconds, number, is_refused=around is self._sim.refusing_connections)
+                if verb is Verb.PLACE and self.after_place is not None:
+                    then, self.after_place = self.after_place, None
+                    then()
+
+        return watched
+
+    def _note(self, verb: Verb, known: Known, error: str, seconds: float, number: int, *, is_refused: bool) -> None:
+        requests = self._sim.control.requests(since=number)
+        own = [request for request in requests if request.path in self._venue.paths[verb]]
+        orders = [r for r in requests if r.path in self._venue.order_paths and r.method == "POST"]
+        faulted = is_refused or any(set(request.faults) & self.main_faults for request in requests)
+        self.calls.append(Call(verb, known, error, seconds, len(own), len(orders), faulted))
+
+
+def known_of(error: BaseException) -> Known:
+    """The certainty of an error; what is not a BrokerError proves nothing (and is a finding of its own)."""
+    if isinstance(error, DuplicateClientOrderId):
+        return Known.EXISTS
+    if isinstance(error, Refused):
+        return Known.REFUSED
+    return Known.NOT_SENT if isinstance(error, NotSent) else Known.UNKNOWN
+
+
+@dataclass
+class Played:
+    """A case that came to rest, with everything the oracle looks at."""
+
+    case: Case
+    sim: Any
+    ledger: Ledger
+    believed: IntentState  # before anybody looked again
+    view: IntentView
+    calls: list[Call]
+    decoy: Loopback
+    egress: list[str]
+    sightings: Any
+    unread: str
+    fired: int
+    end: End
+
+
+class Stage:
+    """What a case plays on: a fresh venue, a fresh ledger, one process's view of the account."""
+
+    def __init__(self, case: Case, sim: Any, directory: Path, stack: ExitStack) -> None:
+        self.case, self.sim = case, sim
+        self.clock = VenueClock(START)
+        self.clock.sim = sim
+        shutil.copy(_template(), directory / "ledger.db")
+        self.url = f"sqlite:///{directory / 'ledger.db'}"
+        self.ledger = stack.enter_context(
+            Ledger.open(self.url, environment=case.venue.account_id.environment, clock=self.clock)
+        )
+        self._stack = stack
+        self.watched, self.desk = self.open_desk("worker-1")
+        self.main_ids: list[str] = []
+        self.all_ids: list[str] = []
+
+    def open_desk(self, worker: str) -> tuple[Watched, OrderDesk]:
+        """A process's own adapter and desk over the same venue and ledger."""
+        case = self.case
+        broker = self._stack.enter_context(
+            open_broker(case.venue.configure(self.sim.url, case.deadline_s), clock=self.clock)
+        )
+        watched = Watched(broker, self.sim, case.venue)
+        policy = RiskPolicy.for_environment(Environment.SIMULATED)
+        desk = OrderDesk(
+            ledger=self.ledger,
+            broker=watched,  # type: ignore[arg-type]
+            clock=self.clock,
+            policy=policy,
+            worker=worker,
+            limits=ProtocolLimits(answer_timeout_s=case.deadline_s),
+        )
+        return watched, desk
+
+    def wanted(self, *, resting: bool = False) -> WantedOrder:
+        product = self.case.product
+        request = OrderRequest(
+            instrument_id=product.instrument_id,
+            side=OrderSide.BUY,
+            order_type=OrderType.LIMIT if resting else OrderType.MARKET,
+            quantity=Decimal(product.quantity),
+            limit_price=Decimal(product.resting) if resting else None,
+        )
+        reference = self.watched.quotes([InstrumentId(product.instrument_id.value)])[0]
+        return WantedOrder(self.case.venue.account_id, "wire", "proof", request, reference, self.case.fault.ttl_s)
+
+    def arm(self, arm: Arm, *, decoy: Loopback) -> None:
+        fields = dict(arm.fields)
+        if arm.code:
+            fields["code"] = self.case.product.codes[arm.code]
+        if fields.get("location") == "decoy":
+            fields["location"] = f"{decoy.url}/elsewhere"
+        role = self.case.verb.value if arm.role == "verb" else arm.role
+        for path in self.case.venue.paths[role]:
+            armed = self.sim.control.fault(arm.kind, path=path, times=arm.times or None, **fields)
+            self.all_ids.append(armed)
+            if arm.is_main:
+                self.watched.main_faults.add(armed)
+
+    def arm_all(self, decoy: Loopback) -> None:
+        for arm in self.case.fault.arms:
+            self.arm(arm, decoy=decoy)
+
+
+def _template() -> Path:
+    """One migrated ledger per process, copied for each case."""
+    if "template" not in _PROCESS:
+        _PROCESS["folder"] = TemporaryDirectory(prefix="wire-proof-")
+        _PROCESS["template"] = Path(_PROCESS["folder"].name) / "template.db"
+        Ledger.open(f"sqlite:///{_PROCESS['template']}", environment=Environment.SIMULATED).close()
+    found: Path = _PROCESS["template"]
+    return found
+
+
+# -- playing ----------------------------------------------------------------------------------------------------
+@contextmanager
+def played(case: Case, *, seed: int) -> Iterator[Played]:
+    """Play a case to its end and let time go on until nothing more can happen."""
+    recorder = egress()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="wire-case-")))
+        decoy, listener = start_loopback()
+        stack.callback(listener.close)
+        stack.callback(decoy.stop.set)
+        sim = stack.enter_context(case.venue.start(START))
+        stack.enter_context(hostile_environment(decoy, directory))
+        stage = Stage(case, sim, directory, stack)
+        if seed:
+            noise = random.Random(f"{seed} {case.name}").choice(("", "find_order", "positions", "fills"))
+            for path in case.venue.paths[noise] if noise else ():
+                sim.control.fault("status", path=path, method="GET", times=None, probability=0.05, status=503)
+        recorder.seen, recorder.is_on = [], True
+        stack.callback(setattr, recorder, "is_on", False)
+        view, end = _PLAYS.get(case.verb, _play_read)(stage, decoy)
+        yield _at_rest(stage, view, end, decoy, recorder)
+
+
+def _play_place(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
+    fault = stage.case.fault
+    if fault.arms_before_start:
+        stage.arm_all(decoy)
+    wanted = stage.wanted()
+    _PREPARED.get(fault.before, _nothing)(stage, wanted)
+    if not fault.arms_before_start:
+        stage.arm_all(decoy)
+    view = stage.desk.submit(wanted)
+    views = stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)
+    return views[0], ending(fault, has_permanent_ids=stage.case.has_permanent_ids)
+
+
+def _play_cancel(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
+    """A resting order that is taken back."""
+    view = stage.desk.submit(stage.wanted(resting=True))
+    (view,) = stage.desk.drive([view.intent_id], timeout_s=2.0)
+    assert view.state is S.WORKING, f"the order must rest before it is cancelled, was {view.state} {view.reason}"
+    _PREPARED.get(stage.case.fault.before, _nothing)(stage, None)
+    stage.arm_all(decoy)
+    stage.desk.cancel(view.intent_id, reason="proof")
+    return stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)[0], End.CANCELLED
+
+
+def _play_read(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
+    """An order whose outcome is unknown and must be found out by spoiled reads; where the protocol has no need of
+    that read, it is made once by itself."""
+    case = stage.case
+    needs_ladder = case.verb in (Verb.OPEN_ORDERS, Verb.ORDER_HISTORY, Verb.POSITIONS)
+    is_placed = not needs_ladder
+    stage.sim.control.fault("execute_then_drop" if is_placed else "drop", path=case.venue.order_paths[0])
+    wanted = stage.wanted()
+    prepare = _PREPARED.get(case.fault.before, _nothing)
+
+    @contextmanager
+    def armed() -> Iterator[None]:
+        stage.arm_all(decoy)
+        yield
+
+    def spoil() -> None:
+        prepare(stage, wanted)
+        if not case.fault.before:  # as the verb is called, because other verbs share its paths
+            stage.watched.around[case.verb] = armed
+
+    stage.watched.after_place = spoil
+    view = stage.desk.submit(wanted)
+    if needs_ladder and case.has_permanent_ids:  # otherwise the same id is simply sent again
+        view = stage.desk.advance(view.intent_id)
+        stage.desk.cancel(view.intent_id, reason="proof")
+    (view,) = stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)
+    if not any(call.verb is case.verb and call.is_faulted for call in stage.watched.calls):
+        _read_once(stage)
+    return view, End.EXPIRED if needs_ladder and case.has_permanent_ids else End.FILLED
+
+
+def _read_once(stage: Stage) -> None:
+    now = stage.clock.now()
+    window = {"since": now - timedelta(hours=1), "until": now + timedelta(seconds=1)}
+    arguments: dict[Verb, dict[str, Any]] = {
+        Verb.FIND_ORDER: {
+            "instrument_id": stage.case.product.instrument_id,
+            "client_order_id": _first_id(stage, stage.wanted()),
+        },
+        Verb.ORDER_HISTORY: window,
+        Verb.FILLS: window,
+    }
+    with suppress(BrokerError):  # the watch has noted it; the oracle judges it
+        getattr(stage.watched, stage.case.verb.value)(**arguments.get(stage.case.verb, {}))
+
+
+def _first_id(stage: Stage, wanted: WantedOrder) -> Any:
+    return make_client_order_id(
+        wanted.intent_id,
+        attempt=1,
+        tag=stage.ledger.installation_tag,
+        is_production=False,
+        identity=stage.watched.identity(stage.case.product.instrument_id),
+    )
+
+
+# -- what the harness itself does -------------------------------------------------------------------------------
+def _nothing(stage: Stage, wanted: WantedOrder | None) -> None:
+    pass
+
+
+def _refuse(stage: Stage, wanted: WantedOrder | None) -> None:
+    stage.watched.around[stage.case.verb] = stage.sim.refusing_connections
+
+
+def _foreign(stage: Stage, wanted: WantedOrder | None, *, quantity: Decimal) -> None:
+    assert wanted is not None
+    product = stage.case.product
+    stage.sim.control.place_order(
+        account=stage.case.venue.owner,
+        symbol=product.symbol,
+        kind=product.kind,
+        side="buy",
+        qty=str(quantity),
+        client_id=str(_first_id(stage, wanted)),
+    )
+
+
+def _same(stage: Stage, wanted: WantedOrder | None) -> None:
+    _foreign(stage, wanted, quantity=Decimal(stage.case.product.quantity))
+
+
+def _other(stage: Stage, wanted: WantedOrder | None) -> None:
+    _foreign(stage, wanted, quantity=2 * Decimal(stage.case.product.quantity))
+
+
+def _crowd(stage: Stage, wanted: WantedOrder | None) -> None:
+    """More than one page of other orders, open and done."""
+    product = stage.case.product
+    for number in range(60):
+        price = {} if number % 2 else {"price": product.resting}
+        stage.sim.control.place_order(
+            account=stage.case.venue.owner,
+            symbol=product.symbol,
+            kind=product.kind,
+            side="buy",
+            qty=product.quantity,
+            client_id=f"crowd-{number}",
+            **price,
+        )
+
+
+_PREPARED = {"refuse": _refuse, "same": _same, "other": _other, "crowd": _crowd}
+_PLAYS = {Verb.PLACE: _play_place, Verb.CANCEL: _play_cancel}
+
+
+# -- coming to rest ---------------------------------------------------------------------------------------------
+def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, recorder: Egress) -> Played:
+    """Let the venue do what it still may, then look at everything once more with a new process."""
+    stage.sim.control.advance(seconds=QUIET_S)
+    _wait_for_late_requests(stage)
+    fired = sum(int(str(fault["fired"])) for fault in stage.sim.control.faults())
+    fired += bool(stage.case.fault.before)  # what the harness did itself
+    stage.sim.control.clear_faults()
+    believed = view.state
+    _, desk = stage.open_desk("worker-2")
+    swept = desk.sweep()
+    (view,) = desk.drive([view.intent_id], timeout_s=DRIVE_S) if not view.is_over else (view,)
+    recorder.is_on = False
+    return Played(
+        case=stage.case,
+        sim=stage.sim,
+        ledger=stage.ledger,
+        believed=believed,
+        view=desk.view(view.intent_id),
+        calls=stage.watched.calls,
+        decoy=decoy,
+        egress=list(recorder.seen),
+        sightings=swept.sightings,
+        unread=swept.unread,
+        fired=fired,
+        end=end,
+    )
+
+
+def _wait_for_late_requests(stage: Stage) -> None:
+    """Requests that the venue held back until its clock moved on."""
+    if not any(arm.fields.get("before_venue_s") for arm in stage.case.fault.arms):
+        return
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        held = [r for r in stage.sim.control.requests() if set(r.faults) & stage.watched.main_faults and not r.handled]
+        if not held:
+            return
+        threading.Event().wait(0.005)
+
+
+def is_case(venue: WireVenue, product: Product, verb: Verb, fault: WireFault) -> bool:
+    return expected(fault, verb, has_permanent_ids=product.kind != "spot") is not None
