@@ -46,6 +46,7 @@ def run(folder: Path, *, runs: int = RUNS) -> list[Row]:
             "ALGOTRENDY_LEDGER_URL": f"sqlite:///{folder / 'flows.db'}",
             "ALGOTRENDY_POOL": "simulated",
             "ALGOTRENDY_REPORTS": str(folder / "reports"),
+            "ALGOTRENDY_KEY_REGISTRY": str(folder / "key-registry.json"),
             "PREFECT_LOGGING_LEVEL": "WARNING",
         }
         _in_child("prepare", environ, address)

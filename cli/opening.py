@@ -25,6 +25,7 @@ CLOCK: Final = SystemClock()
 API_VARIABLE: Final = "PREFECT_API_URL"
 SIMULATOR_VARIABLE: Final = "ALGOTRENDY_SIMULATOR"
 LEDGER_VARIABLE: Final = "ALGOTRENDY_LEDGER_URL"
+KEY_REGISTRY_VARIABLE: Final = "ALGOTRENDY_KEY_REGISTRY"
 HEALTH_TIMEOUT_S: Final = 3.0
 
 
@@ -124,17 +125,19 @@ def _environment_of(name: str) -> Environment:
 @contextmanager
 def connection(name: str, file: Path | None) -> Iterator[Broker]:
     """The account's broker before any request, closed at the end."""
-    from brokers.factory import open_broker
+    from tasks.runtime import open_guarded
 
-    with open_broker(account(name, file).connection, clock=CLOCK) as opened:
+    with open_guarded(account(name, file).connection, key_registry=key_registry(), clock=CLOCK) as opened:
         yield opened
 
 
 @contextmanager
 def broker(name: str, file: Path | None) -> Iterator[Broker]:
     """The account's broker, proved at the venue, closed at the end."""
+    from trading.starting import refuse_withdrawal
+
     with connection(name, file) as opened:
-        opened.connect()
+        refuse_withdrawal(opened.connect())
         yield opened
 
 
@@ -147,13 +150,18 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
     at the orders of ours at the venue and reports them.
     """
     from tasks.runtime import open_runtime
-    from trading.starting import prove_account, require_rights, start_trading
+    from trading.starting import prove_account, refuse_withdrawal, require_rights, start_trading
 
     environment = chosen.account_id.environment
     with open_runtime(
-        chosen, environment=environment, ledger_url=ledger_url(environment), pool=environment.value
+        chosen,
+        environment=environment,
+        ledger_url=ledger_url(environment),
+        key_registry=key_registry(),
+        pool=environment.value,
     ) as opened:
         proof = prove_account(opened)
+        refuse_withdrawal(proof)
         if trades and own_sweep:
             require_rights(proof)
         elif trades:
@@ -178,6 +186,12 @@ def ledger_url(environment: Environment) -> str:
     home = Home.default()
     home.prepare()
     return home.ledger_url(environment)
+
+
+def key_registry() -> Path:
+    """ALGOTRENDY_KEY_REGISTRY where set, else the file in the home folder: the one that flows use."""
+    named = os.environ.get(KEY_REGISTRY_VARIABLE, "")
+    return Path(named) if named else Home.default().key_registry
 
 
 def _configuration(file: Path) -> Configuration:

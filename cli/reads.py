@@ -54,6 +54,39 @@ def accounts_check(account: AccountOption = "", accounts: AccountsOption = None,
             output.print_table(tables.proof(proof))
 
 
+@accounts_app.command("keys")
+def accounts_keys(json: JsonOption = False) -> None:
+    """List which account uses which API key, by fingerprint. No key is shown."""
+    from cli import opening, output
+    from flows.reports.model import Column, Table
+    from tasks.keys import KeyRegistry
+
+    held = KeyRegistry(opening.key_registry()).held()
+    if json:
+        output.print_json({"keys": held})
+        return
+    rows = tuple((event.fingerprint[:16], event.environment, event.account_id, event.at) for event in held)
+    columns = tuple(Column(title) for title in ("Fingerprint", "Environment", "Account", "Since"))
+    output.print_table(Table("keys", "API keys", columns, rows, empty="None was used yet."))
+
+
+@accounts_app.command("release-key")
+def accounts_release_key(
+    fingerprint: Annotated[str, typer.Argument(help="How its fingerprint begins (8 digits or more): accounts keys.")],
+    by: Annotated[str, typer.Option("--by", help="Your name.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why the key may be used elsewhere. It is recorded.")],
+) -> None:
+    """Let an API key go, so that another account or environment may use it. Recorded with name and reason."""
+    from brokers.ids import Environment
+    from cli import opening, output
+    from tasks.keys import KeyRegistry, forget_key
+
+    released = KeyRegistry(opening.key_registry()).release(fingerprint, by=by, reason=reason)
+    with opening.ledger(Environment(released.environment)) as ledger:
+        forget_key(ledger, released)
+    output.say(f"key {released.fingerprint[:16]} of {released.account_id} is released")
+
+
 def _list_accounts(file: Path | None, *, json: bool) -> None:
     from cli import opening, output
     from flows.reports.model import Column, Table

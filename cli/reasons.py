@@ -30,6 +30,7 @@ _TITLES: Final = {
     "trading.closing": "Closing positions",
     "trading.leverage": "Setting leverage",
     "tasks.config": "Configuration",
+    "tasks.keys": "Why an API key may not be used",
     "deployments.manifest": "Deployments",
     "ledger.reasons": "What the ledger raises",
     "trading.orders": "Why an order stands where it stands",

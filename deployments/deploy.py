@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -23,7 +24,7 @@ from deployments import automations, manifest, pools
 from deployments.home import Home
 from deployments.manifest import Deployment, Manifest
 from tasks.blocks import PortfolioBlock
-from tasks.process import LEDGER_VARIABLE, REPORTS_VARIABLE
+from tasks.process import KEY_REGISTRY_VARIABLE, LEDGER_VARIABLE, REPORTS_VARIABLE
 
 
 class DeployRefused(RuntimeError):
@@ -169,6 +170,7 @@ def _pools(environments: tuple[Environment, ...]) -> tuple[pools.Pool, ...]:
             environment=environment,
             ledger_url=os.environ.get(f"{LEDGER_VARIABLE}_{environment.value.upper()}", ""),
             reports=home.reports if not os.environ.get(REPORTS_VARIABLE) else home.root / os.environ[REPORTS_VARIABLE],
+            key_registry=Path(os.environ.get(KEY_REGISTRY_VARIABLE, "") or home.key_registry),
         )
         for environment in environments
     )

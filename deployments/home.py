@@ -49,6 +49,11 @@ class Home:
     def encryption_key_file(self) -> Path:
         return self.root / "secrets" / "prefect-encryption.key"
 
+    @property
+    def key_registry(self) -> Path:
+        """Which account uses which API key: one file for all environments of this installation."""
+        return self.root / "secrets" / "key-registry.json"
+
     def ledger_url(self, environment: Environment) -> str:
         """Each environment has a ledger of its own."""
         return f"sqlite:///{self.root / 'ledger' / f'{environment.value}.db'}"

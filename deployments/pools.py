@@ -17,7 +17,13 @@ from sqlalchemy import make_url
 
 from brokers.ids import Environment
 from deployments.home import Home
-from tasks.process import ENVIRONMENT_VARIABLE, LEDGER_VARIABLE, POOL_VARIABLE, REPORTS_VARIABLE
+from tasks.process import (
+    ENVIRONMENT_VARIABLE,
+    KEY_REGISTRY_VARIABLE,
+    LEDGER_VARIABLE,
+    POOL_VARIABLE,
+    REPORTS_VARIABLE,
+)
 
 DESCRIPTIONS = {
     Environment.SIMULATED: "Jobs on simulated accounts. Nothing leaves this machine.",
@@ -38,6 +44,7 @@ class Pool:
     environment: Environment
     ledger_url: str
     reports: Path
+    key_registry: Path
 
     @property
     def name(self) -> str:
@@ -49,6 +56,7 @@ class Pool:
             ENVIRONMENT_VARIABLE: self.environment.value,
             POOL_VARIABLE: self.name,
             REPORTS_VARIABLE: str(self.reports),
+            KEY_REGISTRY_VARIABLE: str(self.key_registry),
         }
         if self.ledger_url:
             if make_url(self.ledger_url).password:
@@ -98,7 +106,12 @@ class Pool:
 def pools(home: Home, environments: tuple[Environment, ...] = tuple(Environment)) -> tuple[Pool, ...]:
     """The pools of a local stack, each with a ledger of its own."""
     return tuple(
-        Pool(environment=environment, ledger_url=home.ledger_url(environment), reports=home.reports)
+        Pool(
+            environment=environment,
+            ledger_url=home.ledger_url(environment),
+            reports=home.reports,
+            key_registry=home.key_registry,
+        )
         for environment in environments
     )
 

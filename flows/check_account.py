@@ -35,7 +35,7 @@ def check_account(account: AccountName) -> State[Any]:
     Args:
         account: Name of the account's block.
     """
-    return run_job("check-account", account, _check)
+    return run_job("check-account", account, _check, reports_rights=True)
 
 
 def _check(job: Job) -> State[Any]:

@@ -35,7 +35,7 @@ from trading.leverage import LeverageRefused
 from trading.plan_store import PlanError
 from trading.rebalancing.view import PlanImpossible
 from trading.runtime import Runtime
-from trading.starting import NotReadyToTrade, prove_account, require_rights, start_trading
+from trading.starting import NotReadyToTrade, prove_account, refuse_withdrawal, require_rights, start_trading
 from trading.sync import BaselineUnsettled
 
 if TYPE_CHECKING:
@@ -93,15 +93,19 @@ def run_job(
     *,
     trades: bool = False,
     own_sweep: bool = False,
+    reports_rights: bool = False,
 ) -> State[Any]:
     """Open and prove the account behind every guard, then run `body`.
 
     What a guard refuses ends as REFUSED. A job that `trades` also needs a key with that right and a venue whose orders
-    the ledger explains (trading.starting); with `own_sweep` the body looks at those orders itself and reports them.
+    the ledger explains (trading.starting); with `own_sweep` the body looks at those orders itself and reports them. A
+    key that may withdraw is refused to every job but the one that `reports_rights`.
     """
     with ExitStack() as stack:
         try:
             job = _open(stack, name, account_name)
+            if not reports_rights:
+                refuse_withdrawal(job.proof)
             if trades and own_sweep:
                 require_rights(job.proof)
             elif trades:
@@ -122,7 +126,13 @@ def _open(stack: ExitStack, name: str, account_name: str) -> Job:
     process = Process.from_environment()
     account = load_account(account_name, environment=process.environment)
     runtime = stack.enter_context(
-        open_runtime(account, environment=process.environment, ledger_url=process.ledger_url, pool=process.pool)
+        open_runtime(
+            account,
+            environment=process.environment,
+            ledger_url=process.ledger_url,
+            key_registry=process.key_registry,
+            pool=process.pool,
+        )
     )
     proof = prove_account(runtime, step=prefect_step)
     get_run_logger().info("Account %s is proved at %s, key %s", account.account_id, proof.host, proof.key_fingerprint)

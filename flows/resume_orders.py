@@ -106,8 +106,8 @@ def verdict(report: SweepReport) -> State[Any]:
         seen = report.sightings
         return FinalState.NEEDS_HUMAN.state(
             f"orders of ours that should not be at the venue: {len(seen.adopted)} adopted late, {len(seen.duplicates)} "
-            f"duplicates, {len(seen.untracked)} untracked, {len(seen.misplaced)} of another environment; the pool is halted until a "
-            "person lifts it"
+            f"duplicates, {len(seen.untracked)} untracked, {len(seen.misplaced)} of another environment; the pool is "
+            "halted until a person lifts it"
         )
     if for_people:
         return FinalState.NEEDS_HUMAN.state(f"{len(for_people)} orders need a person: {_named(for_people)}")

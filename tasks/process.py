@@ -14,6 +14,7 @@ ENVIRONMENT_VARIABLE = "ALGOTRENDY_ENVIRONMENT"
 LEDGER_VARIABLE = "ALGOTRENDY_LEDGER_URL"
 POOL_VARIABLE = "ALGOTRENDY_POOL"
 REPORTS_VARIABLE = "ALGOTRENDY_REPORTS"
+KEY_REGISTRY_VARIABLE = "ALGOTRENDY_KEY_REGISTRY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Process:
     ledger_url: str
     pool: str
     reports: Path
+    key_registry: Path
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Process:
@@ -41,9 +43,16 @@ class Process:
                 f"{LEDGER_VARIABLE} is not set; the work pool's template or the worker's environment must name the "
                 f"{named} ledger"
             )
+        key_registry = source.get(KEY_REGISTRY_VARIABLE, "")
+        if not key_registry:
+            raise EnvironmentMismatch(
+                f"{KEY_REGISTRY_VARIABLE} is not set; the work pool's template must name the file that keeps keys and "
+                "environments apart: deploy the pool again"
+            )
         return cls(
             environment=Environment(named),
             ledger_url=ledger_url,
             pool=source.get(POOL_VARIABLE, named),
             reports=Path(source.get(REPORTS_VARIABLE, "") or "reports"),
+            key_registry=Path(key_registry),
         )

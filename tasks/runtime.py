@@ -11,12 +11,16 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from brokers.clock import Clock, SystemClock
+from brokers.config import AccountConfig
 from brokers.factory import open_broker
 from brokers.ids import Environment
+from brokers.port import Broker
 from ledger.engine import Ledger
 from tasks.config import Account, require_environment
+from tasks.keys import KeyRegistry, require_key_unused
 from trading.orders import OrderDesk
 from trading.runtime import Runtime
 
@@ -26,18 +30,39 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
+def open_guarded(connection: AccountConfig, *, key_registry: Path, clock: Clock) -> Broker:
+    """The account's broker, after its key was found to be its own; no request is made.
+
+    The configuration is checked first: a mistyped credential must not be registered.
+    """
+    broker = open_broker(connection, clock=clock)
+    try:
+        KeyRegistry(key_registry).register(connection)
+    except BaseException:
+        broker.close()
+        raise
+    return broker
+
+
 @contextmanager
 def open_runtime(
-    account: Account, *, environment: Environment, ledger_url: str, pool: str = "", clock: Clock | None = None
+    account: Account,
+    *,
+    environment: Environment,
+    ledger_url: str,
+    key_registry: Path,
+    pool: str = "",
+    clock: Clock | None = None,
 ) -> Iterator[Runtime]:
     """Broker, ledger and order desk of one account, closed at the end. No request is made here.
 
-    Raises EnvironmentMismatch (also for credentials and hosts) and the ledger's own errors.
+    Raises EnvironmentMismatch (also for credentials, keys and hosts) and the ledger's own errors.
     """
     require_environment(account.account_id, environment)
     used, worker = clock or SystemClock(), worker_name()
     with ExitStack() as stack:
-        broker = stack.enter_context(open_broker(account.connection, clock=used))
+        broker = stack.enter_context(open_guarded(account.connection, key_registry=key_registry, clock=used))
         ledger = stack.enter_context(Ledger.open(ledger_url, environment=environment))
+        require_key_unused(ledger, account.connection)
         desk = OrderDesk(ledger=ledger, broker=broker, clock=used, policy=account.policy, worker=worker, pool=pool)
         yield Runtime(account_id=account.account_id, ledger=ledger, broker=broker, desk=desk, clock=used, worker=worker)

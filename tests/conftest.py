@@ -82,7 +82,12 @@ def pool_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     from deployments.pools import Pool
 
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    pool = Pool(environment=Environment.SIMULATED, ledger_url=url, reports=tmp_path / "reports")
+    pool = Pool(
+        environment=Environment.SIMULATED,
+        ledger_url=url,
+        reports=tmp_path / "reports",
+        key_registry=tmp_path / "key-registry.json",
+    )
     for name, value in pool.job_environment().items():
         monkeypatch.setenv(name, value)
     return tmp_path / "ledger.db"

@@ -7,7 +7,6 @@ backup does not pass).
 
 from __future__ import annotations
 
-from brokers.ids import Environment
 from brokers.reasons import Reason
 from brokers.types import AccountProof
 from ledger.records import record_account
@@ -26,7 +25,7 @@ class StartReason(Reason):
     )
     KEY_MAY_WITHDRAW = (
         "KEY_MAY_WITHDRAW",
-        "A production key may withdraw: whoever has it can empty the account.",
+        "The key may withdraw: whoever has it can empty the account.",
         "Make a key without that right at the venue and put it into the credentials.",
     )
     ORDERS_UNEXPLAINED = (
@@ -74,8 +73,13 @@ def start_trading(runtime: Runtime, proof: AccountProof, *, step: Step = call_di
 
 
 def require_rights(proof: AccountProof) -> None:
-    """Refuse a key that may not trade and, in production, one that may withdraw."""
+    """Refuse a key that may not trade, and one that may withdraw."""
     if not proof.can_trade:
         raise NotReadyToTrade(StartReason.KEY_MAY_NOT_TRADE, f"the key of {proof.account_id} may not trade")
-    if proof.can_withdraw and proof.account_id.environment is Environment.PRODUCTION:
+    refuse_withdrawal(proof)
+
+
+def refuse_withdrawal(proof: AccountProof) -> None:
+    """Refuse a key that may withdraw, in every environment: a habit from testnet would reach production."""
+    if proof.can_withdraw:
         raise NotReadyToTrade(StartReason.KEY_MAY_WITHDRAW, f"the key of {proof.account_id} may withdraw")

@@ -86,6 +86,7 @@ class Loopback:
     requests: list[Request] = field(default_factory=list)
     routes: dict[str, Responder | list[Responder]] = field(default_factory=dict)
     connections: int = 0
+    default: Responder | None = None
 
     @property
     def url(self) -> str:
@@ -105,7 +106,7 @@ class Loopback:
         self.requests.append(request)
         route = self.routes.get(request.path)
         if route is None:
-            return reply(404, "no route")(request, sock)
+            return (self.default or reply(404, "no route"))(request, sock)
         if callable(route):
             return route(request, sock)
         responder = route.pop(0) if len(route) > 1 else route[0]

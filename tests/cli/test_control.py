@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,30 @@ def test_only_an_open_question_can_be_decided(cli: Cli) -> None:
     done = cli("decide", intent, "--found", "placed", "--by", "Ada", "--reason", "seen", *MAIN)
     assert done.code == 3
     assert "must be needs_human" in done.err
+
+
+def test_keys_are_listed_and_released_by_fingerprint(cli: Cli, accounts_file: Path) -> None:
+    assert "None was used yet" in cli("accounts", "keys").out
+    assert cli("balances", *MAIN).code == 0
+    (held,) = cli("accounts", "keys", "--json").json["keys"]
+    assert held["account_id"] == "bybit.simulated.main" and "main-key" not in str(held)
+    accounts_file.write_text(accounts_file.read_text().replace("    name: main\n", "    name: renamed\n", 1))
+    refused = cli("balances", "--account", "bybit-simulated-renamed")
+    assert refused.code == 3 and "KEY_OF_OTHER_ACCOUNT" in refused.err and "release-key" in refused.err
+    assert "main-key" not in refused.err and "main-secret" not in refused.err
+    assert cli("accounts", "release-key", held["fingerprint"][:12], "--by", "ann", "--reason", "renamed").code == 0
+    assert cli("balances", "--account", "bybit-simulated-renamed").code == 0
+    again = cli("accounts", "release-key", "00000000", "--by", "ann", "--reason", "typo")
+    assert again.code == 3 and "KEY_UNKNOWN" in again.err
+
+
+def test_a_key_that_may_withdraw_is_shown_and_not_used(cli: Cli, accounts_file: Path) -> None:
+    text = accounts_file.read_text()
+    text = text.replace("api_key: reader, api_secret: reader-secret", "api_key: drainer, api_secret: drainer-secret")
+    accounts_file.write_text(text.replace("name: reader", "name: drainer"))
+    drainer = ("--account", "bybit-simulated-drainer")
+    shown = cli("accounts", "check", *drainer, "--json")
+    assert shown.code == 0 and shown.json["can_withdraw"] is True
+    for command in (("balances",), ("reconcile",)):
+        refused = cli(*command, *drainer)
+        assert refused.code != 0 and "KEY_MAY_WITHDRAW" in refused.err, refused.err

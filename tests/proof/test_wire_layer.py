@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ import pytest
 from brokers.bybit import codes
 from brokers.errors import OrderInvalid
 from brokers.transport import GuardedAdapter
+from tests.egress import egress
 from tests.proof import wire_layer
-from tests.proof.wire_case import Case, egress
+from tests.proof.wire_case import Case
 from tests.proof.wire_faults import FAULTS, READS, Verb
 
 _READS = sorted(READS)
@@ -91,14 +91,9 @@ def test_a_transport_that_sends_twice_is_found(monkeypatch: pytest.MonkeyPatch) 
     assert {wire_layer.DUPLICATED, "I14"} <= found
 
 
-def test_the_recorder_hears_every_connection(tmp_path: Path) -> None:
-    recorder = egress()
-    recorder.seen, recorder.is_on = [], True
-    try:
+def test_the_recorder_hears_every_connection() -> None:
+    with egress().recording() as seen:
         with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
             pass
         socket.getaddrinfo("localhost", 1)
-    finally:
-        recorder.is_on = False
-    assert str(listener) and any("127.0.0.1" in address for address in recorder.seen)
-    assert any("localhost" in address for address in recorder.seen)
+    assert any("127.0.0.1" in address for address in seen) and any("localhost" in address for address in seen)

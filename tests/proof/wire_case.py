@@ -5,10 +5,8 @@ Every clock but the sockets' is the venue's own, so protocol times are those of 
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +17,6 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 from brokers.errors import BrokerError, DuplicateClientOrderId, NotSent, Refused
 from brokers.factory import open_broker
@@ -28,6 +25,7 @@ from brokers.types import OrderRequest, OrderSide, OrderType
 from ledger.engine import Ledger
 from ledger.states import IntentState
 from tests.brokers.loopback import Loopback, start_loopback
+from tests.egress import egress, hostile_environment
 from tests.proof.wire_faults import Arm, End, Known, Verb, WireFault, ending, expected
 from tests.proof.wire_venues import Product, WireVenue
 from tests.trading.simulated import VenueClock
@@ -75,41 +73,7 @@ class Call:
     is_faulted: bool
 
 
-class Egress:
-    """Every address that this process connects to or asks a name server for, by the interpreter's own audit events."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.is_on = False
-        sys.addaudithook(self._hear)
-
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.is_on and event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
-            self.seen.append(str(arguments[1]))
-        elif self.is_on and event == "socket.getaddrinfo":
-            self.seen.append(str(arguments[:2]))
-
-
 _PROCESS: dict[str, Any] = {}
-
-
-def egress() -> Egress:
-    """The process's recorder: an audit hook cannot be taken off again."""
-    found: Egress = _PROCESS.setdefault("egress", None) or Egress()
-    _PROCESS["egress"] = found
-    return found
-
-
-@contextmanager
-def hostile_environment(decoy: Loopback, directory: Path) -> Iterator[None]:
-    """Proxies and a netrc that would divert or re-sign a request, all pointing at the decoy."""
-    (directory / "netrc").write_text("machine 127.0.0.1\nlogin intruder\npassword stranger\n")
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    diverted = {name: decoy.url for upper in names for name in (upper, upper.lower())}
-    with patch.dict(os.environ, {**diverted, "NETRC": str(directory / "netrc")}):
-        for name in ("NO_PROXY", "no_proxy"):
-            os.environ.pop(name, None)
-        yield
 
 
 class Watched:
@@ -261,23 +225,22 @@ def _template() -> Path:
 @contextmanager
 def played(case: Case, *, seed: int) -> Iterator[Played]:
     """Play a case to its end and let time go on until nothing more can happen."""
-    recorder = egress()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="wire-case-")))
         decoy, listener = start_loopback()
         stack.callback(listener.close)
         stack.callback(decoy.stop.set)
         sim = stack.enter_context(case.venue.start(START))
-        stack.enter_context(hostile_environment(decoy, directory))
+        stack.enter_context(hostile_environment(decoy.url, directory))
         stage = Stage(case, sim, directory, stack)
         if seed:
             noise = random.Random(f"{seed} {case.name}").choice(("", "find_order", "positions", "fills"))
             for path in case.venue.paths[noise] if noise else ():
                 sim.control.fault("status", path=path, method="GET", times=None, probability=0.05, status=503)
-        recorder.seen, recorder.is_on = [], True
-        stack.callback(setattr, recorder, "is_on", False)
-        view, end = _PLAYS.get(case.verb, _play_read)(stage, decoy)
-        yield _at_rest(stage, view, end, decoy, recorder)
+        with egress().recording() as seen:
+            view, end = _PLAYS.get(case.verb, _play_read)(stage, decoy)
+            result = _at_rest(stage, view, end, decoy, seen)
+        yield result
 
 
 def _play_place(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
@@ -411,7 +374,7 @@ _PLAYS = {Verb.PLACE: _play_place, Verb.CANCEL: _play_cancel}
 
 
 # -- coming to rest ---------------------------------------------------------------------------------------------
-def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, recorder: Egress) -> Played:
+def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, seen: list[str]) -> Played:
     """Let the venue do what it still may, then look at everything once more with a new process."""
     stage.sim.control.advance(seconds=QUIET_S)
     _wait_for_late_requests(stage)
@@ -422,7 +385,6 @@ def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, recorder
     _, desk = stage.open_desk("worker-2")
     swept = desk.sweep()
     (view,) = desk.drive([view.intent_id], timeout_s=DRIVE_S) if not view.is_over else (view,)
-    recorder.is_on = False
     return Played(
         case=stage.case,
         sim=stage.sim,
@@ -431,7 +393,7 @@ def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, recorder
         view=desk.view(view.intent_id),
         calls=stage.watched.calls,
         decoy=decoy,
-        egress=list(recorder.seen),
+        egress=seen,
         sightings=swept.sightings,
         unread=swept.unread,
         fired=fired,

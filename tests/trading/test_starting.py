@@ -67,8 +67,6 @@ def test_rights_of_the_key(on: Stage, environment: Environment) -> None:
     require_rights(proof)
     with pytest.raises(NotReadyToTrade, match="may not trade"):
         require_rights(replace(proof, can_trade=False))
-    if environment is Environment.PRODUCTION:
-        with pytest.raises(NotReadyToTrade, match="may withdraw"):
-            require_rights(replace(proof, can_withdraw=True))
-    else:
+    with pytest.raises(NotReadyToTrade, match="may withdraw") as refused:
         require_rights(replace(proof, can_withdraw=True))
+    assert refused.value.reason is StartReason.KEY_MAY_WITHDRAW
