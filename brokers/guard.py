@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from brokers.clock import Clock, SystemClock
 from brokers.errors import (
@@ -41,6 +41,8 @@ from brokers.errors import (
 from brokers.wire import SendTicket, WirePhase, WireRecord
 
 ANSWER_BYTES_MAX = 5_000_000
+_SECRET_LENGTH_MIN = 8  # what is shorter is no secret of a venue, and could be a word of an answer
+_BLOT = "***"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
 _HIDDEN_QUERY = frozenset({"signature", "sign", "apikey", "api_key", "token"})
@@ -99,6 +101,7 @@ class SendGuard:
         clock: Clock,
         timeout_s: float,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
+        secrets: Iterable[str] = (),
     ) -> None:
         if not origins:
             raise ValueError("origins must name at least one allowed host")
@@ -108,12 +111,28 @@ class SendGuard:
         self.timeout_s = timeout_s
         self.answer_bytes_max = answer_bytes_max
         self._classify = classify
+        written = {
+            form for secret in secrets if len(secret) >= _SECRET_LENGTH_MIN for form in (secret, quote(secret, ""))
+        }
+        self._secrets = tuple(sorted(written, key=len, reverse=True))
         self._closed = False
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Refuse everything from now on."""
         self._closed = True
+
+    def without_secrets(self, text: str) -> str:
+        """The text with what must not be kept blotted out: venues quote a key in the errors about it."""
+        for secret in self._secrets:
+            text = text.replace(secret, _BLOT)
+        return text
+
+    def without_secrets_bytes(self, body: bytes) -> bytes:
+        """As above, for a body of any encoding."""
+        for secret in self._secrets:
+            body = body.replace(secret.encode(), _BLOT.encode())
+        return body
 
     @property
     def ticket(self) -> SendTicket | None:
@@ -263,8 +282,10 @@ class GuardedCall:
         """Keep a complete answer; RedirectRefused when it is a redirection."""
         record = self.record
         record.status = status
-        record.response_headers = {k.lower(): v for k, v in headers.items() if k.lower() not in _HIDDEN_HEADERS}
-        record.response_body = body
+        guard = self._guard
+        kept = {k.lower(): v for k, v in headers.items() if k.lower() not in _HIDDEN_HEADERS}
+        record.response_headers = {name: guard.without_secrets(value) for name, value in kept.items()}
+        record.response_body = guard.without_secrets_bytes(body)
         record.phase = WirePhase.ANSWERED
         record.ended_at = self._guard.clock.now()
         if 300 <= status < 400:

@@ -80,6 +80,7 @@ class BybitBroker(Broker):
             classify=classify,
             clock=clock,
             timeout_s=config.read_timeout_s,
+            secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
         )
         self._client = BybitClient(
             base_url=base_url,

@@ -20,6 +20,7 @@ from brokers.clock import SystemClock
 from brokers.errors import (
     AnswerTimedOut,
     AnswerUnreadable,
+    AuthenticationRefused,
     BrokerError,
     ClockSkewed,
     ConnectionLost,
@@ -297,6 +298,18 @@ def test_an_answered_order_leaves_its_evidence(broker: BybitBroker, loopback: Lo
     assert record.phase is WirePhase.ANSWERED and record.status == 200 and record.error == ""
     assert record.response_headers["x-bapi-limit"] == "10" and "set-cookie" not in record.response_headers
     assert json.loads(record.response_body)["result"]["orderId"] == "o-1"
+
+
+def test_a_key_that_the_venue_quotes_is_kept_nowhere(broker: BybitBroker, loopback: Loopback) -> None:
+    """Bybit's 10004 says what it has signed, and the key is part of that."""
+    quoted = f"error sign! origin_string[1700000000000{API_KEY}5000{API_SECRET}]"
+    loopback.on(CREATE, refuse(10004, quoted, X_Trace=f"key={API_KEY}"))
+    order, leave = prepared(broker), ticket()
+    with pytest.raises(AuthenticationRefused) as caught:
+        broker.place(order, leave)
+    kept = repr(caught.value.args) + caught.value.text + repr(leave.record) + leave.record.response_body.decode()
+    assert API_KEY not in kept and API_SECRET not in kept
+    assert "origin_string[1700000000000***5000***]" in caught.value.text, "the rest of the venue's words stays"
 
 
 def test_the_venue_enforces_not_after(broker: BybitBroker, loopback: Loopback) -> None:
