@@ -246,9 +246,15 @@ def _require_answer(url: str) -> None:
         raise CliError(
             f"the Prefect server does not answer ({type(error).__name__})",
             field=API_VARIABLE,
-            value=url,
+            value=_without_password(url),
             remedy="start it with `algotrendy up`, correct the address, or give --accounts FILE",
         ) from error
+
+
+def _without_password(url: str) -> str:
+    """The address alone: an address may carry the server's password."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _block_names(slug: str) -> list[str]:
