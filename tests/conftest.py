@@ -1,5 +1,7 @@
 """Fixtures of the whole suite: waiting without sleeping, and one real local stack per session.
 
+The secrets of the accounts in the tests are canaries: the session fails where it left one in a file.
+
 Tests that use the stack share one server: they are put into one group, so that with several test processes
 (`-n 2 --dist loadgroup`) only one of them starts it.
 """
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import hypothesis
 import pytest
+
+from tests.canaries import SUITE_SECRETS, leaking_files
 
 if TYPE_CHECKING:
     from deployments.processes import Child
@@ -34,6 +38,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("stack"))
             item.add_marker(pytest.mark.stack)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_holds_a_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end of the session: the secrets of the suite's accounts stand in no file that it left behind.
+
+    Set up first, so torn down last, when the stack has ended too. Ledgers, spools, reports, logs and the server's files
+    all lie below this folder; accounts files that a test wrote on purpose hold other keys.
+    """
+    yield
+    found = list(leaking_files(tmp_path_factory.getbasetemp(), SUITE_SECRETS))
+    assert not found, f"secrets were left in {found[:10]}"
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,10 @@ from pydantic import SecretStr
 from brokers.config import AccountConfig
 from brokers.ids import AccountId
 from brokers.wire import SendTicket
+from tests.canaries import LOOPBACK_SECRET
 
 API_KEY = "loopback-key-000"
-API_SECRET = "loopback-secret-111"
+API_SECRET = LOOPBACK_SECRET
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 

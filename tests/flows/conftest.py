@@ -14,9 +14,10 @@ from pydantic import SecretStr
 from brokers.ids import Environment, Venue
 from deployments.stack import Stack
 from tasks.blocks import BybitCredentials, LeverageTarget, PortfolioBlock, TargetWeight, TradingAccount
+from tests.canaries import FLOWS_SECRET
 
 _NUMBERS = itertools.count(1)
-CANARY = "canary-7f3a9-never-in-any-log"
+CANARY = FLOWS_SECRET
 
 
 @dataclass
