@@ -13,23 +13,22 @@ from brokers.transport import GuardedAdapter
 from tests.egress import egress
 from tests.proof import wire_layer
 from tests.proof.wire_case import Case
-from tests.proof.wire_faults import FAULTS, READS, Verb
+from tests.proof.wire_faults import FAULTS, READS, End, Verb
 
 _READS = sorted(READS)
 
 
 def _is_in_the_cut(case: Case) -> bool:
-    """Placing on one product and cancelling on the other, in turn; each fault of a read on one kind of read."""
+    """Each fault of placing on one product, in turn; of cancelling and reading a few. `make prove` plays them all."""
     number = FAULTS.index(case.fault)
     is_linear = case.product.name == "linear"
-    if case.verb in READS:
-        turn = _READS[number % len(_READS)]
-        return case.verb is turn and is_linear is bool(number // len(_READS) % 2)
-    if case.fault.end is not None and case.verb is Verb.PLACE:
-        return True
     if case.verb is Verb.PLACE:
-        return is_linear is bool(number % 2)
-    return number % 2 == 0 and is_linear is bool(number % 4)
+        return case.fault.end is End.DOUBLED or is_linear is bool(number % 2)
+    if case.verb is Verb.CANCEL:
+        return number % 6 == 0 and is_linear is bool(number % 4)
+    is_read_only = case.fault.place is None
+    turn = _READS[number % len(_READS)]
+    return case.verb is turn and (is_read_only or number % 3 == 0) and is_linear is bool(number // len(_READS) % 2)
 
 
 CUT = [case.name for case in wire_layer.cases() if _is_in_the_cut(case)]
@@ -41,8 +40,7 @@ def test_one_order_or_none_and_the_ledger_knows(name: str) -> None:
 
 
 def test_a_case_under_another_seed_is_varied_and_holds() -> None:
-    for seed in (1, 2):
-        assert wire_layer.judged("bybit linear place: executed, reset in the answer's body", seed).findings == ()
+    assert wire_layer.judged("bybit linear place: executed, reset in the answer's body", 1).findings == ()
 
 
 def test_the_table_names_each_case_once_and_every_fault_has_one() -> None:
@@ -54,8 +52,8 @@ def test_the_table_names_each_case_once_and_every_fault_has_one() -> None:
 
 def test_run_and_replay_report_one_row_and_one_command() -> None:
     said: list[str] = []
-    (row,) = wire_layer.run(histories=3, seed=0, jobs=1, say=said.append)
-    assert (row.layer, row.histories, row.holds) == ("wire", 3, True) and row.faults >= 3
+    (row,) = wire_layer.run(histories=2, seed=0, jobs=1, say=said.append)
+    assert (row.layer, row.histories, row.holds) == ("wire", 2, True) and row.faults >= 2
     assert wire_layer.replay(kind="bybit spot fills: HTTP 500", seed=0, say=said.append) == []
     with pytest.raises(ValueError, match="name of a case"):
         wire_layer.replay(kind="bybit spot fills: nothing", seed=0, say=said.append)
