@@ -25,7 +25,7 @@ def _is_in_the_cut(case: Case) -> bool:
     if case.verb is Verb.PLACE:
         return case.fault.end is End.DOUBLED or is_linear is bool(number % 2)
     if case.verb is Verb.CANCEL:
-        return number % 6 == 0 and is_linear is bool(number % 4)
+        return (case.fault.place is None or number % 6 == 0) and is_linear is bool(number % 4)
     is_read_only = case.fault.place is None
     turn = _READS[number % len(_READS)]
     return case.verb is turn and (is_read_only or number % 3 == 0) and is_linear is bool(number // len(_READS) % 2)

@@ -188,7 +188,9 @@ class Stage:
             side=OrderSide.BUY,
             order_type=OrderType.LIMIT if resting else OrderType.MARKET,
             quantity=Decimal(product.quantity),
-            limit_price=Decimal(product.resting) if resting else None,
+            limit_price=Decimal(product.crossing if self.case.fault.before == "partly" else product.resting)
+            if resting
+            else None,
         )
         reference = self.watched.quotes([InstrumentId(product.instrument_id.value)])[0]
         return WantedOrder(self.case.venue.account_id, "wire", "proof", request, reference, self.case.fault.ttl_s)
@@ -258,9 +260,13 @@ def _play_place(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
 
 def _play_cancel(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     """A resting order that is taken back."""
+    is_partly = stage.case.fault.before == "partly"
+    if is_partly:
+        stage.sim.control.fault("partial_fill", path=stage.case.venue.order_paths[0], ratio="0.5")
     view = stage.desk.submit(stage.wanted(resting=True))
     (view,) = stage.desk.drive([view.intent_id], timeout_s=2.0)
-    assert view.state is S.WORKING, f"the order must rest before it is cancelled, was {view.state} {view.reason}"
+    rests = S.PARTIALLY_FILLED if is_partly else S.WORKING
+    assert view.state is rests, f"the order must rest before it is cancelled, was {view.state} {view.reason}"
     _PREPARED.get(stage.case.fault.before, _nothing)(stage, None)
     stage.arm_all(decoy)
     stage.desk.cancel(view.intent_id, reason="proof")
@@ -369,7 +375,12 @@ def _crowd(stage: Stage, wanted: WantedOrder | None) -> None:
         )
 
 
-_PREPARED = {"refuse": _refuse, "same": _same, "other": _other, "crowd": _crowd}
+def _levels(stage: Stage, wanted: WantedOrder | None) -> None:
+    product = stage.case.product
+    stage.sim.control.set_liquidity(symbol=product.symbol, level_notional=product.level_notional, levels=5)
+
+
+_PREPARED = {"refuse": _refuse, "same": _same, "other": _other, "crowd": _crowd, "levels": _levels}
 _PLAYS = {Verb.PLACE: _play_place, Verb.CANCEL: _play_cancel}
 
 
@@ -379,7 +390,7 @@ def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, seen: li
     stage.sim.control.advance(seconds=QUIET_S)
     _wait_for_late_requests(stage)
     fired = sum(int(str(fault["fired"])) for fault in stage.sim.control.faults())
-    fired += bool(stage.case.fault.before)  # what the harness did itself
+    fired += stage.case.fault.before not in ("", "levels", "partly")  # what the harness did itself
     stage.sim.control.clear_faults()
     believed = view.state
     _, desk = stage.open_desk("worker-2")

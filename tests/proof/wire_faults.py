@@ -151,9 +151,9 @@ _ANSWERS = (
 _LOST = Arm("execute_then_drop")
 
 
-def _lost_and(name: str, *arms: Arm, end: End | None = None) -> WireFault:
+def _lost_and(name: str, *arms: Arm, before: str = "") -> WireFault:
     """The order is executed, its answer lost, and what is read afterwards is spoiled."""
-    return WireFault(name, (_LOST, *arms), place=U, end=end)
+    return WireFault(name, (_LOST, *arms), place=U, before=before)
 
 
 def _soft(kind: str, role: str, times: int = 0, **fields: Any) -> Arm:
@@ -165,10 +165,11 @@ _VIEWS = (
     _lost_and("open orders 45 s stale", _soft("stale", "open_orders", stale_s=45)),
     _lost_and("every read 45 s stale", _soft("stale", "every_read", stale_s=45)),
     _lost_and("history truncated twice", _soft("rows", "order_history", 2, shape="truncate", keep=0)),
-    _lost_and("fills shown twice", _soft("rows", "fills", shape="repeat")),
-    _lost_and("fills out of order", _soft("rows", "fills", shape="reverse")),
-    _lost_and("fills 10 s late", _soft("stale", "fills", stale_s=10)),
-    _lost_and("fills missing twice", _soft("rows", "fills", 2, shape="truncate", keep=0)),
+    _lost_and("fills shown twice", _soft("rows", "fills", shape="repeat"), before="levels"),
+    _lost_and("fills out of order", _soft("rows", "fills", shape="reverse"), before="levels"),
+    _lost_and("fills 10 s late", _soft("stale", "fills", stale_s=10), before="levels"),
+    _lost_and("fills missing twice", _soft("rows", "fills", 2, shape="truncate", keep=0), before="levels"),
+    _lost_and("some fills missing twice", _soft("rows", "fills", 2, shape="truncate", keep=1), before="levels"),
     WireFault(
         "partial fill, then cancelled",
         (_LOST, _soft("partial_fill", "order", 1, ratio="0.5")),
@@ -196,6 +197,7 @@ _VIEWS = (
         end=End.DOUBLED,
         end_linear=End.PERSON,
     ),
+    WireFault("partly filled, cancel executed, answer dropped", (_LOST,), cancel=U, before="partly"),
     WireFault("sixty other orders in the lists", (_LOST,), place=U, read=U, before="crowd"),
 )
 _READ_VIEWS = (

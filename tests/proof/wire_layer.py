@@ -228,7 +228,7 @@ def _on_sightings(result: Played, lived: int) -> Iterator[Finding]:
 
 
 def _on_the_ledger(result: Played) -> Iterator[Finding]:
-    view = result.view
+    case, view = result.case, result.view
     with result.ledger.read() as session:
         findings = (*check_intents(session), *check_sends(session))
         fills = fills_of_intent(session, str(view.intent_id))
@@ -244,6 +244,10 @@ def _on_the_ledger(result: Played) -> Iterator[Finding]:
     recorded = {(f.trade_id, f.quantity, f.price, f.fee) for f in fills}
     if recorded != {(e.execution_id, e.qty, e.price, e.fee) for e in executions}:
         yield "I6", f"ledger has the fills {sorted(recorded)}, the venue {executions}"
+    if case.fault.before == "levels" and len(executions) < 2:
+        yield OTHER, f"{len(executions)} fills: the case needs several"
+    if case.fault.before == "partly" and not 0 < view.filled_quantity < view.request.quantity:
+        yield OTHER, f"{view.filled_quantity} of {view.request.quantity} filled before the cancel, must be a part"
     if sum(f.quantity for f in fills) != view.filled_quantity or view.filled_quantity > view.request.quantity:
         yield (
             "I7",

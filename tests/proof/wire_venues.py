@@ -24,7 +24,7 @@ from tests.proof.wire_faults import Verb
 
 @dataclass(frozen=True)
 class Product:
-    """One kind of instrument of a venue. Terms are texts; `resting` is a price far from the market."""
+    """One kind of instrument of a venue. Terms are texts; `resting` is a price away from the market."""
 
     name: str
     instrument_id: InstrumentId
@@ -32,6 +32,8 @@ class Product:
     kind: str
     quantity: str
     resting: str
+    crossing: str  # a price that fills at once
+    level_notional: str  # so much of the book at each price that an order needs several fills
     cancel_requests_max: int = 1
     codes: Mapping[str, int] = field(default_factory=dict)
 
@@ -88,6 +90,8 @@ BYBIT = WireVenue(
             "linear",
             quantity="0.010",
             resting="58000",
+            crossing="60600.00",
+            level_notional="250",
             codes={**_BYBIT_CODES, "maintenance": 110_063, "no_money": 110_007},
         ),
         Product(
@@ -97,6 +101,8 @@ BYBIT = WireVenue(
             "spot",
             quantity="0.0100",
             resting="2900",
+            crossing="3030.00",
+            level_notional="12",
             cancel_requests_max=2,  # not among the active orders: once more among the conditional ones
             codes={**_BYBIT_CODES, "maintenance": 170_191, "no_money": 170_131},
         ),
