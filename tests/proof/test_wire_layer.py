@@ -54,7 +54,10 @@ def test_run_and_replay_report_one_row_and_one_command() -> None:
     said: list[str] = []
     (row,) = wire_layer.run(histories=2, seed=0, jobs=1, say=said.append)
     assert (row.layer, row.histories, row.holds) == ("wire", 2, True) and row.faults >= 2
-    assert wire_layer.replay(kind="bybit spot fills: HTTP 500", seed=0, say=said.append) == []
+    name = "bybit spot fills: HTTP 500"
+    assert wire_layer.replay(kind=name, seed=0, say=said.append) == []
+    (row,) = wire_layer.run(histories=1_000, seed=0, jobs=1, say=said.append, kind=name)
+    assert (row.histories, row.holds) == (1, True)
     with pytest.raises(ValueError, match="name of a case"):
         wire_layer.replay(kind="bybit spot fills: nothing", seed=0, say=said.append)
 

@@ -68,10 +68,13 @@ def cases() -> tuple[Case, ...]:
     )
 
 
-def run(*, histories: int, seed: int, jobs: int, say: Callable[[str], None]) -> list[LayerResult]:
-    """Play `histories` cases: a spread of the table, or the whole table with one seed after another."""
+def run(*, histories: int, seed: int, jobs: int, say: Callable[[str], None], kind: str = "") -> list[LayerResult]:
+    """Play `histories` cases: a spread of the table, or the whole table with one seed after another.
+
+    `kind` names one case, which is then the only one.
+    """
     started = time.monotonic()
-    told = list(_chosen(histories, seed))
+    told = [(kind, seed)] if kind else list(_chosen(histories, seed))
     verdicts: list[Verdict] = []
     with ExitStack() as stack:
         each: Iterable[Verdict] = map(_judged, told)
