@@ -116,6 +116,7 @@ class Fault(StrEnum):
     UNREADABLE = "unreadable"  # executed, an exception in the SDK
     REFUSED = "refused"
     REJECTED_LATER = "rejected_later"  # acknowledged, then rejected by the engine
+    DUPLICATED = "duplicated"  # the wire delivers the request twice
 
 
 WEIGHTS = {
@@ -210,6 +211,7 @@ class ModelVenue(Broker):
         self.cancel_error: BrokerError | None = None
         self.at_point: Callable[[str], None] = lambda name: None
         self.on_call: Callable[[str], None] = lambda name: None
+        self.on_first_byte: Callable[[PreparedOrder, SendTicket], None] = lambda prepared, ticket: None
 
     # -- engine -------------------------------------------------------------------------------------------------
     def now(self) -> datetime:
@@ -301,6 +303,7 @@ class ModelVenue(Broker):
         record.sends += 1
         record.phase = WirePhase.SENDING
         self.sends += 1
+        self.on_first_byte(prepared, ticket)
         self.at_point("C12")
         return self._transport(prepared, ticket, fault)
 
