@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -52,7 +53,8 @@ class ManualClock:
         return self._elapsed
 
     def wait(self, seconds: float) -> None:
-        self.advance(timedelta(seconds=max(0.0, seconds)))
+        # Whole microseconds, rounded up: rounded down, a loop that waits for the last part of one would never end.
+        self.advance(timedelta(microseconds=math.ceil(max(0.0, seconds) * 1e6)))
 
     def advance(self, by: timedelta) -> None:
         """Move forward; never back."""

@@ -118,9 +118,7 @@ def account_name(kind: str, seed: int) -> str:
     return f"h{list(CLASSES).index(kind)}-{seed}"
 
 
-def run_history(
-    ledger: HistoryLedger, clock: ManualClock, *, kind: str, seed: int, say: Say | None = None
-) -> Result:
+def run_history(ledger: HistoryLedger, clock: ManualClock, *, kind: str, seed: int, say: Say | None = None) -> Result:
     """Play one history in an account of its own and judge it."""
     plan = plan_of(kind, seed)
     history = History(ledger, clock, kind, seed, plan, say)

@@ -22,7 +22,6 @@ from ledger.invariants import (
     Invariant,
     Rules,
     check_evidence,
-    terms_difference,
 )
 from ledger.states import ControlState, IntentState
 from ledger.tables import OrderIntent

@@ -67,9 +67,7 @@ def plan_of(kind: str, seed: int) -> HistoryPlan:
     """Four of ten histories are of one order and one worker; the others mix everything."""
     rng = random.Random(f"plan {kind} {seed}")
     if rng.random() < 0.4:
-        return HistoryPlan(
-            orders=(_market(rng),), workers=1, crashes=_crashes(rng, 0.5), zombies=_zombies(rng, 0.05)
-        )
+        return HistoryPlan(orders=(_market(rng),), workers=1, crashes=_crashes(rng, 0.5), zombies=_zombies(rng, 0.05))
     crashes = _crashes(rng, 0.5)
     has_cancel = CANCEL_POINT in crashes
     orders = tuple(_order(rng, number, rests=has_cancel) for number in range(rng.choice([1, 1, 2, 2, 3, 4])))
@@ -80,7 +78,7 @@ def plan_of(kind: str, seed: int) -> HistoryPlan:
         zombies=_zombies(rng, 0.1),
         events=_events(rng, len(orders), has_cancel),
         outage=_outage(rng),
-        gone=(rng.choice(["C05", "C09", "C16", "C16", "C16", "C17"]), rng.uniform(2, 40)) if rng.random() < 0.1 else None,
+        gone=_gone(rng),
         lost_commits=_lost_commits(rng),
         switching=0.3,
         weights=tuple((WEIGHTS | ({Fault.DUPLICATED: 12} if rng.random() < 0.1 else {})).items()),
@@ -137,6 +135,13 @@ def _events(rng: random.Random, orders: int, has_cancel: bool) -> tuple[Planned,
         events.append(Planned(at_s, Event.CLOCK_STEP, worker, str(step_s)))
         events.append(Planned(at_s + rng.uniform(5, 60), Event.CLOCK_STEP, worker, str(-step_s)))
     return tuple(events)
+
+
+def _gone(rng: random.Random) -> tuple[str, float] | None:
+    """Mostly just when an answer was read: then it goes to the spool."""
+    if rng.random() >= 0.1:
+        return None
+    return rng.choice(["C05", "C09", "C16", "C16", "C16", "C17"]), rng.uniform(2, 40)
 
 
 def _outage(rng: random.Random) -> tuple[float, float] | None:

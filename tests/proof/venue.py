@@ -49,7 +49,7 @@ class HistoryVenue(ModelVenue):
             read_fails=0.05,
         )
         self.arrivals: list[Arrival] = []
-        self.origins: dict[str, str] = {}  # venue order id → the client order id of the request, also where none is kept
+        self.origins: dict[str, str] = {}  # venue order id → client order id of the request, even where none is kept
         self.doubled: list[str] = []  # venue order ids that only exist because the wire delivered a request twice
         self.outages: list[tuple[datetime, datetime]] = []
         self.faults: Counter[str] = Counter()
