@@ -263,7 +263,8 @@ class OrderDesk:
     def sweep(self) -> SweepReport:
         """Take in spooled answers, compare the venue's orders with the attempts on record, advance what is due.
 
-        The first sweep of a desk also compares a day of order history (an older ledger may have been restored).
+        The first sweep of a desk also compares a day of order history (an older ledger may have been restored); until
+        that could be read, nothing that waits on record is sent.
         """
         ctx = self._ctx
         spooled = self._take_in_spool()
@@ -271,6 +272,8 @@ class OrderDesk:
         with ctx.ledger.read() as session:
             now = ctx.ledger.now(session)
             due = store.due_intents(session, ctx.account_id, now=now)
+            if not self._checked_history:  # what waits may be at the venue already: the ledger may be an older one
+                due = tuple(i for i in due if store.load(session, i).state != S.READY.value)
         views = tuple(self.advance(intent_id) for intent_id in due)
         return SweepReport(advanced=views, spooled=spooled, sightings=sightings, unread=unread)
 
