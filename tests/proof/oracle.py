@@ -32,7 +32,6 @@ from trading.orders.intents import request_of
 from trading.orders.protocol import needs_own_lane
 
 S = IntentState
-_NO_LONGER_OPEN = (S.NEEDS_HUMAN, S.RECEIVED)
 Check = Callable[[HistoryVenue, Evidence], Iterator[str]]
 
 
@@ -153,8 +152,8 @@ def _reserved(venue: HistoryVenue, evidence: Evidence) -> Iterator[str]:
     """The reservation is what the order may add to the exposure, or nothing where it only reduces."""
     for intent in evidence.intents.values():
         state = S(intent.state)
-        if state.is_terminal or state is S.RECEIVED:
-            continue
+        if state.is_terminal or state in (S.RECEIVED, S.ADOPTED_LATE):
+            continue  # adopted: the figures of the intake are gone, the ledger's own check judges
         open_risk = reserved_notional(request_of(intent), INSTRUMENT, quote(venue), None)
         if intent.reserved_notional not in (open_risk, Decimal(0)):
             yield f"intent {intent.intent_id} is {state} and reserves {intent.reserved_notional}, open is {open_risk}"

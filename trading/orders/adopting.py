@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from sqlmodel import Session
 
-from brokers.ids import Environment
-from brokers.types import Order, OrderStatus
+from brokers.ids import Environment, InstrumentId
+from brokers.types import ZERO, Order, OrderStatus
 from ledger.controls import pool_scope, scope_control, set_control
 from ledger.records import lock_account, upsert_orders
 from ledger.states import ControlState, IntentState, ObservationSource
@@ -96,9 +97,7 @@ def _adopt(ctx: DeskContext, session: Session, client_order_id: str, venue_order
     if state in NOT_PLACED_STATES:
         _adopt_late(ctx, session, row, client_order_id, venue_order_id)
         return _halt(ctx, session, OrderReason.SEEN_LATE, client_order_id)
-    # The same id on another order than the one that is followed: the wire or the venue doubled a request.
-    is_same = not venue_order_id or row.venue_order_id in (None, venue_order_id)
-    if row.client_order_id == client_order_id and is_same:
+    if row.client_order_id == client_order_id and not _is_second(row, venue_order_id):
         return None
     return _halt(ctx, session, OrderReason.DUPLICATE_ORDER, client_order_id)
 
@@ -129,7 +128,24 @@ def _adopt_late(
         new_epoch=True,
         client_order_id=client_order_id,
         venue_order_id=venue_order_id or None,
+        reserved_notional=row.reserved_notional or _open_risk(ctx, row),
     )
+
+
+def _is_second(row: OrderIntent, venue_order_id: str) -> bool:
+    """Another order under the id of a known one: the wire or the venue doubled it. (A trigger order may be renumbered.)"""
+    is_other = bool(venue_order_id and row.venue_order_id and venue_order_id != row.venue_order_id)
+    return is_other and row.trigger_price is None
+
+
+def _open_risk(ctx: DeskContext, row: OrderIntent) -> Decimal:
+    """What an order reserves again that was released as not placed: it counts until it is over."""
+    price = row.limit_price or row.trigger_price or row.reference_price
+    if row.reduce_only or price is None:
+        return ZERO
+    instrument = ctx.instruments.get(InstrumentId(row.instrument_id))
+    size = instrument.contract_size if instrument is not None else Decimal(1)
+    return (row.quantity * price * size).quantize(Decimal("1e-12"))
 
 
 def _halt(ctx: DeskContext, session: Session, reason: OrderReason, client_order_id: str) -> OrderReason:

@@ -1,11 +1,18 @@
-"""A desk that could not yet compare the venue's orders with the ledger sends nothing that waits on record."""
+"""Orders at the venue that the ledger does not explain: nothing more is sent, and what is found counts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 from brokers.errors import AnswerTimedOut
-from ledger.states import IntentState
+from brokers.types import OrderStatus
+from ledger.controls import effective_control
+from ledger.engine import Ledger
+from ledger.states import ControlState, IntentState
 from tests.trading.orders.conftest import MakeDesk, Want
-from tests.trading.orders.modelled import ModelVenue
+from tests.trading.orders.modelled import CLASSES, Fault, ModelVenue, Truth
+from trading.orders import store
 
 S = IntentState
 
@@ -35,3 +42,36 @@ def test_a_sweep_that_explains_nothing_still_follows_what_was_sent(
     desk = make_desk("after")
     venue.read_error = AnswerTimedOut("open_orders failed")
     assert [view.intent_id for view in desk.sweep().advanced] == [intent_id]
+
+
+def test_a_second_order_under_one_id_stops_everything(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger
+) -> None:
+    """The wire delivered the request twice, and the venue keeps ids among open orders only."""
+    venue.order_identity = CLASSES["open only, deadline"]
+    desk = make_desk()
+    (view,) = desk.drive([desk.submit(want()).intent_id], timeout_s=30)
+    assert view.state is S.FILLED
+    assert not make_desk("calm").sweep().sightings
+    again = venue.orders[0]
+    venue.orders.append(replace(again, venue_order_id="v-again", fills=[]))
+    assert make_desk("after").sweep().sightings.duplicates == (again.client_order_id,)
+    with ledger.read() as session:
+        assert effective_control(session, venue.account_id, "") is ControlState.HALT
+
+
+def test_an_adopted_order_reserves_its_risk_again(make_desk: MakeDesk, want: Want, venue: ModelVenue) -> None:
+    venue.order_identity = CLASSES["open only, deadline"]
+    venue.script = [Fault.LOST]
+    desk = make_desk()
+    (view,) = desk.drive([desk.submit(want(limit="49000", ttl_s=10)).intent_id], timeout_s=200)
+    assert view.state is S.EXPIRED
+    with desk._ctx.ledger.read() as session:
+        assert store.load(session, str(view.intent_id)).reserved_notional == 0
+    order = Truth("v-late", str(view.client_order_id), view.request, venue.now(), venue.now(), OrderStatus.WORKING)
+    venue.orders.append(order)
+    assert make_desk("after").sweep().sightings.adopted
+    with desk._ctx.ledger.read() as session:
+        row = store.load(session, str(view.intent_id))
+    assert row.state == S.ADOPTED_LATE.value
+    assert row.reserved_notional == Decimal("490")
