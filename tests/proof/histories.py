@@ -40,7 +40,7 @@ LIMITS = ProtocolLimits(track_s_min=2.0, track_s_max=60.0, query_every_s=5.0, qu
 TTL_S = 120.0
 WORK_S = 130.0
 DRIVE_S = 1_500.0  # longer than failing look-ups may go on
-LIVES_MAX = 12
+LIVES_MAX = 60  # a database may be gone for forty seconds, and a job tries again after one
 Say = Callable[[str], None]
 
 

@@ -36,11 +36,11 @@ class Batch:
     seeds: range
 
 
-def batches(histories: int, seed: int, size: int = IN_ONE_LEDGER) -> list[Batch]:
+def batches(histories: int, seed: int, size: int = IN_ONE_LEDGER, kinds: Sequence[str] = tuple(CLASSES)) -> list[Batch]:
     """The same number of each kind, from `seed` on."""
-    each = -(-histories // len(CLASSES))
+    each = -(-histories // len(kinds))
     starts = range(seed, seed + each, size)
-    return [Batch(kind, range(start, min(start + size, seed + each))) for start in starts for kind in CLASSES]
+    return [Batch(kind, range(start, min(start + size, seed + each))) for start in starts for kind in kinds]
 
 
 def play(batch: Batch) -> Tally:
@@ -68,14 +68,15 @@ def play_restores(seeds: range) -> Tally:
         shutil.rmtree(place)
 
 
-def run(*, histories: int, seed: int, jobs: int, say: Say) -> list[LayerResult]:
+def run(*, histories: int, seed: int, jobs: int, say: Say, kind: str = "") -> list[LayerResult]:
     """Play `histories` on SQLite in `jobs` processes, restored ledgers beside them; two rows."""
     for invariant, reason in NOT_YET.items():
         say(f"{invariant.value} is not judged yet: {reason}")
+    kinds = [kind] if kind else tuple(CLASSES)
     started = time.monotonic()
     tally, restored = Tally(), Tally()
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        work = {pool.submit(play, batch): batch.kind for batch in batches(histories, seed)}
+        work = {pool.submit(play, batch): batch.kind for batch in batches(histories, seed, kinds=kinds)}
         restores = pool.submit(play_restores, range(seed, seed + max(histories // RESTORES_SHARE, 5)))
         for done, future in enumerate(as_completed(work), start=1):
             tally += future.result()

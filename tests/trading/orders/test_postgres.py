@@ -18,8 +18,7 @@ from ledger.states import IntentState
 from ledger.tables import Observation, OrderSend
 from tests.ledger.conftest import PostgresCluster
 from tests.trading.orders.conftest import POLICY, Want
-from tests.trading.orders.histories import Tally, run_history
-from tests.trading.orders.modelled import START, Fault, ModelVenue
+from tests.trading.orders.modelled import Fault, ModelVenue
 from trading.orders.desk import OrderDesk
 
 pytestmark = pytest.mark.postgres
@@ -98,14 +97,3 @@ def test_an_answer_with_bytes_that_a_database_refuses_is_stored(
     with ledger.read() as session:
         (seen,) = [o for o in session.exec(select(Observation)) if o.source == "send_answer"]
     assert seen.raw == "��{}"
-
-
-@pytest.mark.parametrize("kind", ["permanent", "open only, deadline", "no id"])
-def test_histories(cluster: PostgresCluster, kind: str) -> None:
-    clock, tally = ManualClock(START), Tally()
-    with Ledger.open(cluster.url("orders"), environment=Environment.SIMULATED, clock=clock) as ledger:
-        for seed in range(1_000, 1_008):
-            tally.add(run_history(ledger, clock, kind=kind, seed=seed))
-    cluster.empty("orders")
-    assert tally.problems == []
-    assert (tally.duplicates, tally.orphans) == (0, 0)
