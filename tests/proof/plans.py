@@ -64,9 +64,9 @@ class HistoryPlan:
 
 
 def plan_of(kind: str, seed: int) -> HistoryPlan:
-    """Four of ten histories are of one order and one worker; the others mix everything."""
+    """More than half of the histories are of one order and one worker; the others mix everything."""
     rng = random.Random(f"plan {kind} {seed}")
-    if rng.random() < 0.4:
+    if rng.random() < 0.55:
         return HistoryPlan(orders=(_market(rng),), workers=1, crashes=_crashes(rng, 0.5), zombies=_zombies(rng, 0.05))
     crashes = _crashes(rng, 0.5)
     has_cancel = CANCEL_POINT in crashes
