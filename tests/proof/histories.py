@@ -36,7 +36,7 @@ from trading.risk import RiskPolicy
 NOT_PLACED = (IntentState.REFUSED, IntentState.EXPIRED, IntentState.DENIED, IntentState.WITHDRAWN)
 POLICY = RiskPolicy.for_environment(Environment.SIMULATED)
 # Fewer looks than in production, none of the bounds that prove anything: time is spent on more histories.
-LIMITS = ProtocolLimits(track_s_min=2.0, track_s_max=60.0, query_every_s=5.0, query_every_s_max=30.0, wait_s=8.0)
+LIMITS = ProtocolLimits(track_s_min=4.0, track_s_max=60.0, query_every_s=5.0, query_every_s_max=30.0, wait_s=8.0)
 TTL_S = 120.0
 WORK_S = 130.0
 DRIVE_S = 1_500.0  # longer than failing look-ups may go on

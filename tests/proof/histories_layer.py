@@ -9,7 +9,7 @@ import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from tests.proof.result import Failure, LayerResult
 from tests.trading.orders.modelled import CLASSES, START
 
 Say = Callable[[str], None]
-IN_ONE_LEDGER = 250  # histories; a ledger that grows for ever would measure its size
+IN_ONE_LEDGER = 100  # histories; a ledger that grows for ever would measure its size
 RESTORES_SHARE = 50  # one restored ledger for so many histories
-SAME_SEED = 100
+SAME_SEEDS = 100  # played twice and compared row by row, beside every thousand histories or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +78,49 @@ def run(*, histories: int, seed: int, jobs: int, say: Say, kind: str = "") -> li
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         work = {pool.submit(play, batch): batch.kind for batch in batches(histories, seed, kinds=kinds)}
         restores = pool.submit(play_restores, range(seed, seed + max(histories // RESTORES_SHARE, 5)))
+        same = _play_twice(pool, kinds, seed) if histories >= 1_000 else []
         for done, future in enumerate(as_completed(work), start=1):
             tally += future.result()
             if done % 10 == 0 or done == len(work):
                 say(f"{tally.histories} histories, {len(tally.findings)} findings, {time.monotonic() - started:.0f} s")
         restored += restores.result()
+        differing = [difference for first, again in same for difference in _differing(first.result(), again.result())]
     say(f"deaths by point: {dict(sorted(tally.kills.items()))}")
-    say(f"second orders that only the wire made, each noticed: {tally.doubled}")
+    say(f"second orders that only the wire made: {tally.doubled}; where orders carry ids, each was noticed")
+    say(f"where the intents ended: {dict(tally.states)}")
     seconds = time.monotonic() - started
-    return [_row("real code, SQLite", tally, seconds), _row("real code, restored ledgers", restored, seconds)]
+    rows = [_row("real code, SQLite", tally, seconds), _row("real code, restored ledgers", restored, seconds)]
+    if same:
+        rows.append(LayerResult("real code, each seed twice", SAME_SEEDS, seconds=seconds, failures=tuple(differing)))
+    return rows
+
+
+Hashes = dict[tuple[str, int], str]
+
+
+def _play_twice(
+    pool: ProcessPoolExecutor, kinds: Sequence[str], seed: int
+) -> list[tuple[Future[Hashes], Future[Hashes]]]:
+    each = range(seed, seed + SAME_SEEDS // len(kinds))
+    return [(pool.submit(hash_batch, kind, each), pool.submit(hash_batch, kind, each)) for kind in kinds]
+
+
+def _differing(first: Hashes, again: Hashes) -> list[Failure]:
+    """Seeds that did not give the same rows twice."""
+    return [
+        Failure("the same seed gives the same history", f"{found} and {again[key]}", replay_command(*key))
+        for key, found in first.items()
+        if found != again[key]
+    ]
+
+
+def hash_batch(kind: str, seeds: Sequence[int]) -> Hashes:
+    """The hash of each seed, played in a ledger of its own process."""
+    place = folder()
+    try:
+        return {(kind, seed): found for seed, found in zip(seeds, hashes(kind, seeds, place), strict=True)}
+    finally:
+        shutil.rmtree(place)
 
 
 def _row(layer: str, tally: Tally, seconds: float) -> LayerResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from tests.proof.ledgers import TAG, HistoryLedger
 from tests.trading.orders.modelled import CLASSES, START
 
 pytestmark = pytest.mark.postgres
-EACH = 12
-COMPARED = 3
+EACH = int(os.environ.get("ALGOTRENDY_HISTORIES_POSTGRES", "20")) // len(CLASSES)
+COMPARED = 2
 
 
 @pytest.fixture(scope="module")
