@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -72,22 +73,26 @@ def run(*, histories: int, seed: int, jobs: int, say: Say, kind: str = "") -> li
     """Play `histories` on SQLite in `jobs` processes, restored ledgers beside them; two rows."""
     for invariant, reason in NOT_YET.items():
         say(f"{invariant.value} is not judged yet: {reason}")
-    kinds = [kind] if kind else tuple(CLASSES)
+    kinds = [kind] if kind in CLASSES else tuple(CLASSES)
     started = time.monotonic()
     tally, restored = Tally(), Tally()
+    ends: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         work = {pool.submit(play, batch): batch.kind for batch in batches(histories, seed, kinds=kinds)}
         restores = pool.submit(play_restores, range(seed, seed + max(histories // RESTORES_SHARE, 5)))
         same = _play_twice(pool, kinds, seed) if histories >= 1_000 else []
         for done, future in enumerate(as_completed(work), start=1):
-            tally += future.result()
+            played = future.result()
+            ends[work[future]] += played.states
+            tally += played
             if done % 10 == 0 or done == len(work):
                 say(f"{tally.histories} histories, {len(tally.findings)} findings, {time.monotonic() - started:.0f} s")
         restored += restores.result()
         differing = [difference for first, again in same for difference in _differing(first.result(), again.result())]
     say(f"deaths by point: {dict(sorted(tally.kills.items()))}")
     say(f"second orders that only the wire made: {tally.doubled}; where orders carry ids, each was noticed")
-    say(f"where the intents ended: {dict(tally.states)}")
+    for name, states in ends.items():
+        say(f"{name}: {sum(states.values())} intents: {dict(states.most_common())}")
     seconds = time.monotonic() - started
     rows = [_row("real code, SQLite", tally, seconds), _row("real code, restored ledgers", restored, seconds)]
     if same:
