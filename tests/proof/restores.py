@@ -19,6 +19,7 @@ from brokers.ids import Environment
 from brokers.types import OrderRequest, OrderSide, OrderType
 from ledger.controls import effective_control
 from ledger.invariants import Finding, Invariant
+from ledger.records import intents_by_client_order_id
 from ledger.states import ControlState
 from tests.proof.histories import LIMITS, POLICY, Result
 from tests.proof.ledgers import HistoryLedger, open_copy
@@ -101,8 +102,6 @@ def _restart(
 def _unexplained(ledger: HistoryLedger, venue: HistoryVenue) -> list[str]:
     """Orders at the venue whose attempt the restored ledger does not know."""
     with ledger.read() as session:
-        from ledger.records import intents_by_client_order_id
-
         ours = {order.client_order_id for order in venue.orders if lived(order) and order.client_order_id}
         known = intents_by_client_order_id(session, sorted(ours))
     return sorted(ours - set(known))

@@ -133,7 +133,7 @@ def _adopt_late(
 
 
 def _is_second(row: OrderIntent, venue_order_id: str) -> bool:
-    """Another order under the id of a known one: the wire or the venue doubled it. (A trigger order may be renumbered.)"""
+    """Another order under a known one's id: the wire or the venue doubled it. (A trigger order may be renumbered.)"""
     is_other = bool(venue_order_id and row.venue_order_id and venue_order_id != row.venue_order_id)
     return is_other and row.trigger_price is None
 
