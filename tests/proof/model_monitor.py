@@ -1,0 +1,177 @@
+"""What must hold in every history of the model, judged by the venue's truth and true time, not by the desk's own view.
+
+I1 at most one order per intent. I2 only what is committed leaves. I3 nothing alive is called dead. I4 what is called
+placed, or refused, is. I5 every intent ends within its bound, and a person is asked only where nothing else helps.
+I8 no move without compare-and-set, no live lease taken, one epoch per claim. I10 nothing leaves while halted,
+withdrawn, expired or later than a second after its commit. I14 sends and attempts stay within their limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from brokers.capabilities import IdScope
+from ledger.states import IntentState
+from tests.proof.model_venue import FOREVER_S
+from trading.orders import protocol
+from trading.orders.moves import MOVES
+from trading.orders.protocol import Action, IntentSnapshot
+from trading.orders.reasons import OrderReason
+
+if TYPE_CHECKING:
+    from tests.proof.model_desk import Process, Sent
+
+S = IntentState
+CALLED_DEAD = (S.REFUSED, S.EXPIRED, S.DENIED, S.WITHDRAWN)
+ENDED = frozenset({*CALLED_DEAD, S.FILLED, S.CANCELLED, S.VENUE_EXPIRED, S.NEEDS_HUMAN, S.ADOPTED_LATE})
+_TAKES = frozenset({Action.RELEASE, Action.TAKE_OVER, Action.QUERY, Action.LADDER, Action.RESEND})
+_BY_ABSENCE = frozenset({Action.LADDER, Action.CONFIRM_ABSENT, Action.GIVE_TO_PERSON})
+_HALT_S = 0.25  # the last byte after a halt is committed
+_SLACK_S = 1.5  # error of clock readings and the time that reads take
+
+
+class Monitor:
+    """The findings of one history: (invariant, sentence)."""
+
+    def __init__(self, history: Process) -> None:
+        self.history = history
+        self.findings: list[tuple[str, str]] = []
+        self.left: dict[int, int] = {}  # requests that left, by attempt
+        self.disturbed_s = self.since_s = -FOREVER_S
+        self.by_absence = self.is_stuck = False
+        self.placed = 0
+
+    def find(self, invariant: str, text: str) -> None:
+        self.findings.append((invariant, text))
+        self.history.note(f"{invariant}: {text}")
+
+    def disturb(self) -> None:
+        """A fault made the outcome take longer: the bound counts from here."""
+        self.disturbed_s = self.history.time.true_s
+
+    # -- steps --------------------------------------------------------------------------------------------------
+    def acts(self, action: Action, intent: IntentSnapshot) -> None:
+        history = self.history
+        if action in _TAKES and intent.lease_until is not None and intent.lease_until > history.time.database:
+            self.find("I8", f"{action.value} took a lease that was not over")
+        if action in _BY_ABSENCE or (action is Action.QUERY and self._must_prove(intent)):
+            self.by_absence = True
+
+    def _must_prove(self, intent: IntentSnapshot) -> bool:
+        """Whether an id that is kept for ever may not be sent again now: the bound of the proof of absence holds."""
+        history = self.history
+        if history.identity.id_scope is not IdScope.PERMANENT:
+            return False
+        return not protocol.may_resend(intent, history.identity, history.time.database, history.limits)
+
+    def moves(self, held: tuple[IntentState, int], to_state: IntentState) -> None:
+        row = self.history.row
+        if (row.state, row.epoch) != held:
+            self.find("I8", f"moved from {held[0].value} at epoch {held[1]}, was {row.state.value} at {row.epoch}")
+        if (held[0], to_state) not in MOVES:
+            self.find("moves", f"no move leads from {held[0].value} to {to_state.value}")
+        if to_state is S.NEEDS_HUMAN:
+            return  # its reason is judged in the end
+        if held[0] in (S.SENDING, S.UNKNOWN) and to_state not in (S.SENDING, S.UNKNOWN):
+            self._resolved()
+
+    def commits(self, sent: Sent) -> None:
+        history = self.history
+        self.since_s, self.by_absence = sent.committed_s, False
+        if history.row.attempts > history.attempts_max:
+            self.find("I14", f"attempt {history.row.attempts} of {history.attempts_max}")
+
+    def leaves(self, attempt: int, send_by_s: float, *, is_unchecked: bool) -> None:
+        """A byte leaves. `is_unchecked`: the process was stopped after its last check."""
+        history = self.history
+        row, time = history.row, history.time
+        self.left[attempt] = count = self.left.get(attempt, 0) + 1
+        if count > len(row.sends.get(attempt, ())):
+            self.find("I2", f"request {count} of attempt {attempt} left and is not on record")
+        if count > history.limits.sends_max:
+            self.find("I14", f"request {count} of attempt {attempt} left, {history.limits.sends_max} are allowed")
+        if is_unchecked:
+            return
+        if time.true_s > send_by_s + 0.001:
+            self.find("I10", f"a request left {time.true_s - send_by_s:.1f} s after its send_by")
+        halted_s = time.true_s - history.halted_s[0]
+        if halted_s > _HALT_S and time.true_s < history.halted_s[1]:
+            self.find("I10", f"a request left {halted_s:.2f} s after the halt")
+        send_s = history.limits.send_by_s
+        if time.true_s > history.cancel_at_s + send_s:
+            self.find("I10", f"a request left {time.true_s - history.cancel_at_s:.1f} s after it was withdrawn")
+        late_s = (time.database - row.expires_at).total_seconds()
+        if late_s > send_s and time.true_s - time.stepped_at_s > 2 * send_s:
+            self.find("I10", f"a request left {late_s:.1f} s after its intent expired")
+
+    # -- bounds -------------------------------------------------------------------------------------------------
+    def _resolved(self) -> None:
+        took_s = self.history.time.true_s - self.since_s
+        if took_s > self._bound_s() and self.since_s > -FOREVER_S:
+            self.is_stuck = True
+            self.find("I5", f"unknown for {took_s:.1f} s, the bound is {self._bound_s():.1f} s")
+
+    def _bound_s(self) -> float:
+        """The protocol's own bound; where faults went on, so long after the last of them."""
+        history = self.history
+        identity, limits, time = history.identity, history.limits, history.time
+        if self.by_absence and identity.id_scope is IdScope.PERMANENT:  # it was no longer to be sent again
+            identity = replace(identity, id_scope=IdScope.OPEN_ONLY)
+        bound_s = protocol.resolution_bound_s(identity, limits)
+        after_s = limits.lease_s + limits.query_every_s_max + (limits.ladders_min + 1) * limits.ladder_gap_s
+        bound_s = max(bound_s, self.disturbed_s - self.since_s + after_s)
+        if time.stepped_at_s > self.since_s - 3_600:  # times on record may lie an hour ahead after a step back
+            bound_s = max(bound_s, time.stepped_at_s - self.since_s + after_s + 7_400)
+        return bound_s + _SLACK_S + abs(time.database_off_s) + abs(time.machine_off_s)
+
+    def _asked(self, reason: str) -> None:
+        """A person was asked: only where absence cannot be proved, or look-ups failed for long."""
+        history = self.history
+        if reason == OrderReason.PROOF_IMPOSSIBLE and protocol.absence_is_provable(history.identity):
+            self.find("I5", "a person was asked although absence can be proved")
+        if reason == OrderReason.LOOKUPS_FAILING and history.time.stepped_at_s < 0:
+            asked_s = history.asked_s - self.since_s
+            if asked_s < history.limits.resolve_s_max:
+                self.find("I5", f"a person was asked after {asked_s:.0f} s of failing look-ups")
+
+    # -- the end ------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        history = self.history
+        row, venue = history.row, history.venue
+        placed = [order for order in venue.orders if not order.is_rejected]
+        self.placed = len(placed)
+        if row.state is S.NEEDS_HUMAN:
+            self._asked(str(row.reason))
+        if row.state not in ENDED:
+            self.find("I5", f"not over: {row.state.value}")
+        if venue.lies:
+            self._close_lied()
+            return
+        if self.placed > 1:
+            self.find("I1", f"{self.placed} orders at the venue, {row.state.value}")
+        if placed and row.state in CALLED_DEAD:
+            self.find("I3", f"lives at the venue, called {row.state.value} {row.reason}")
+        if row.state is S.ADOPTED_LATE:
+            self.find("I3", "was called not placed and was seen afterwards")
+        self._close_claims([order for order in placed if order.attempt == row.attempt])
+
+    def _close_claims(self, placed: list[object]) -> None:
+        history = self.history
+        row, venue = history.row, history.venue
+        if row.state in (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED) and not placed:
+            self.find("I4", f"called {row.state.value}, not at the venue")
+        is_refused = row.attempt in venue.refusals or any(order.is_rejected for order in venue.orders)
+        if row.state is S.REFUSED and not is_refused:
+            self.find("I4", "called refused, the venue did not refuse it")
+        if row.state is S.DENIED:
+            self.find("I4", "called denied, nothing was wrong with it")
+
+    def _close_lied(self) -> None:
+        """The venue broke A1: what no proof can prevent must be noticed, and must stop everything."""
+        history = self.history
+        row = history.row
+        if self.placed and row.state in CALLED_DEAD:
+            self.find("I3", f"lives at the venue, called {row.state.value} {row.reason}, not noticed")
+        if (self.placed > 1 or row.state is S.ADOPTED_LATE) and not row.is_halted:
+            self.find("I1", f"{self.placed} orders at the venue, {row.state.value}, and nothing is halted")
