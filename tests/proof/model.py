@@ -22,7 +22,7 @@ from trading.orders import protocol
 from trading.orders.protocol import Action, Step
 
 S = IntentState
-GIVE_UP_S = 12_000.0
+GIVE_UP_S = 20_000.0
 STEPS_MAX = 3_000
 
 
@@ -60,7 +60,7 @@ class History(Resolver):
     def restart(self) -> None:
         self.time.wait(self.rng.random() * 20)
         self.worker += 1
-        self.measured_at_s = -FOREVER_S
+        self.offset_s, self.measured_at_s = 0.0, -FOREVER_S
         self.monitor.disturb()
 
     def quiesce(self) -> None:

@@ -21,7 +21,8 @@ from trading.orders.protocol import IntentSnapshot, Looks, Outcome, ProtocolLimi
 from trading.orders.reasons import OrderReason
 
 S = IntentState
-LIMITS = ProtocolLimits(track_s_min=8.0, track_s_max=30.0)  # fewer looks at a live order: time is spent on the rest
+# Fewer looks than in production, so that the time is spent on what can go wrong; every rule and bound is the same.
+LIMITS = ProtocolLimits(query_every_s=3.0, query_every_s_max=16.0, track_s_min=10.0, track_s_max=40.0)
 CRASH_RATE = 0.06
 ZOMBIE_RATE = 0.03
 TTL_S = (20.0, 90.0, 120.0, 120.0, 120.0, 300.0)
@@ -129,7 +130,7 @@ class Process:
         stopped, until_s = self.worker, self.time.true_s + 20 + self.rng.random() * 100
         memory = self.offset_s, self.measured_at_s, self.measured_local_s
         self.note(f"the worker stops at {name}")
-        self.worker, self.measured_at_s = 100 + stopped, -FOREVER_S
+        self.worker, self.offset_s, self.measured_at_s = 100 + stopped, 0.0, -FOREVER_S
         self.monitor.disturb()
         self.drive(until_s)
         self.time.wait(max(until_s - self.time.true_s, 0.0))

@@ -39,7 +39,7 @@ class Monitor:
         self.findings: list[tuple[str, str]] = []
         self.left: dict[int, int] = {}  # requests that left, by attempt
         self.disturbed_s = self.since_s = -FOREVER_S
-        self.by_absence = self.is_stuck = False
+        self.by_absence = self.is_stuck = self.is_lost = False
         self.placed = 0
 
     def find(self, invariant: str, text: str) -> None:
@@ -144,6 +144,7 @@ class Monitor:
         if row.state is S.NEEDS_HUMAN:
             self._asked(str(row.reason))
         if row.state not in ENDED:
+            self.is_lost = True
             self.find("I5", f"not over: {row.state.value}")
         if venue.lies:
             self._close_lied()
