@@ -45,7 +45,7 @@ class Client:
 
     def sees(self, order_id: int) -> bool:
         """Whether a look-up by id shows the order; one that fails shows nothing."""
-        self.venue.settle()
+        self.venue.begin_quick_look()
         return self.venue.reads() and self.venue.shown("by_id", order_id) is not None
 
 

@@ -48,6 +48,8 @@ class History(Resolver):
                 continue
             if step.action is Action.DONE or row.state is S.NEEDS_HUMAN:
                 return
+            if self.sleeps and row.clean and row.state is S.UNKNOWN:
+                self.sleep()
             due, now = (step.at, now) if step.action is Action.WAIT else (row.next_check_at, time.database)
             if due is not None and due > now:
                 wait_s = (due - now).total_seconds() + 1e-6
@@ -56,6 +58,12 @@ class History(Resolver):
                 if time.steps:  # a sweep looks again every few seconds: whoever waits sees a clock that stepped
                     wait_s = min(wait_s, max(time.steps[0][0] - time.true_s, 0.0) + 1e-6)
                 time.wait(min(wait_s, until_s - time.true_s))
+
+    def sleep(self) -> None:
+        self.sleeps = False
+        self.note("nobody looks for a while")
+        self.time.wait(62 + self.rng.random() * 60)
+        self.monitor.disturb()
 
     def restart(self) -> None:
         self.time.wait(self.rng.random() * 20)
@@ -68,7 +76,11 @@ class History(Resolver):
         row, venue = self.row, self.venue
         if not venue.under_way and not venue.orders and row.state.is_terminal:
             return
-        self.is_calm = venue.is_calm = True
+        self.is_calm = True
+        if row.state is S.NEEDS_HUMAN:
+            self.time.wait(self.limits.watch_every_s)
+            self.advance()
+        venue.is_calm = True
         self.time.wait(1_100.0)
         venue.settle()
         self.sweep()

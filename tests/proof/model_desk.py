@@ -82,6 +82,7 @@ class Process:
 
     attempts_max = 3
     limits = LIMITS
+    query_every_s_max = LIMITS.query_every_s_max
 
     def __init__(self, identity: OrderIdentity, seed: int, *, tracer: Tracer | None = None, lies: bool = False) -> None:
         self.rng = rng = Random(seed)
@@ -103,6 +104,9 @@ class Process:
         self.zombie_at = ("C07", "C09", "C10", "past the checks")[int(draw * 1e6) % 4] if rng.random() < 0.03 else ""
         self.is_nested = self.is_calm = False
         self.asked_s = -FOREVER_S  # when a person was asked
+        self.halts_late = 0.2 <= draw < 0.24  # a halt is set between the commit and the first byte
+        # Nobody looks for a while after the first clean look-up.
+        self.sleeps = rng.random() < (0.5 if self.venue.has_flaps else 0.02)
 
     def note(self, text: str) -> None:
         if self.tracer is not None:
@@ -115,7 +119,7 @@ class Process:
     # -- points -------------------------------------------------------------------------------------------------
     def crash(self, name: str, rate: float = CRASH_RATE) -> None:
         """A point at which the process may die."""
-        if self.is_calm or self.is_nested or self.rng.random() >= rate:
+        if self.is_calm or self.rng.random() >= rate:
             return
         self.venue.faults += 1
         self.note(f"the process dies at {name}")

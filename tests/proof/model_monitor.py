@@ -16,7 +16,7 @@ from ledger.states import IntentState
 from tests.proof.model_venue import FOREVER_S
 from trading.orders import protocol
 from trading.orders.moves import MOVES
-from trading.orders.protocol import Action, IntentSnapshot
+from trading.orders.protocol import Action, IntentSnapshot, ProtocolLimits
 from trading.orders.reasons import OrderReason
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ CALLED_DEAD = (S.REFUSED, S.EXPIRED, S.DENIED, S.WITHDRAWN)
 ENDED = frozenset({*CALLED_DEAD, S.FILLED, S.CANCELLED, S.VENUE_EXPIRED, S.NEEDS_HUMAN, S.ADOPTED_LATE})
 _TAKES = frozenset({Action.RELEASE, Action.TAKE_OVER, Action.QUERY, Action.LADDER, Action.RESEND})
 _BY_ABSENCE = frozenset({Action.LADDER, Action.CONFIRM_ABSENT, Action.GIVE_TO_PERSON})
+LIMITS = ProtocolLimits()  # as production runs, whatever a mutant does to its own
 _HALT_S = 0.25  # the last byte after a halt is committed
 _SLACK_S = 1.5  # error of clock readings and the time that reads take
 
@@ -66,11 +67,13 @@ class Monitor:
         return not protocol.may_resend(intent, history.identity, history.time.database, history.limits)
 
     def moves(self, held: tuple[IntentState, int], to_state: IntentState) -> None:
-        row = self.history.row
+        row, venue = self.history.row, self.history.venue
         if (row.state, row.epoch) != held:
             self.find("I8", f"moved from {held[0].value} at epoch {held[1]}, was {row.state.value} at {row.epoch}")
         if (held[0], to_state) not in MOVES:
             self.find("moves", f"no move leads from {held[0].value} to {to_state.value}")
+        if to_state is S.ADOPTED_LATE and not venue.lies and any(not order.is_rejected for order in venue.orders):
+            self.find("I3", f"was called {held[0].value} and was seen afterwards")
         if to_state is S.NEEDS_HUMAN:
             return  # its reason is judged in the end
         if held[0] in (S.SENDING, S.UNKNOWN) and to_state not in (S.SENDING, S.UNKNOWN):
@@ -89,8 +92,8 @@ class Monitor:
         self.left[attempt] = count = self.left.get(attempt, 0) + 1
         if count > len(row.sends.get(attempt, ())):
             self.find("I2", f"request {count} of attempt {attempt} left and is not on record")
-        if count > history.limits.sends_max:
-            self.find("I14", f"request {count} of attempt {attempt} left, {history.limits.sends_max} are allowed")
+        if count > LIMITS.sends_max:
+            self.find("I14", f"request {count} of attempt {attempt} left, {LIMITS.sends_max} are allowed")
         if is_unchecked:
             return
         if time.true_s > send_by_s + 0.001:
@@ -98,7 +101,7 @@ class Monitor:
         halted_s = time.true_s - history.halted_s[0]
         if halted_s > _HALT_S and time.true_s < history.halted_s[1]:
             self.find("I10", f"a request left {halted_s:.2f} s after the halt")
-        send_s = history.limits.send_by_s
+        send_s = LIMITS.send_by_s
         if time.true_s > history.cancel_at_s + send_s:
             self.find("I10", f"a request left {time.true_s - history.cancel_at_s:.1f} s after it was withdrawn")
         late_s = (time.database - row.expires_at).total_seconds()
@@ -115,14 +118,14 @@ class Monitor:
     def _bound_s(self) -> float:
         """The protocol's own bound; where faults went on, so long after the last of them."""
         history = self.history
-        identity, limits, time = history.identity, history.limits, history.time
+        identity, limits, time = history.identity, LIMITS, history.time
         if self.by_absence and identity.id_scope is IdScope.PERMANENT:  # it was no longer to be sent again
             identity = replace(identity, id_scope=IdScope.OPEN_ONLY)
         bound_s = protocol.resolution_bound_s(identity, limits)
-        after_s = limits.lease_s + limits.query_every_s_max + (limits.ladders_min + 1) * limits.ladder_gap_s
+        after_s = limits.lease_s + history.query_every_s_max + (limits.ladders_min + 1) * limits.ladder_gap_s
         bound_s = max(bound_s, self.disturbed_s - self.since_s + after_s)
         if time.stepped_at_s > self.since_s - 3_600:  # times on record may lie an hour ahead after a step back
-            bound_s = max(bound_s, time.stepped_at_s - self.since_s + after_s + 7_400)
+            bound_s = max(bound_s, time.stepped_at_s - self.since_s + after_s + 4 * 3_600.0)
         return bound_s + _SLACK_S + abs(time.database_off_s) + abs(time.machine_off_s)
 
     def _asked(self, reason: str) -> None:
@@ -132,7 +135,7 @@ class Monitor:
             self.find("I5", "a person was asked although absence can be proved")
         if reason == OrderReason.LOOKUPS_FAILING and history.time.stepped_at_s < 0:
             asked_s = history.asked_s - self.since_s
-            if asked_s < history.limits.resolve_s_max:
+            if asked_s < LIMITS.resolve_s_max:
                 self.find("I5", f"a person was asked after {asked_s:.0f} s of failing look-ups")
 
     # -- the end ------------------------------------------------------------------------------------------------
@@ -153,18 +156,18 @@ class Monitor:
             self.find("I1", f"{self.placed} orders at the venue, {row.state.value}")
         if placed and row.state in CALLED_DEAD:
             self.find("I3", f"lives at the venue, called {row.state.value} {row.reason}")
-        if row.state is S.ADOPTED_LATE:
-            self.find("I3", "was called not placed and was seen afterwards")
-        self._close_claims([order for order in placed if order.attempt == row.attempt])
+        self._close_claims(any(order.attempt == row.attempt for order in venue.orders))
 
-    def _close_claims(self, placed: list[object]) -> None:
+    def _close_claims(self, is_at_venue: bool) -> None:
         history = self.history
         row, venue = history.row, history.venue
-        if row.state in (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED) and not placed:
+        if row.state in (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED) and not is_at_venue:
             self.find("I4", f"called {row.state.value}, not at the venue")
         is_refused = row.attempt in venue.refusals or any(order.is_rejected for order in venue.orders)
         if row.state is S.REFUSED and not is_refused:
             self.find("I4", "called refused, the venue did not refuse it")
+        if row.reason == OrderReason.ACKED_NOT_VISIBLE and not is_at_venue:
+            self.find("I4", "acknowledged, and the venue never had it")
         if row.state is S.DENIED:
             self.find("I4", "called denied, nothing was wrong with it")
 

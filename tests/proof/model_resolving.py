@@ -53,7 +53,7 @@ class Resolver(Sender):
 
     def confirm_absent(self, step: Step) -> None:
         row = self.row
-        if self.measure_clock():
+        if self.measure_for_proof():
             self.count_again()
             return
         if not self.is_still(Action.CONFIRM_ABSENT):
@@ -118,7 +118,7 @@ class Resolver(Sender):
 
     def quick_look(self) -> str:
         venue = self.venue
-        venue.settle()
+        venue.begin_quick_look()
         if self.identity.lookup_by_client_id:
             return ("found" if venue.shown("by_id", self.row.attempt) else "absent") if venue.reads() else "failed"
         if not venue.reads() or not venue.reads():
@@ -155,14 +155,14 @@ class Resolver(Sender):
     def ladder(self, step: Step) -> None:
         """One complete look-up; only a clean one counts, and only by the venue's clock, measured just before."""
         row, limits = self.row, self.limits
-        problem = self.measure_for_ladder()
+        problem = self.measure_for_proof()
         if not problem and not self.is_still(Action.LADDER):
             return
         started_at = None if problem else self.venue_measured
         self.lease()
         self.venue.begin_look()
         try:
-            self.crash("mid look-up", CRASH_RATE / 2)
+            self.crash("mid look-up", 5 * CRASH_RATE if self.venue.has_flaps else CRASH_RATE / 2)
         except Killed:
             self.venue.break_off_look()
             raise
@@ -187,7 +187,7 @@ class Resolver(Sender):
             self.note(f"look-up {seen}, {row.clean} clean")
         self.release_until(self.in_s(wait_s))
 
-    def measure_for_ladder(self) -> str:
+    def measure_for_proof(self) -> str:
         return self.measure_clock()
 
     def crash_in_ladder(self) -> None:
@@ -223,7 +223,7 @@ class Resolver(Sender):
     def track(self, step: Step) -> None:
         row, venue, limits = self.row, self.venue, self.limits
         self.time.wait(READ_S)
-        venue.settle()
+        venue.begin_quick_look()
         now = self.time.database
         pause_s = min(max((now - row.since).total_seconds() / 4, limits.track_s_min), limits.track_s_max)
         row.next_check_at, row.snapshot = now + timedelta(seconds=pause_s), None

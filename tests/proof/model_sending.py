@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from brokers.capabilities import IdScope
 from brokers.wire import WirePhase, WireRecord
 from ledger.states import CancelState, IntentState
 from tests.proof.model_answers import ACKS, ANSWERS, IDS, TIMEOUTS
@@ -61,8 +62,7 @@ class Sender(Process):
             self.step_back(held, obstacle, self.limits.wait_s)
             return
         self.crash("C08")
-        validity = min(timedelta(seconds=protocol.validity_s(self.identity, self.limits)), row.expires_at - now)
-        not_after = self.venue_now() + validity
+        not_after = self.venue_now() + self.validity(now)
         record = self.commit(held, attempt, not_after)
         held = (S.SENDING, held[1])
         send_by_s = self.time.true_s + self.limits.send_by_s
@@ -70,16 +70,28 @@ class Sender(Process):
             self.uncommit(record)
         self.crash("C09")
         self.pause("C09")
-        slow = self.rng.random()
-        self.time.wait(slow * 0.05 if slow < 0.95 else slow * 2)
+        self.dawdle()
         wire = WireRecord()
         name = "stopped" if self.stopped_meanwhile() else self.place(attempt, not_after, send_by_s, wire)
         self.record_answer(held, attempt, record, name, wire)
+
+    def dawdle(self) -> None:
+        """What may pass between the commit and the last look at the control state."""
+        slow = self.rng.random()
+        if self.halts_late:
+            self.halts_late, self.may_be_stopped = False, True
+            self.halted_s = (self.time.true_s + 0.01, self.time.true_s + 30)
+            slow = 1.0
+            self.note("a halt is set")
+        self.time.wait(slow * 0.05 if slow < 0.95 else self.rng.random() * 1.2)
 
     sends_before_commit = False
 
     def uncommit(self, sent: Sent) -> None:
         raise NotImplementedError("only a broken desk sends what it has not committed")
+
+    def validity(self, now: datetime) -> timedelta:
+        return min(timedelta(seconds=protocol.validity_s(self.identity, self.limits)), self.row.expires_at - now)
 
     def obstacle(self, now: datetime) -> IntentState | None:
         """What can still stop the order, as of the transaction."""
@@ -158,6 +170,8 @@ class Sender(Process):
         if fault == "late":
             delay_s = 1 + self.rng.random() * 9 if self.rng.random() < 0.3 else 10 + self.rng.random() * 50
             venue.under_way.append((now_s + delay_s, attempt, not_after_s))
+        if fault == "delivered twice":
+            return self.deliver_twice(attempt, not_after_s)
         is_executed = fault in EXECUTED or (fault in MAYBE_EXECUTED and self.rng.random() < 0.5)
         if not is_executed:
             return fault
@@ -168,6 +182,14 @@ class Sender(Process):
             return "answered"
         result = venue.receive(attempt, not_after_s, at_s=now_s)
         return result if isinstance(result, str) and fault in ("answered", "unreadable") else fault
+
+    def deliver_twice(self, attempt: int, not_after_s: float) -> str:
+        """Copied on its way; the answer is that to the second copy. Where ids are not kept for ever no client can
+        prevent a second order, so that is not modelled."""
+        if self.identity.id_scope is not IdScope.PERMANENT:
+            return self.deliver("answered", attempt, not_after_s)
+        result = self.venue.receive(attempt, not_after_s, at_s=self.time.true_s)
+        return result if isinstance(result, str) else "duplicate"
 
     def record_answer(
         self, held: tuple[IntentState, int], attempt: int, sent: Sent, name: str, wire: WireRecord

@@ -4,10 +4,11 @@ What the venue may do, at its worst
 - A request is lost, arrives 1 to 60 s late, is executed without an answer, with a 5xx, a redirect, an unreadable body.
 - Any read fails, alone (5 %) or all of them for longer than the visibility horizon (up to 20 minutes).
 - Any source (by id, open orders, history, fills, position) may be stale far beyond the horizon.
-- While it flaps, a complete look-up may show nothing at all long after the horizon.
+- While it flaps, look-ups fail or show nothing at all, complete ones too, long after the horizon.
 
 What is assumed, and without which no client could prove absence
-- A1: each order is shown by at least one source, fills and position included, within the visibility horizon.
+- A1: but for flaps, from the visibility horizon on each order is shown by at least one source at every moment, fills
+  and position included (so one that has just been filled does not vanish from all of them).
 - A2: two complete look-ups without a trace, 5 to 60 s apart with none failed or broken off between them, are not both
   such flaps.
 - A3: a deadline that the venue says it enforces is enforced, by a clock that differs from its published one by less
@@ -28,7 +29,7 @@ from brokers.capabilities import IdScope, OrderIdentity
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 FOREVER_S = 1e12
 PERCENT = {
-    "answered": 38,
+    "answered": 37,
     "not connected": 4,
     "lost": 12,
     "late": 10,
@@ -44,6 +45,7 @@ PERCENT = {
     "other id": 1,
     "sent twice": 1,
     "not sent, it says": 1,
+    "delivered twice": 1,
 }
 FAULTS = tuple(PERCENT)
 _STEPS = tuple(accumulate(PERCENT.values()))
@@ -70,7 +72,7 @@ class Time:
         draw = rng.random()
         if draw < 0.02:  # skewed by up to 5 s, set right later
             self._skew(rng, is_own_clock)
-        elif draw < 0.04:  # stepped by an hour, and back later
+        elif draw < 0.06:  # stepped by an hour, and back later
             self._step(rng, is_own_clock)
         self.wait(0.0)
 
@@ -83,7 +85,7 @@ class Time:
     def _step(self, rng: Random, is_own_clock: bool) -> None:
         step_s = 3600.0 if rng.random() < 0.5 else -3600.0
         by_s = ((step_s, 0.0), (0.0, step_s))[rng.random() < 0.5] if is_own_clock else (step_s, step_s)
-        first_s = rng.random() * 40
+        first_s = rng.random() * 30
         self.steps = [(first_s, *by_s), (first_s + 5 + rng.random() * 60, -by_s[0], -by_s[1])]
 
     def wait(self, seconds: float) -> None:
@@ -131,17 +133,19 @@ class Venue:
         self.storm = ""
         self.outage_s = self.flaps_s = (FOREVER_S, FOREVER_S)
         self.flapped_at_s = -FOREVER_S
-        self.is_flapping = self.is_calm = False
+        self.is_flapping = self.is_calm = self.is_quick = False
         draw = rng.random()
         if draw < 0.03:
             self.outage_s = (0.5, 60 + rng.random() * 100)
         elif draw < 0.032:
             self.outage_s = (0.5, 700 + rng.random() * 500)
-        elif draw < 0.08:
-            self.flaps_s = (60.0, 75 + rng.random() * 60)
-        elif draw < 0.10:
-            self.storm = STORMS[draw < 0.09]
-        self.faults += draw < 0.10
+        elif draw < 0.09:
+            self.flaps_s = (0.5, 75 + rng.random() * 175)
+        elif draw < 0.11:
+            self.storm = STORMS[draw < 0.10]
+        self.faults += draw < 0.11
+        self.is_troubled = draw < 0.09
+        self.has_flaps = self.flaps_s[1] < FOREVER_S
 
     # -- requests -----------------------------------------------------------------------------------------------
     def draw(self) -> str:
@@ -179,14 +183,14 @@ class Venue:
 
     def _execute(self, attempt: int, at_s: float) -> Placed:
         rng = self.rng
-        rests = rng.random() < 0.2
-        rests_s = (rng.random() * 20 if rng.random() < 0.5 else 75 + rng.random() * 60) if rests else 0.0
+        rests = rng.random() < 0.25
+        rests_s = (rng.random() * 20 if rng.random() < 0.5 else 90 + rng.random() * 60) if rests else 0.0
         lag_s = rng.random() * 30 if rng.random() < 0.85 else 30 + rng.random() * 29
         done_s = at_s + rests_s
-        order = Placed(attempt, at_s, done_s, at_s + lag_s, at_s + lag_s, *[done_s + lag_s] * 3)
+        order = Placed(attempt, at_s, done_s, at_s + lag_s, at_s + lag_s, *[max(done_s, at_s + lag_s)] * 3)
         if self.lies and rng.random() < 0.5:  # assumption A1 is broken on purpose
             self._hide(order, "")
-        elif rng.random() < 0.06:
+        elif rng.random() < (0.4 if self.is_troubled else 0.05):
             self._hide(order, ("by_id", "history", "fills", "position")[int(rng.random() * 4)])
         self.orders.append(order)
         return order
@@ -220,7 +224,7 @@ class Venue:
         """A complete look-up begins: whether it will be one of the flaps that A2 allows."""
         now_s = self.time.true_s
         self.settle()
-        self.is_flapping = False
+        self.is_flapping = self.is_quick = False
         if not self.flaps_s[0] <= now_s < self.flaps_s[1]:
             return
         since_s = now_s - self.flapped_at_s
@@ -228,6 +232,11 @@ class Venue:
             self.is_flapping = True
             self.flapped_at_s = now_s
             self.faults += 1
+
+    def begin_quick_look(self) -> None:
+        """A look-up in one source: while the venue flaps it shows nothing."""
+        self.settle()
+        self.is_flapping, self.is_quick = False, not self.is_calm
 
     def break_off_look(self) -> None:
         """A look-up failed or was interrupted: the next one may flap again."""
@@ -250,7 +259,7 @@ class Venue:
     def shown(self, source: str, attempt: int | None) -> Placed | None:
         """The order that a source shows now; None in `attempt` takes any (a venue that carries no ids)."""
         now_s = self.time.true_s
-        if self.is_flapping:
+        if self.is_flapping or (self.is_quick and self.flaps_s[0] <= now_s < self.flaps_s[1]):
             return None
         for order in self.orders:
             if attempt is not None and order.attempt != attempt:
