@@ -11,7 +11,7 @@ POOLS ?= simulated
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check bench lock format clean
+.PHONY: help install demo up test check prove bench lock format clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ check: $(STAMP) ## lint, format, types, import contracts, prefect.yaml, document
 	$(BIN)/lint-imports
 	$(BIN)/python -m deployments.deploy --check
 	$(BIN)/pytest -q tests/docs
+
+prove: $(STAMP) ## show order safety: run the layers at full strength; writes proof-report/
+	@exec $(BIN)/python -m tests.proof --jobs $(WORKERS) $(ARGS)
 
 bench: $(STAMP) ## measure against raw clients; writes bench-report/
 	@exec $(BIN)/python -m bench

@@ -329,6 +329,20 @@ MUTANTS: Mapping[str, Mutant] = {
     )
 }  # fmt: skip
 
+# Seen only after some hundred histories: two rare faults must meet.
+RARE = frozenset(
+    {
+        "an old clean look-up counts",
+        "the epoch is not checked",
+        "a failed read does not start the count again",
+        "an interrupted look-up does not start the count again",
+        "look-ups leave out the id",
+        "look-ups leave out open orders",
+        "the clock is not measured for the proof",
+        "a redirect is taken for a refusal",
+        "the deadline is not waited for, only the horizon",
+    }
+)
 UNSEEN: Mapping[str, str] = {
     "the deadline is not waited for, only the horizon": "two look-ups 5 s apart after the horizon cover the 5 s "
     "in which a request may still be accepted",
