@@ -54,6 +54,23 @@ class Mutant:
     kinds: tuple[str, ...] = ALL
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one mutant: after how many histories which invariant broke, or that none did."""
+
+    name: str
+    histories: int
+    kind: str = ""
+    seed: int = -1
+    invariant: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+
+    @property
+    def is_killed(self) -> bool:
+        return bool(self.invariant)
+
+
 # -- what an answer proves --------------------------------------------------------------------------------------
 _classify, _judge, _next_step = protocol.classify, protocol.judge, protocol.next_step
 
@@ -144,7 +161,7 @@ def _settled_at_once(intent: IntentSnapshot, limits: ProtocolLimits) -> datetime
     return (intent.not_after or intent.state_since) - timedelta(seconds=LIMITS.validity_s)
 
 
-def _resends_anything(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> bool:
+def resends_anything(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> bool:
     return _may_resend(intent, replace(identity, id_scope=IdScope.PERMANENT), now, limits)
 
 
@@ -285,7 +302,7 @@ MUTANTS: Mapping[str, Mutant] = {
         Mutant("absence is proved without a deadline", lambda: patch.object(
             protocol, "absence_is_provable", lambda identity: True), (*NO_DEADLINE, "no id")),
         Mutant("an id of open orders is sent again", lambda: patch.object(
-            protocol, "may_resend", _resends_anything), OPEN_ONLY),
+            protocol, "may_resend", resends_anything), OPEN_ONLY),
         Mutant("one clean look-up is enough", _with_limits(ladders_min=1), DEADLINE),
         Mutant("look-ups need no gap", _with_limits(ladder_gap_s=0.0), DEADLINE),
         Mutant("an old clean look-up counts", _with_limits(ladder_age_s_max=FOREVER_S), DEADLINE),

@@ -5,30 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 
 from tests.proof.model_layer import Say, history_of, trace
-from tests.proof.mutants import MUTANTS, RARE, UNSEEN
+from tests.proof.mutants import MUTANTS, RARE, UNSEEN, Verdict
+from tests.proof.mutants_desk import DESK_MUTANTS, try_desk
 from tests.proof.result import Failure, LayerResult
 
 RARE_HISTORIES = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one mutant: after how many histories which invariant broke, or that none did."""
-
-    name: str
-    histories: int
-    kind: str = ""
-    seed: int = -1
-    invariant: str = ""
-    detail: str = ""
-    seconds: float = 0.0
-
-    @property
-    def is_killed(self) -> bool:
-        return bool(self.invariant)
+DESK_PART = 25  # one history of the real desk for so many of the model
+Attempt = Callable[[str, int, int], Verdict]
 
 
 def try_mutant(name: str, histories: int, first: int = 0) -> Verdict:
@@ -55,6 +40,9 @@ def replay_command(verdict: Verdict) -> str:
 
 def replay(*, kind: str, seed: int, say: Say) -> bool:
     """Tell the history of one seed under the mutant named `kind`, on the first venue class in which it breaks."""
+    if kind in DESK_MUTANTS:
+        say(f"{kind}: the histories layer tells what the real desk did; this mutant is in tests/proof/mutants_desk.py")
+        return not try_desk(kind, 1, seed).is_killed
     mutant = MUTANTS[kind]
     with mutant.broken():
         stories = [(name, trace(name, seed)) for name in mutant.kinds]
@@ -67,20 +55,32 @@ def replay(*, kind: str, seed: int, say: Say) -> bool:
 
 # -- the layer --------------------------------------------------------------------------------------------------
 def run(*, histories: int, seed: int, jobs: int, say: Say, kind: str = "") -> list[LayerResult]:
-    """Every mutant with at most `histories` seeds; in a small cut only those that show early."""
-    began_s = time.monotonic()
-    names = [kind] if kind else [name for name in MUTANTS if histories >= RARE_HISTORIES or name not in RARE]
-    if len(names) < len(MUTANTS) and not kind:
+    """Every mutant with at most `histories` seeds, and those of the real desk with a part of them; in a small cut only
+    those that show early."""
+    if kind in DESK_MUTANTS:
+        return [_row("mutants: real desk", try_desk, [kind], histories // DESK_PART, seed, 1, say)]
+    if kind:
+        return [_row("mutants", try_mutant, [kind], histories, seed, 1, say)]
+    is_small = histories < RARE_HISTORIES
+    names = [name for name in MUTANTS if not (is_small and name in RARE)]
+    if is_small:
         say(f"mutants: {len(MUTANTS) - len(names)} that show in thousands of histories only are left out")
-    verdicts = _all(try_mutant, names, histories, seed, jobs)
+    desk_names = list(DESK_MUTANTS)[:2] if is_small else list(DESK_MUTANTS)
+    return [
+        _row("mutants: model", try_mutant, names, histories, seed, jobs, say),
+        _row("mutants: real desk", try_desk, desk_names, max(histories // DESK_PART, 10), seed, jobs, say),
+    ]
+
+
+def _row(layer: str, attempt: Attempt, names: list[str], histories: int, seed: int, jobs: int, say: Say) -> LayerResult:
+    began_s = time.monotonic()
+    verdicts = _all(attempt, names, histories, seed, jobs)
     for verdict in verdicts:
         say(_sentence(verdict))
-    return [as_result("mutants", verdicts, time.monotonic() - began_s)]
+    return as_result(layer, verdicts, time.monotonic() - began_s)
 
 
-def _all(
-    attempt: Callable[[str, int, int], Verdict], names: list[str], histories: int, seed: int, jobs: int
-) -> list[Verdict]:
+def _all(attempt: Attempt, names: list[str], histories: int, seed: int, jobs: int) -> list[Verdict]:
     if jobs <= 1:
         return [attempt(name, histories, seed) for name in names]
     with ProcessPoolExecutor(jobs) as pool:

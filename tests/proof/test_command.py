@@ -1,0 +1,100 @@
+"""`python -m tests.proof`: layers by name, one table, files, replays, and an exit code that tells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import pytest
+
+from tests.proof import layers
+from tests.proof.__main__ import main
+from tests.proof.layers import LAYERS, Layer, LayerMissing, load, run_layer
+from tests.proof.result import Failure, LayerResult
+from tests.proof.table import as_markdown, cells
+
+GONE = Layer("tests.proof.no_such_layer:run", "nothing", 10, 1)
+
+
+def test_a_layer_runs_and_leaves_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["--layer", "model", "--histories", "60", "--jobs", "1", "--report", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert code == 0
+    assert "Order safety" in out and "report:" in out
+    data = json.loads((tmp_path / "proof.json").read_text())
+    assert data["rows"][0]["layer"] == "model: permanent"
+    assert all(row["holds"] for row in data["rows"])
+    assert "| model: permanent |" in (tmp_path / "proof.md").read_text()
+
+
+def test_a_missing_layer_is_named_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with patch.dict(LAYERS, {"wire": GONE}):  # type: ignore[arg-type]
+        with pytest.raises(LayerMissing, match="layer wire is missing"):
+            load("wire")
+        code = main(["--layer", "wire", "--report", str(tmp_path)])
+    assert code == 1
+    assert "there is no module tests.proof.no_such_layer" in capsys.readouterr().out
+
+
+def test_a_module_that_a_layer_misses_is_not_taken_for_the_layer() -> None:
+    missing = ModuleNotFoundError("no numpy", name="numpy")
+    with patch.object(layers.importlib, "import_module", side_effect=missing), pytest.raises(ModuleNotFoundError):
+        load("model")
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (SimpleNamespace(run=lambda **_: []), "reported nothing"),
+        (SimpleNamespace(run=lambda *, histories, seed, jobs, say: 1 / 0), "ZeroDivisionError"),
+    ],
+)
+def test_a_layer_that_breaks_or_reports_nothing_does_not_hold(module: object, text: str) -> None:
+    with patch.object(layers.importlib, "import_module", return_value=module):
+        rows = run_layer("model", histories=1, seed=0, jobs=1, kind="", say=print)
+    assert [row.holds for row in rows] == [False]
+    assert text in rows[0].failures[0].detail
+
+
+def test_an_option_that_a_layer_does_not_take_is_an_error() -> None:
+    module = SimpleNamespace(run=lambda *, histories, seed, jobs, say: [LayerResult("x", 1)])
+    with patch.object(layers.importlib, "import_module", return_value=module):
+        assert run_layer("model", histories=1, seed=0, jobs=1, kind="", say=print)[0].holds
+        row = run_layer("model", histories=1, seed=0, jobs=1, kind="permanent", say=print)[0]
+    assert "takes no kind" in row.failures[0].detail
+
+
+def test_a_seed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--layer", "model", "--kind", "open only, deadline", "--seed", "1234", "--trace"]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert "ready to claimed" in told and "ended " in told
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--trace", "--seed", "1"],
+        ["--layer", "model", "--trace", "--kind", "no such class"],
+        ["--kind", "permanent"],
+        ["--layer", "nothing"],
+    ],
+)
+def test_what_is_not_understood_is_said(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_a_row_that_does_not_hold_shows_how_to_replay_it() -> None:
+    failure = Failure("I1", "2 orders at the venue", "python -m tests.proof --layer model --seed 3 --trace")
+    row = LayerResult("model: x", 10, duplicated=1, failures=(failure,))
+    assert cells(row)[-1] == "NO"
+    assert cells(LayerResult("baseline: y", 10, duplicated=5, is_baseline=True))[-1] == ""
+    text = as_markdown([row], seconds=1.0, notes=["a | b"])
+    assert failure.replay in text
+    assert "1" in text
