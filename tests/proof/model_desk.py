@@ -22,7 +22,7 @@ from trading.orders.reasons import OrderReason
 
 S = IntentState
 # Fewer looks than in production, so that the time is spent on what can go wrong; every rule and bound is the same.
-LIMITS = ProtocolLimits(query_every_s=3.0, query_every_s_max=16.0, track_s_min=10.0, track_s_max=40.0)
+LIMITS = ProtocolLimits(query_every_s=5.0, query_every_s_max=30.0, track_s_min=20.0, track_s_max=60.0, wait_s=4.0)
 CRASH_RATE = 0.06
 ZOMBIE_RATE = 0.03
 TTL_S = (20.0, 90.0, 120.0, 120.0, 120.0, 300.0)

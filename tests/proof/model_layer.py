@@ -23,6 +23,7 @@ LIES = "open only, deadline; the venue lies"  # reads may be stale in every sour
 KINDS = (*CLASSES, LIES)
 _CHUNK = 2_500
 _FAILURES_MAX = 5
+_LIES_PART = 20  # one history of the venue that lies for so many of the others
 _BASELINE_PART = 20  # one baseline history for so many of the model
 Say = Callable[[str], None]
 
@@ -132,12 +133,11 @@ def replay(*, kind: str, seed: int, say: Say) -> bool:
 
 # -- the layer --------------------------------------------------------------------------------------------------
 def run(*, histories: int, seed: int, jobs: int, say: Say, kind: str = "") -> list[LayerResult]:
-    """`histories` in all, spread over the classes; then the baselines, one for every twenty."""
+    """`histories` in all, spread over the classes; then the venue that lies and the baselines, one for every twenty."""
     kinds = [kind] if kind else list(KINDS)
-    count = max(histories // len(kinds), 1)
     results = []
     for name in kinds:
-        began_s = time.monotonic()
+        began_s, count = time.monotonic(), max(_share(histories, name, alone=bool(kind)), 1)
         tally = _in_parallel(play_chunk, _chunks(name, seed, count), jobs, Tally(name))
         results.append(tally.result(f"model: {name}", time.monotonic() - began_s))
         shares = ", ".join(f"{state} {number}" for state, number in tally.states.most_common())
@@ -145,6 +145,12 @@ def run(*, histories: int, seed: int, jobs: int, say: Say, kind: str = "") -> li
     if not kind:
         results += _baselines(histories // _BASELINE_PART, seed, jobs, say)
     return results
+
+
+def _share(histories: int, name: str, *, alone: bool) -> int:
+    if alone:
+        return histories
+    return histories // (_LIES_PART if name == LIES else len(CLASSES))
 
 
 def _chunks(name: str, first: int, count: int) -> Iterator[tuple[str, int, int]]:

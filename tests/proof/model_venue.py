@@ -139,12 +139,12 @@ class Venue:
             self.outage_s = (0.5, 60 + rng.random() * 100)
         elif draw < 0.032:
             self.outage_s = (0.5, 700 + rng.random() * 500)
-        elif draw < 0.09:
-            self.flaps_s = (0.5, 75 + rng.random() * 175)
         elif draw < 0.11:
-            self.storm = STORMS[draw < 0.10]
-        self.faults += draw < 0.11
-        self.is_troubled = draw < 0.09
+            self.flaps_s = (0.5, 75 + rng.random() * 175)
+        elif draw < 0.13:
+            self.storm = STORMS[draw < 0.12]
+        self.faults += draw < 0.13
+        self.is_troubled = draw < 0.11
         self.has_flaps = self.flaps_s[1] < FOREVER_S
 
     # -- requests -----------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class Venue:
         order = Placed(attempt, at_s, done_s, at_s + lag_s, at_s + lag_s, *[max(done_s, at_s + lag_s)] * 3)
         if self.lies and rng.random() < 0.5:  # assumption A1 is broken on purpose
             self._hide(order, "")
-        elif rng.random() < (0.4 if self.is_troubled else 0.05):
+        elif rng.random() < (0.6 if self.is_troubled else 0.05):
             self._hide(order, ("by_id", "history", "fills", "position")[int(rng.random() * 4)])
         self.orders.append(order)
         return order

@@ -88,7 +88,8 @@ WEAK = (*OPEN_ONLY, "no id")
 DESK_MUTANTS: Mapping[str, Mutant] = {
     mutant.name: mutant
     for mutant in (
-        Mutant("desk: sent before it is committed", lambda: patch.object(sending, "_commit_and_send", _send_first), WEAK),
+        Mutant("desk: sent before it is committed", lambda: patch.object(
+            sending, "_commit_and_send", _send_first), WEAK),
         Mutant("desk: set without compare", lambda: patch.object(store, "_compare_and_set", _set_always)),
         Mutant("desk: a crash while sending leads back to ready", _patched(
             lambda: patch.dict(
