@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.proof.model_layer import play_chunk
@@ -27,6 +29,12 @@ def test_there_are_enough_mutants_and_few_are_unseen() -> None:
     assert set(MUTANTS) >= RARE | set(UNSEEN)
     assert len(UNSEEN) <= 0.05 * len(MUTANTS)
     assert all(UNSEEN.values())
+
+
+def test_the_page_lists_every_mutant() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "safety.md").read_text()
+    names = [*MUTANTS, *(name.removeprefix("desk: ") for name in DESK_MUTANTS)]
+    assert [name for name in names if f"| {name} |" not in page] == []
 
 
 def test_without_a_mutant_nothing_is_found() -> None:
