@@ -58,12 +58,28 @@ def test_a_layer_that_breaks_or_reports_nothing_does_not_hold(module: object, te
     assert text in rows[0].failures[0].detail
 
 
-def test_an_option_that_a_layer_does_not_take_is_an_error() -> None:
+@pytest.mark.parametrize(("told", "holds"), [([], True), (["a failure"], False), (True, True), (False, False)])
+def test_a_layer_without_kinds_plays_the_one_case_of_that_name(told: object, holds: bool) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def replay(*, kind: str, seed: int, say: object) -> object:
+        asked.append((kind, seed))
+        return told
+
+    module = SimpleNamespace(run=lambda *, histories, seed, jobs, say: [LayerResult("x", 1)], replay=replay)
+    with patch.object(layers.importlib, "import_module", return_value=module):
+        assert run_layer("wire", histories=1, seed=0, jobs=1, kind="", say=print)[0].holds
+        row = run_layer("wire", histories=1, seed=4, jobs=1, kind="place, lost", say=print)[0]
+    assert asked == [("place, lost", 4)]
+    assert row.holds is holds
+
+
+def test_a_layer_that_cannot_tell_a_case_says_so() -> None:
     module = SimpleNamespace(run=lambda *, histories, seed, jobs, say: [LayerResult("x", 1)])
     with patch.object(layers.importlib, "import_module", return_value=module):
-        assert run_layer("model", histories=1, seed=0, jobs=1, kind="", say=print)[0].holds
-        row = run_layer("model", histories=1, seed=0, jobs=1, kind="permanent", say=print)[0]
-    assert "takes no kind" in row.failures[0].detail
+        row = run_layer("wire", histories=1, seed=0, jobs=1, kind="x", say=print)[0]
+    assert not row.holds
+    assert "cannot tell a history" in row.failures[0].detail
 
 
 def test_a_seed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
