@@ -48,6 +48,7 @@ from ledger.records import (
 )
 from ledger.snapshots import NET, Snapshot, latest_snapshot, load_snapshot, store_snapshot
 from ledger.states import SnapshotPurpose
+from trading.orders.crash import crash_point
 from trading.steps import Step, StepKind, call_directly
 
 OVERLAP = timedelta(minutes=15)  # longer than any feed is known to lag
@@ -342,6 +343,7 @@ def _record(
     reference: str,
 ) -> _Recorded:
     """Evidence, cursors and snapshot in one transaction. Orders first, so that fills find their client order id."""
+    crash_point("C19", account_id.environment)
     with ledger.write() as session:
         at = ledger.now(session)
         lock_account(session, account_id)
@@ -349,6 +351,7 @@ def _record(
         orders = upsert_orders(session, (*reading.feeds.orders, *reading.open_orders, *looked_up), at=at)
         fills = insert_fills(session, reading.feeds.fills, at=at)
         cash_events = insert_cash_events(session, reading.feeds.cash_events, at=at)
+        crash_point("C20", account_id.environment)
         for feed in reading.feeds.read:
             advance_cursor(session, account_id, feed, read_until=reading.read_until, at=at)
         previous = latest_snapshot(session, account_id)

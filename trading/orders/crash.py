@@ -1,7 +1,8 @@
 """Named points at which a test may kill this process, or raise, to prove that recovery works. Never in production.
 
-`ALGOTRENDY_CRASH_AT=C13:2` kills the process (SIGKILL: nothing is cleaned up) at its second pass of C13. A test may
-install a hook instead. docs/orders.md lists what each point leaves behind.
+`ALGOTRENDY_CRASH_AT=C13:2` kills the process (SIGKILL: nothing is cleaned up) at its second pass of C13;
+`C13:2:stop` stops it there (SIGSTOP) until somebody continues it. A test may install a hook instead. docs/orders.md
+lists what each point leaves behind.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ CRASH_POINTS: Mapping[str, str] = MappingProxyType(
         "C16": "parsed, before the observation is committed",
         "C17": "observation committed, before the move",
         "C18": "after ACKED, before the first look at the order",
+        "C19": "fills read, before they are committed",
+        "C20": "fills written, before the cursor moves and the transaction is committed",
         "C21": "after a complete look-up without a trace, before it is committed",
         "C22": "after NOT_PLACED, before the next attempt",
         "C23": "before the same id is sent again",
@@ -56,11 +59,12 @@ def crash_point(name: str, environment: Environment) -> None:
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return
-    point, _, ordinal = wanted.partition(":")
+    point, _, rest = wanted.partition(":")
+    ordinal, _, how = rest.partition(":")
     if point == name:
         _passes[name] += 1
         if _passes[name] == int(ordinal or "1"):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
 
 
 @contextmanager

@@ -39,6 +39,8 @@ def track(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
     except BrokerError as error:
         _look_later(ctx, row, error)
         return
+    if fills:
+        ctx.crash("C19")
     try:
         with ctx.ledger.write() as session:
             _record_look(ctx, session, row, order, fills)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,19 @@ def test_the_variable_names_point_and_pass(monkeypatch: pytest.MonkeyPatch) -> N
     assert killed == [(os.getpid(), 9)]
 
 
+@pytest.mark.parametrize(("asked", "sent"), [("C09:1:stop", signal.SIGSTOP), ("C09:1", signal.SIGKILL)])
+def test_a_process_is_killed_or_stopped(monkeypatch: pytest.MonkeyPatch, asked: str, sent: signal.Signals) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: told.append(number))
+    monkeypatch.setattr(crash, "_passes", type(crash._passes)())
+    monkeypatch.setenv(crash.VARIABLE, asked)
+    crash_point("C09", Environment.PRODUCTION)
+    assert told == []
+    crash_point("C09", Environment.SIMULATED)
+    crash_point("C09", Environment.SIMULATED)
+    assert told == [sent]
+
+
 def test_nothing_is_watched_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(crash.VARIABLE, raising=False)
     assert type(wire_record(Environment.SIMULATED)).__name__ == "WireRecord"
@@ -206,5 +220,6 @@ def test_every_point_is_passed_somewhere_and_every_name_is_listed() -> None:
     root = Path(__file__).parents[3] / "trading" / "orders"
     text = "\n".join(path.read_text() for path in sorted(root.glob("*.py")))
     used = set(re.findall(r'crash\("(C\d\d)"\)', text)) | set(crash._POINT_OF_PHASE.values())
+    used |= set(re.findall(r'crash_point\("(C\d\d)"', (root.parent / "sync.py").read_text()))
     at_the_venue = {"C12", "C13", "C14"}  # passed by the modelled venue, and by a simulator's fault
     assert used | at_the_venue == set(CRASH_POINTS)
