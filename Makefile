@@ -4,7 +4,8 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WORKERS ?= 2
+# More than cores: much of the suite waits for processes, leases and servers.
+WORKERS ?= 4
 POOLS ?= simulated
 
 # Compiled modules are kept: starting Prefect without them costs seconds each time.

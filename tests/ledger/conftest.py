@@ -54,14 +54,14 @@ class PostgresCluster:
         """Make the files and start the server; the caller stops it."""
         user = _unprivileged_user()
         # A short path of our own: socket paths have at most 107 bytes, and the server's user must reach it.
-        directory = Path(tempfile.mkdtemp(prefix="ledger-pg-", dir="/tmp"))
+        directory = short_folder("ledger-pg-")
         if user is not None:
             os.chown(directory, user, -1)
         cluster = cls(directory, _reachable_binaries(directory, user), user)
         cluster._run(
             "initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "--username=postgres", "--data-checksums"
         )
-        options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c max_connections=60"
+        options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c max_connections=120"
         log = str(directory / "log")
         cluster._run("pg_ctl", "start", "--wait", f"--timeout={START_S_MAX}", f"--log={log}", f"--options={options}")
         return cluster
@@ -81,6 +81,20 @@ class PostgresCluster:
         self.execute("DROP SCHEMA public CASCADE", database=database)
         self.execute("CREATE SCHEMA public", database=database)
 
+    def restart(self) -> None:
+        """Crash the server and start it again: every connection is lost in the middle of what it does."""
+        self._run("pg_ctl", "restart", "--wait", "--mode=immediate", f"--log={self.directory / 'log'}")
+
+    def end_connections(self, database: str) -> int:
+        """`pg_terminate_backend` for every connection to the database but this one's; how many there were."""
+        query = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+        )
+        with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
+            row = connection.execute(query.encode()).fetchone()
+        return int(row[0]) if row else 0
+
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
         shutil.rmtree(self.directory)
@@ -93,6 +107,13 @@ class PostgresCluster:
             )
             output.seek(0)
             assert done.returncode == 0, f"{' '.join(command)} failed:\n{output.read()}"
+
+
+def short_folder(prefix: str) -> Path:
+    """A new folder with a short path, in memory where there is some (tests/conftest.py says why)."""
+    memory = Path("/dev/shm")
+    is_roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= 2 << 30
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=memory if is_roomy else "/tmp"))
 
 
 def _unprivileged_user() -> int | None:

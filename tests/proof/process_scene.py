@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from ledger.states import IntentState
 from ledger.tables import FillRow, Observation, OrderAttempt, OrderIntent, Transition
 from simulators import Control, Running, running_bybit
 from simulators.testing import small_config
-from tests.ledger.conftest import PostgresCluster
+from tests.ledger.conftest import PostgresCluster, short_folder
 from tests.proof.process_worker import Errand, Worker, start, wanted_order
 from tests.proof.result import Failure, LayerResult
 from tests.trading.orders.modelled import CLASSES
@@ -152,7 +151,7 @@ def wait_until(holds: Callable[[], object], *, timeout_s: float, poll_s: float =
 @contextmanager
 def scene(database: str, cluster: PostgresCluster | None = None) -> Iterator[Scene]:
     """A fresh venue and a fresh ledger; `cluster` is the server where the database is PostgreSQL."""
-    folder = Path(tempfile.mkdtemp(prefix="proof-", dir="/tmp"))
+    folder = short_folder("proof-")
     try:
         if database == "sqlite":
             url = f"sqlite:///{folder / 'ledger.db'}"

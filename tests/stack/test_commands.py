@@ -17,7 +17,7 @@ from deployments.warden import MARK_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("commands"), pytest.mark.timeout(240)]
 
 
 class Eventually(Protocol):
