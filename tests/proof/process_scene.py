@@ -245,6 +245,9 @@ def _judge_one(
         verdict.lost += 1
         verdict.findings.append(("I4", f"{name} and the venue has no order"))
     verdict.filled += intent.state == S.FILLED.value
+    if intent.state in OVER - {S.FILLED.value, S.CANCELLED.value, S.NEEDS_HUMAN.value}:
+        verdict.lost += 1  # nothing here refuses an order or lets its time run out
+        verdict.findings.append(("I5", f"{name} ended without its order: {intent.state_detail}"))
     for order in orders:
         order_id = str(order.order_id)  # type: ignore[attr-defined]
         if intent.state in OVER and fills.get(order_id, {}) != recorded.get(order_id, {}):

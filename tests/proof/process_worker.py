@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import time
@@ -79,8 +78,6 @@ class Errand:
     stop_file: Path | None = None
     jump: tuple[str, float] | None = None  # at this point the process' clock jumps by so many seconds
     as_nobody: bool = False
-    file_bytes_max: int | None = None
-    go_file: Path | None = None  # wait for this file before the first send
 
 
 class JumpingClock(SystemClock):
@@ -158,8 +155,6 @@ def _submit(errand: Errand, runtime: Runtime) -> list[str]:
 
 def _drive(errand: Errand, runtime: Runtime) -> dict[str, Any]:
     ids = _submit(errand, runtime)
-    while errand.go_file is not None and not errand.go_file.exists():
-        runtime.clock.wait(0.02)
     if errand.cancel:
         runtime.desk.drive(ids, timeout_s=1.0)
         for intent_id in ids:
@@ -237,9 +232,6 @@ def _arrange(errand: Errand) -> None:
         os.environ[VARIABLE] = errand.crash_at
     if errand.state_home is not None:
         os.environ["XDG_STATE_HOME"] = str(errand.state_home)
-    if errand.file_bytes_max is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (errand.file_bytes_max, errand.file_bytes_max))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if errand.as_nobody:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
