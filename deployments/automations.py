@@ -1,4 +1,6 @@
-"""The automation that ends zombies: a run whose process is gone but which Prefect still shows as Running.
+"""Two automations: one ends zombies, one starts the watch over orders again when its run has died.
+
+A zombie is a run whose process is gone but which Prefect still shows as Running.
 
 A killed worker leaves its run Running for ever, and such a run holds the deployment's only slot. Every run sends a
 heartbeat (deployments/settings.py); silence of three heartbeats means that nobody is there any more. A run of the same
@@ -12,7 +14,7 @@ from datetime import timedelta
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState
+from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
@@ -20,6 +22,7 @@ from deployments.settings import HEARTBEAT_S
 from flows.states import FINAL_STATE_NAMES
 
 SILENCE_S = 3 * HEARTBEAT_S
+WATCH_FLOW = "watch-orders"
 HEARTBEAT_EVENT = "prefect.flow-run.heartbeat"
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
 
@@ -53,9 +56,29 @@ def zombies() -> AutomationCore:
     )
 
 
+def watch_again() -> AutomationCore:
+    """A watch that crashed (its process was killed, its worker is gone) is started again, by its own deployment."""
+    return AutomationCore(
+        name="Watch orders again",
+        description="A watch-orders run crashed: its deployment is run again at once, not only at the next slot.",
+        enabled=True,
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"},
+            match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification.model_validate(
+                {"prefect.resource.role": "flow", "prefect.resource.name": WATCH_FLOW}
+            ),
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[RunDeployment(source="inferred")],
+    )
+
+
 def register(client: SyncPrefectClient) -> Iterator[str]:
     """Create each automation or bring it up to date."""
-    for automation in (zombies(),):
+    for automation in (zombies(), watch_again()):
         found = client.read_automations_by_name(automation.name)
         if not found:
             client.create_automation(automation)

@@ -20,6 +20,7 @@ Symbols = list[Symbol]
 # Empty or from 1 to 100 with at most two decimals.
 LeverageText = Annotated[str, Field(pattern=r"^$|^([1-9]\d?|100)(\.\d{1,2})?$")]
 Minutes = Annotated[int, Field(ge=0, le=10)]
+WatchMinutes = Annotated[int, Field(ge=1, le=1440)]
 Days = Annotated[int, Field(ge=1, le=30)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@+-]*$", max_length=100)]
 

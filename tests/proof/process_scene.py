@@ -17,7 +17,7 @@ from brokers.ids import ClientOrderId, Environment
 from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
 from ledger.states import IntentState
-from ledger.tables import FillRow, Observation, OrderAttempt, OrderIntent, Transition
+from ledger.tables import FillRow, OrderAttempt, OrderIntent, Transition
 from simulators import Control, Running, running_bybit
 from simulators.testing import small_config
 from tests.ledger.conftest import PostgresCluster, short_folder
@@ -272,20 +272,3 @@ def result(name: str, tally: Tally, verdict: Verdict, *, histories: int, began_s
         seconds=time.monotonic() - began_s,
         failures=tuple(tally.failures),
     )
-
-
-def first_action_by_another(on: Scene, intent_id: str, dead: str, *, after: object) -> float | None:
-    """Seconds from `after` to the first transition or observation of the intent that is not the dead worker's."""
-    with on.ledger.read() as session:
-        moves = [
-            row.at
-            for row in session.exec(select(Transition).where(Transition.intent_id == intent_id))
-            if row.who.partition(":")[2] != dead and row.at >= after  # type: ignore[operator]
-        ]
-        looks = [
-            row.observed_at
-            for row in session.exec(select(Observation).where(Observation.intent_id == intent_id))
-            if row.observed_at >= after  # type: ignore[operator]
-        ]
-    times = sorted((*moves, *looks))
-    return None if not times else (times[0] - after).total_seconds()  # type: ignore[operator]

@@ -1,0 +1,127 @@
+"""The process layer of the proof: real processes on real databases, killed, stopped, deceived and cut off.
+
+`run` is what `make prove` calls. `python -m tests.proof.process_layer --seed 7 --only "killed, sqlite"` plays one part
+again: the same cases in the same order with the same faults. Where exactly a death falls in time is the machine's own
+affair, so a replay is the same scene, not the same microsecond.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from tests.ledger.conftest import PostgresCluster
+from tests.proof.process_deaths import DEATHS, jumps, kills, pauses
+from tests.proof.process_faults import faults
+from tests.proof.process_prefect import through_prefect
+from tests.proof.process_recovery import recovery
+from tests.proof.result import LayerResult
+
+Say = Callable[[str], None]
+DATABASES = ("sqlite", "postgresql")
+RECOVERIES_MIN = 20
+Part = Callable[[], LayerResult]
+
+
+def run(
+    *,
+    histories: int,
+    seed: int,
+    jobs: int,
+    say: Say,
+    only: str = "",
+    prefect: bool = True,
+) -> list[LayerResult]:
+    """Bring about at least `histories` deaths on both databases together, and everything else of the layer once."""
+    began_s = time.monotonic()
+    with clusters() as (shared, restarted):
+        parts = _parts(histories, seed, jobs, shared, restarted, prefect)
+        chosen = {name: part for name, part in parts.items() if only in name}
+        if not chosen:
+            raise ValueError(f"no part is named {only!r}; parts: {', '.join(parts)}")
+        with ThreadPoolExecutor(jobs + 1) as pool:  # most of each part is waiting for leases
+            running = {name: pool.submit(_told, part, say) for name, part in chosen.items()}
+            results = [running[name].result() for name in chosen]
+    say(f"process layer: {sum(row.kills for row in results)} kills and stops in {time.monotonic() - began_s:.0f} s")
+    return results
+
+
+def _told(part: Part, say: Say) -> LayerResult:
+    row = part()
+    say(f"{row.layer}: {row.kills} kills, {row.faults} faults, {row.seconds:.0f} s{'' if row.holds else ', BROKEN'}")
+    return row
+
+
+def _parts(
+    histories: int, seed: int, jobs: int, shared: PostgresCluster, restarted: PostgresCluster, prefect: bool
+) -> dict[str, Part]:
+    """What takes longest begins first."""
+    deaths = max(histories * 3 // 8, len(DEATHS))
+    parts: dict[str, Part] = {}
+    if prefect:
+        parts["prefect"] = lambda: through_prefect(shared, seed=seed, replay=_replay("prefect", histories, seed))
+    for database in DATABASES:
+        cluster = None if database == "sqlite" else shared
+        broken = None if database == "sqlite" else restarted
+
+        def named(what: str, database: str = database) -> str:
+            return f"{what}, {database}"
+
+        def replay(what: str, database: str = database) -> str:
+            return _replay(f"{what}, {database}", histories, seed)
+
+        parts[named("recovery")] = lambda d=database, c=cluster, r=replay("recovery"): recovery(  # type: ignore[misc]
+            d, c, count=max(RECOVERIES_MIN, histories // 8), seed=seed, jobs=jobs, replay=r
+        )
+        parts[named("faults")] = lambda d=database, c=broken, r=replay("faults"): faults(  # type: ignore[misc]
+            d, c, rounds=1, seed=seed, replay=r
+        )
+        parts[named("killed")] = lambda d=database, c=cluster, r=replay("killed"): kills(  # type: ignore[misc]
+            d, c, count=deaths, seed=seed, jobs=jobs, replay=r
+        )
+        parts[named("stopped")] = lambda d=database, c=cluster, r=replay("stopped"): pauses(  # type: ignore[misc]
+            d, c, count=max(histories // 10, 16), seed=seed, jobs=jobs, replay=r
+        )
+        parts[named("clock")] = lambda d=database, c=cluster, r=replay("clock"): jumps(  # type: ignore[misc]
+            d, c, count=max(histories // 10, 16), seed=seed, jobs=jobs, replay=r
+        )
+    return parts
+
+
+def _replay(part: str, histories: int, seed: int) -> str:
+    return f'.venv/bin/python -m tests.proof.process_layer --histories {histories} --seed {seed} --only "{part}"'
+
+
+@contextmanager
+def clusters() -> Iterator[tuple[PostgresCluster, PostgresCluster]]:
+    """One server for what needs a calm one, and one that is crashed again and again."""
+    shared = PostgresCluster.create()
+    try:
+        restarted = PostgresCluster.create()
+        try:
+            yield shared, restarted
+        finally:
+            restarted.stop()
+    finally:
+        shared.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.proof.process_layer", description=__doc__)
+    parser.add_argument("--histories", type=int, default=150, help="how many deaths; default 150")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="a part's name, or a piece of it")
+    options = parser.parse_args()
+    rows = run(histories=options.histories, seed=options.seed, jobs=options.jobs, say=print, only=options.only)
+    for row in rows:
+        for failure in row.failures:
+            print(f"{row.layer}: {failure.invariant}: {failure.detail}\n  replay: {failure.replay}")
+    return 0 if all(row.holds for row in rows) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
