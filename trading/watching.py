@@ -87,16 +87,22 @@ class _Watcher:
         self._again: dict[str, tuple[float, float]] = {}  # intent id → when to try again, and the pause before it
 
     def look(self) -> None:
-        """One look; a ledger or a venue that is away is met again at the next one."""
+        """One look; what fails in it is met again at the next one."""
         self.watched.looks += 1
+        sweep_is_due = self._runtime.clock.monotonic() >= self._sweep_at_s or self._has_spooled()
+        fine = [self._tried(part) for part in ((self._sweep,) if sweep_is_due else ()) + (self._advance_all,)]
+        self.watched.failed_looks += not all(fine)
+
+    def _tried(self, part: Callable[[], None]) -> bool:
         try:
-            if self._runtime.clock.monotonic() >= self._sweep_at_s or self._has_spooled():
-                self._sweep()
-            for row in left_alone(self._runtime, for_s=self._limits.left_alone_s):
-                self._advance(row)
+            part()
         except (LedgerError, SQLAlchemyError, BrokerError) as error:
-            self.watched.failed_looks += 1
             _log.warning("this look at %s ended early: %s", self._runtime.account_id, error)
+            return False
+        except Exception:  # noqa: BLE001 - whatever it is, orders that a dead worker left must still be looked at
+            _log.exception("this look at %s ended early", self._runtime.account_id)
+            return False
+        return True
 
     def _has_spooled(self) -> bool:
         return next(iter(self._spool.entries()), None) is not None
@@ -106,10 +112,15 @@ class _Watcher:
         swept = self._runtime.desk.sweep()
         self.watched.sweeps += 1
         self.watched.spooled += swept.spooled
+        self.watched.moved |= {str(view.intent_id): view for view in swept.advanced if view.state.is_terminal}
         if swept.sightings and swept.sightings != self.watched.sightings:
             self.watched.sightings = swept.sightings
             _log.error("orders of ours that should not be at the venue: %s; trading is halted", swept.sightings)
         self.watched.unread = swept.unread
+
+    def _advance_all(self) -> None:
+        for row in left_alone(self._runtime, for_s=self._limits.left_alone_s):
+            self._advance(row)
 
     def _advance(self, row: OrderIntent) -> None:
         intent_id, clock = row.intent_id, self._runtime.clock

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from threading import Event
 
+from sqlmodel import col, select
+
+from ledger.tables import Transition
 from tests.ledger.conftest import PostgresCluster
 from tests.proof.process_scene import CREATE, OVER, Scene, Tally, judge, result, scene, wait_until
 from tests.proof.process_worker import LINEAR, SPOT, Worker
@@ -203,7 +206,6 @@ def _stop(on: Scene, key: str, case: Case, tally: Tally, replay: str) -> None:
     if not wait_until(lambda: on.state_of(intent_id) in OVER, timeout_s=60.0, poll_s=0.2):
         tally.fail("I5", f"{on.database}: {key} was not taken over while its worker was stopped", replay)
     before = on.actors_of(intent_id)
-    posts = len(on.sim.control.orders("main"))
     worker.wake()
     worker.ended(30.0)
     late = [move for move in on.actors_of(intent_id)[len(before) :] if move[0] == name]
@@ -212,7 +214,6 @@ def _stop(on: Scene, key: str, case: Case, tally: Tally, replay: str) -> None:
     if not worker.told.get("lost_races"):
         tally.fail("a stale write is refused", f"{on.database}: {key}: nothing was refused: {worker.told}", replay)
     tally.add(refused_writes=len(worker.told.get("lost_races", ())))
-    del posts
 
 
 # -- clocks -----------------------------------------------------------------------------------------------------
@@ -250,21 +251,13 @@ def _jump(on: Scene, key: str, case: Case, tally: Tally, replay: str) -> None:
 
 def early_takeovers(on: Scene, intent_id: str) -> Iterator[str]:
     """Moves by someone else out of a leased state before the lease could be over."""
-    from sqlmodel import col, select
-
-    from ledger.tables import Transition
-
     lease_s = on.errand("nobody").limits.lease_s
     with on.ledger.read() as session:
         query = select(Transition).where(Transition.intent_id == intent_id)
         rows = list(session.exec(query.order_by(col(Transition.transition_id))))
-    for before, after in _pairs(rows):
+    for before, after in pairwise(rows):
         is_leased = before.to_state in ("claimed", "sending")
+        is_taken = before.who.partition(":")[2] != after.who.partition(":")[2]
         waited_s = (after.at - before.at).total_seconds()
-        if is_leased and before.who != after.who and before.who.partition(":")[2] != after.who.partition(":")[2]:
-            if waited_s < lease_s - 0.01:
-                yield f"{after.who} took it {waited_s:.3f} s after {before.who} had leased it for {lease_s} s"
-
-
-def _pairs(rows: list[object]) -> Iterable[tuple[object, object]]:
-    return zip(rows, rows[1:], strict=False)
+        if is_leased and is_taken and waited_s < lease_s - 0.01:
+            yield f"{after.who} took it {waited_s:.3f} s after {before.who} had leased it for {lease_s} s"

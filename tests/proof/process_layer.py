@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 from tests.ledger.conftest import PostgresCluster
 from tests.proof.process_deaths import DEATHS, jumps, kills, pauses
@@ -23,6 +24,10 @@ from tests.proof.result import LayerResult
 Say = Callable[[str], None]
 DATABASES = ("sqlite", "postgresql")
 RECOVERIES_MIN = 20
+PART_NAMES = (
+    "prefect",
+    *(f"{what}, {database}" for database in DATABASES for what in ("recovery", "faults", "killed", "stopped", "clock")),
+)
 Part = Callable[[], LayerResult]
 
 
@@ -37,11 +42,11 @@ def run(
 ) -> list[LayerResult]:
     """Bring about at least `histories` deaths on both databases together, and everything else of the layer once."""
     began_s = time.monotonic()
+    if not any(only in name for name in PART_NAMES):
+        raise ValueError(f"no part is named {only!r}; parts: {', '.join(PART_NAMES)}")
     with clusters() as (shared, restarted):
         parts = _parts(histories, seed, jobs, shared, restarted, prefect)
         chosen = {name: part for name, part in parts.items() if only in name}
-        if not chosen:
-            raise ValueError(f"no part is named {only!r}; parts: {', '.join(parts)}")
         with ThreadPoolExecutor(jobs + 1) as pool:  # most of each part is waiting for leases
             running = {name: pool.submit(_told, part, say) for name, part in chosen.items()}
             results = [running[name].result() for name in chosen]
@@ -60,35 +65,31 @@ def _parts(
 ) -> dict[str, Part]:
     """What takes longest begins first."""
     deaths = max(histories * 3 // 8, len(DEATHS))
+    few = max(histories // 10, 16)
     parts: dict[str, Part] = {}
     if prefect:
-        parts["prefect"] = lambda: through_prefect(shared, seed=seed, replay=_replay("prefect", histories, seed))
+        parts["prefect"] = partial(through_prefect, shared, seed=seed, replay=_replay("prefect", histories, seed))
     for database in DATABASES:
         cluster = None if database == "sqlite" else shared
         broken = None if database == "sqlite" else restarted
-
-        def named(what: str, database: str = database) -> str:
-            return f"{what}, {database}"
-
-        def replay(what: str, database: str = database) -> str:
-            return _replay(f"{what}, {database}", histories, seed)
-
-        parts[named("recovery")] = lambda d=database, c=cluster, r=replay("recovery"): recovery(  # type: ignore[misc]
-            d, c, count=max(RECOVERIES_MIN, histories // 8), seed=seed, jobs=jobs, replay=r
-        )
-        parts[named("faults")] = lambda d=database, c=broken, r=replay("faults"): faults(  # type: ignore[misc]
-            d, c, rounds=1, seed=seed, replay=r
-        )
-        parts[named("killed")] = lambda d=database, c=cluster, r=replay("killed"): kills(  # type: ignore[misc]
-            d, c, count=deaths, seed=seed, jobs=jobs, replay=r
-        )
-        parts[named("stopped")] = lambda d=database, c=cluster, r=replay("stopped"): pauses(  # type: ignore[misc]
-            d, c, count=max(histories // 10, 16), seed=seed, jobs=jobs, replay=r
-        )
-        parts[named("clock")] = lambda d=database, c=cluster, r=replay("clock"): jumps(  # type: ignore[misc]
-            d, c, count=max(histories // 10, 16), seed=seed, jobs=jobs, replay=r
-        )
+        counts = {"recovery": max(RECOVERIES_MIN, histories // 8), "killed": deaths, "stopped": few, "clock": few}
+        for what in ("recovery", "faults", "killed", "stopped", "clock"):
+            name = f"{what}, {database}"
+            replay = _replay(name, histories, seed)
+            if what == "faults":
+                parts[name] = partial(faults, database, broken, rounds=1, seed=seed, replay=replay)
+            else:
+                play = _PLAYS[what]
+                parts[name] = partial(play, database, cluster, count=counts[what], seed=seed, jobs=jobs, replay=replay)
     return parts
+
+
+_PLAYS: dict[str, Callable[..., LayerResult]] = {
+    "recovery": recovery,
+    "killed": kills,
+    "stopped": pauses,
+    "clock": jumps,
+}
 
 
 def _replay(part: str, histories: int, seed: int) -> str:
