@@ -27,8 +27,8 @@ from trading.steps import StepKind
 from trading.watching import Watched, watch
 
 DESCRIPTION = """
-Look at the account's ledger every two seconds: take over what a killed or stopped run left, take in spooled answers, ask
-the venue for orders whose outcome is not known. The next step of a dead run's order comes within 20 seconds.
+Look at the account's ledger every two seconds: take over what a killed or stopped run left, take in spooled answers,
+ask the venue for orders whose outcome is not known. The next step of a dead run's order comes within 20 seconds.
 
 It runs until the next slot and its schedule starts the next one. No order is sent twice, and no new one is made. It is
 stopped by cancelling the run.

@@ -43,7 +43,12 @@ class Eventually(Protocol):
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 2 << 30
 # By time taken: what takes long must not be what is left at the end.
-LONG_FIRST = ("tests/proof/", "tests/trading/orders/test_histories", "tests/trading/test_years", "tests/trading/orders/")
+LONG_FIRST = (
+    "tests/proof/",
+    "tests/trading/orders/test_histories",
+    "tests/trading/test_years",
+    "tests/trading/orders/",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

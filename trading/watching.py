@@ -53,7 +53,7 @@ class Watched:
     spooled: int = 0
     failed_looks: int = 0
     moved: dict[str, IntentView] = field(default_factory=dict)
-    sightings: Sightings = Sightings()
+    sightings: Sightings = field(default_factory=Sightings)
     unread: str = ""
     failing: dict[str, str] = field(default_factory=dict)  # intent id → why it could not be advanced
 
@@ -128,7 +128,9 @@ class _Watcher:
         if clock.monotonic() < again_at_s:
             return
         try:
-            view = self._announcing(row)(_sentence(row), StepKind.ADVANCE, partial(self._runtime.desk.advance, intent_id))
+            view = self._announcing(row)(
+                _sentence(row), StepKind.ADVANCE, partial(self._runtime.desk.advance, intent_id)
+            )
         except (LedgerError, SQLAlchemyError):
             raise
         except Exception as error:  # noqa: BLE001 - one intent that cannot be advanced must not keep the others from it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_run_goes_on_while_no_server_could_start_the_next(monkeypatch: pytest.
     while goes_on():
         clock.wait(2)
     assert len(asked) == 3
-    assert [after - before for before, after in zip(asked, asked[1:], strict=False)] == [30, 30]
+    assert [after - before for before, after in pairwise(asked)] == [30, 30]
 
 
 def test_a_server_that_is_not_there_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,16 +93,14 @@ watching_log = _Log()
 def test_a_watch_says_what_it_did() -> None:
     assert watching.told(Watched(looks=3)) == "0 orders moved in 3 looks"
     seen = Watched(looks=9, failed_looks=2, failing={"i": "why"})
-    assert (
-        watching.told(seen) == "0 orders moved in 9 looks; 2 looks ended early; 1 orders could not be advanced"
-    )
+    assert watching.told(seen) == "0 orders moved in 9 looks; 2 looks ended early; 1 orders could not be advanced"
 
 
 def test_a_crashed_watch_is_started_again_by_its_own_deployment() -> None:
     automation = automations.watch_again()
     trigger: Any = automation.trigger
     assert trigger.expect == {"prefect.flow-run.Crashed"}
-    assert automations.WATCH_FLOW == watching.watch_orders.name
+    assert watching.watch_orders.name == automations.WATCH_FLOW
     assert [(action.type, action.source) for action in automation.actions] == [("run-deployment", "inferred")]  # type: ignore[union-attr]
 
 

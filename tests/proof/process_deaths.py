@@ -42,12 +42,13 @@ class Case:
     job: str = "drive"
 
 
+KINDS = (("linear", LINEAR), ("spot", SPOT))
 ON_THE_WAY = ("C05", "C06", "C07", "C08", "C09", "C10", "C11", "C15", "C16", "C17", "C18", "C19")
 DEATHS = (
-    *(Case(f"{point} {kind}", symbol, point) for point in ON_THE_WAY for kind, symbol in (("linear", LINEAR), ("spot", SPOT))),
-    *(Case(f"C12 {kind}", symbol, fault="delay", before_s=1.5) for kind, symbol in (("linear", LINEAR), ("spot", SPOT))),
-    *(Case(f"C13 {kind}", symbol, fault="delay", after_s=1.5) for kind, symbol in (("linear", LINEAR), ("spot", SPOT))),
-    *(Case(f"C14 {kind}", symbol, fault="delay", after_s=0.3) for kind, symbol in (("linear", LINEAR), ("spot", SPOT))),
+    *(Case(f"{point} {kind}", symbol, point) for point in ON_THE_WAY for kind, symbol in KINDS),
+    *(Case(f"C12 {kind}", symbol, fault="delay", before_s=1.5) for kind, symbol in KINDS),
+    *(Case(f"C13 {kind}", symbol, fault="delay", after_s=1.5) for kind, symbol in KINDS),
+    *(Case(f"C14 {kind}", symbol, fault="delay", after_s=0.3) for kind, symbol in KINDS),
     Case("C20 sync", point="C20", job="sync"),
     Case("C19 sync", point="C19", job="sync"),
     Case("C21 spot", SPOT, "C21", fault="drop"),
@@ -59,15 +60,13 @@ DEATHS = (
 )
 STOPPED_AT = ("C06", "C07", "C09", "C10", "C11", "C15", "C16", "C17")
 PAUSES = tuple(
-    Case(f"stop {point} {kind}", symbol, point, job="advance")
-    for point in STOPPED_AT
-    for kind, symbol in (("linear", LINEAR), ("spot", SPOT))
+    Case(f"stop {point} {kind}", symbol, point, job="advance") for point in STOPPED_AT for kind, symbol in KINDS
 )
 JUMPS = tuple(
     Case(f"jump {sign}{point} {kind}", symbol, point, before_s=600.0 if sign == "+" else -600.0)
     for sign in "+-"
     for point in ("C06", "C07", "C09", "C17")
-    for kind, symbol in (("linear", LINEAR), ("spot", SPOT))
+    for kind, symbol in KINDS
 )
 
 

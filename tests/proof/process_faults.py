@@ -83,7 +83,7 @@ def _finish(on: Scene, keys: list[str], workers: list[Worker], tally: Tally, rep
     left = _spooled(on)
     taken = watching[0].told.get("spooled", 0)
     if left or taken < spooled:
-        tally.fail("the spool is taken in", f"{on.database}: {left} answers left, {taken} of {spooled} taken in", replay)
+        tally.fail("the spool is taken in", f"{on.database}: {left} left, {taken} of {spooled} taken in", replay)
     return spooled
 
 

@@ -1,8 +1,8 @@
 """Deaths and pauses through the real thing: a Prefect server, two workers of one pool, a rebalance in the middle.
 
 The flow run's process is killed or stopped by a crash point of its own; a run on the other worker (resume-orders with
-its plans) takes order and plan over. Afterwards each leg has one order at the venue and the plan is complete. Leases are
-production's: 15 s for an order, 30 s for a plan.
+its plans) takes order and plan over. Afterwards each leg has one order at the venue and the plan is complete. Leases
+are production's: 15 s for an order, 30 s for a plan.
 """
 
 from __future__ import annotations
@@ -156,8 +156,9 @@ def stopped(on: Ground, point: str, tally: Tally, total: Verdict, replay: str) -
         if _stands(process):
             process.resume()
     woken = on.follow(run_id)
-    if len(on.orders()) != orders:
-        tally.fail("I1", f"{on.ledger_url}: the woken run sent {len(on.orders()) - orders} more orders: {woken}", replay)
+    more = len(on.orders()) - orders
+    if more:
+        tally.fail("I1", f"{on.ledger_url}: the woken run sent {more} more orders: {woken}", replay)
     for worker in (fragile, other):
         on.stack.supervisor.end(worker)
     judge(on, f"stopped at {point}", before, tally, total, replay)
@@ -215,5 +216,3 @@ def judge(on: Ground, what: str, before: int, tally: Tally, total: Verdict, repl
     total.stuck += len(running_plans)
     for finding in (*findings, *(f"plan {plan} has not ended" for plan in running_plans)):
         tally.fail("I5", f"{name}: {finding}", replay)
-
-

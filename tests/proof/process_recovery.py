@@ -50,9 +50,10 @@ def recovery(
             tally.fail("recovery", f"{database}: some intents were not acted on within 40 s", replay)
         times = [seconds for key, symbol, *_ in cases if (seconds := recovery_s(on, key, symbol)) is not None]
         verdict = judge(on, keys, replay=replay, tally=tally)
-        if percentile(times, 99) > RECOVERY_S_MAX:
-            tally.fail("recovery", f"{database}: p99 {percentile(times, 99):.1f} s is above {RECOVERY_S_MAX} s", replay)
-        name = f"next action after kill -9, {database}: p50 {percentile(times, 50):.1f} s, p99 {percentile(times, 99):.1f} s"
+        middle, late = percentile(times, 50), percentile(times, 99)
+        if late > RECOVERY_S_MAX:
+            tally.fail("recovery", f"{database}: p99 {late:.1f} s is above {RECOVERY_S_MAX} s", replay)
+        name = f"next action after kill -9, {database}: p50 {middle:.1f} s, p99 {late:.1f} s"
         return result(name, tally, verdict, histories=len(cases), began_s=began_s)
 
 

@@ -216,7 +216,7 @@ def _child(errand: Errand, telling: Connection, log: str) -> None:
                 told = perform(errand, clock)
         else:
             told = perform(errand, clock)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the parent is told, whatever it was
         traceback.print_exc()
         telling.send({"error": type(error).__name__, "message": str(error)})
         telling.close()

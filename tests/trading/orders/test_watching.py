@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -88,9 +89,7 @@ def test_an_intent_that_somebody_drives_is_left_alone(
     assert [row.intent_id for row in left_alone(runtime, for_s=2.0)] == [str(view.intent_id)]
 
 
-def test_each_new_state_is_announced_once(
-    runtime: Runtime, make_desk: MakeDesk, want: Want, venue: ModelVenue
-) -> None:
+def test_each_new_state_is_announced_once(runtime: Runtime, make_desk: MakeDesk, want: Want, venue: ModelVenue) -> None:
     die_at("C09", make_desk, want, venue)
     said = Sentences()
     watched(runtime, 60, step=said)
@@ -127,7 +126,7 @@ def test_one_intent_that_cannot_be_advanced_keeps_no_other_from_it(
     seen = watched(runtime, 120, limits=WatchLimits(sweep_every_s=10_000.0))
     assert runtime.desk.view(good).state is S.FILLED
     assert seen.failing[str(bad)] == "RuntimeError: a mistake of ours"
-    gaps = [after - before for before, after in zip(tried, tried[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(tried)]
     assert gaps == sorted(gaps) and gaps[-1] > 20  # less and less often
 
 
@@ -186,5 +185,3 @@ def test_an_order_that_the_ledger_does_not_know_is_kept_for_the_report(
     stray = replace(first, client_order_id=first.client_order_id[:-4] + "0000", venue_order_id="stray")
     venue.orders.append(stray)
     assert watched(runtime, 1).sightings.untracked == (stray.client_order_id,)
-
-
