@@ -22,6 +22,7 @@ from flows.set_leverage import set_leverage
 from flows.sync_positions import sync_positions
 from tasks.blocks import TradingAccount
 from tasks.process import ENVIRONMENT_VARIABLE, LEDGER_VARIABLE
+from tests.trading.simulated import end_leases
 
 
 def ended(state: State[Any]) -> tuple[str, str]:
@@ -315,6 +316,7 @@ def test_an_interrupted_plan_is_continued_when_asked(venue: Any) -> None:
 
     with crash_hook(die), pytest.raises(Died):
         rebalance(venue.block, "pair", mode="execute", key="monday", return_state=True)
+    end_leases(os.environ[LEDGER_VARIABLE])
     assert len(venue.orders()) == 1
     assert ended(resume_orders(venue.block, minutes=1, return_state=True))[0] == "Completed"
     name, message = ended(resume_orders(venue.block, minutes=1, plans=True, return_state=True))
@@ -335,6 +337,7 @@ def test_a_new_run_deals_with_an_interrupted_plan_first(venue: Any, choice: Any)
 
     with crash_hook(die), pytest.raises(Died):
         rebalance(venue.block, "pair", mode="execute", key="monday", return_state=True)
+    end_leases(os.environ[LEDGER_VARIABLE])
     state = rebalance(venue.block, "pair", mode="execute", unfinished=choice, key="tuesday", return_state=True)
     if choice == "refuse":
         assert ended(state)[0] == "REFUSED" and "ANOTHER_PLAN_RUNS" in ended(state)[1]

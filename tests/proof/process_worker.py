@@ -247,7 +247,7 @@ def _jumping(clock: JumpingClock, point: str, seconds: float) -> Any:
 
 # -- in the parent ----------------------------------------------------------------------------------------------
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.proof.process_worker"])
+_context.set_forkserver_preload(["tests.trading.rebalance_worker", "tests.proof.process_worker"])
 
 
 @dataclass(slots=True)

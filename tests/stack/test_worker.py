@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
+from brokers.ids import Environment
 from deployments import evidence, runs
 from deployments.register import EXAMPLE
 from tasks.config import load
+from tests.trading.simulated import end_leases
 
 if TYPE_CHECKING:
     from deployments.processes import Child
@@ -71,6 +73,7 @@ def test_a_killed_rebalance_continues_and_sends_nothing_twice(
     died = runs.follow(client, run_id, deployment=REBALANCE, timeout_s=120.0, check=stack.supervisor.check)
     assert died.state_type == "CRASHED", died
     stack.supervisor.end(fragile)
+    end_leases(stack.home.ledger_url(Environment.SIMULATED))  # tests/stack/test_takeover.py waits for them
     sent_before_death = len(our_orders(stack)) - before
 
     stack.start_worker("simulated")

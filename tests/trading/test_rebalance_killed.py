@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sqlite3
-import subprocess
-import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,33 +10,19 @@ from pathlib import Path
 import pytest
 
 from ledger.states import PlanState, ReconciliationOutcome
-from tests.trading.rebalance_worker import TARGETS
-from tests.trading.simulated import QUICK, book, stage
-from trading.orders.crash import VARIABLE
+from tests.trading.rebalance_worker import TARGETS, die
+from tests.trading.simulated import QUICK, book, end_leases, stage
 from trading.plans import rebalance, resume_plans
 from trading.reconciliation import Tolerances
 from trading.reconciling import reconcile_account
 
-ROOT = Path(__file__).parents[2]
 POINTS = ["C05", "C06", "C07", "C08", "C09", "C10", "C11", "C15", "C16", "C17", "C18", "C09:2", "C16:2"]
-
-
-def end_leases(ledger_url: str) -> None:
-    """Let the time of the dead process' leases be over without waiting for it."""
-    connection = sqlite3.connect(ledger_url.removeprefix("sqlite:///"))
-    with connection:
-        for table in ("plan", "order_intent"):
-            connection.execute(f"UPDATE {table} SET lease_until = '2000-01-01T00:00:00.000000Z' WHERE lease_until > ''")
-    connection.close()
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_anywhere_the_next_process_completes_the_plan_without_a_duplicate(tmp_path: Path, point: str) -> None:
     with stage(tmp_path, limits=QUICK) as on:
-        command = [sys.executable, "-m", "tests.trading.rebalance_worker", on.sim.url, on.ledger_url, "run-1"]
-        environment = {**os.environ, VARIABLE: point, "PYTHONPATH": str(ROOT)}
-        killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+        assert die(point, on.sim.url, on.ledger_url, "run-1") == -signal.SIGKILL
         end_leases(on.ledger_url)
         runtime = on.open_again()
         (done,) = resume_plans(runtime)
