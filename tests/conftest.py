@@ -72,7 +72,8 @@ _MEMORY_FOLDER = pytest.StashKey[Path]()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
-            group = "workers" if item.nodeid.startswith("tests/stack/") else "flows"
+            is_run = item.nodeid.startswith("tests/stack/") and "test_deploying" not in item.nodeid
+            group = "workers" if is_run else "flows"  # runs through workers take as long as all the rest of them
             item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.stack)
     items.sort(key=lambda item: next((n for n, part in enumerate(LONG_FIRST) if item.nodeid.startswith(part)), 99))

@@ -121,6 +121,7 @@ def _aim(on: Scene, cases: list[tuple[str, Case]], chance: random.Random, tally:
 
 
 def _die(on: Scene, key: str, case: Case, chance: random.Random, tally: Tally, replay: str) -> None:
+    wait_until(on.has_room, timeout_s=60.0, poll_s=0.2)
     orders = () if case.job == "sync" else ((key, case.symbol, case.limit),)
     worker = on.start(
         on.errand(
@@ -173,6 +174,9 @@ def _hunt(on: Scene, over: Event, chance: random.Random, tally: Tally) -> None:
         hunted.kill()
         if hunted.ended(10.0) == KILLED:
             tally.add(kills=1)
+        elif not over.is_set():
+            tally.fail("a watcher goes on", f"{on.database}: {hunted.told} {hunted.log_tail()}", "")
+            return
 
 
 # -- pauses -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from tests.proof.process_deaths import DEATHS, jumps, kills, pauses
 from tests.proof.process_faults import faults
 from tests.proof.process_prefect import through_prefect
 from tests.proof.process_recovery import recovery
-from tests.proof.result import LayerResult
+from tests.proof.result import Failure, LayerResult
 
 Say = Callable[[str], None]
 DATABASES = ("sqlite", "postgresql")
@@ -48,14 +49,23 @@ def run(
         parts = _parts(histories, seed, jobs, shared, restarted, prefect)
         chosen = {name: part for name, part in parts.items() if only in name}
         with ThreadPoolExecutor(jobs + 1) as pool:  # most of each part is waiting for leases
-            running = {name: pool.submit(_told, part, say) for name, part in chosen.items()}
+            running = {
+                name: pool.submit(_told, name, part, _replay(name, histories, seed), say)
+                for name, part in chosen.items()
+            }
             results = [running[name].result() for name in chosen]
     say(f"process layer: {sum(row.kills for row in results)} kills and stops in {time.monotonic() - began_s:.0f} s")
     return results
 
 
-def _told(part: Part, say: Say) -> LayerResult:
-    row = part()
+def _told(name: str, part: Part, replay: str, say: Say) -> LayerResult:
+    began_s = time.monotonic()
+    try:
+        row = part()
+    except Exception as error:  # noqa: BLE001 - a part that ends early has proved nothing: the table says so
+        text = "".join(traceback.format_exception(error))[-3_000:]
+        failure = Failure("the part ends", text, replay)
+        row = LayerResult(f"process: {name}", 0, seconds=time.monotonic() - began_s, failures=(failure,))
     say(f"{row.layer}: {row.kills} kills, {row.faults} faults, {row.seconds:.0f} s{'' if row.holds else ', BROKEN'}")
     return row
 

@@ -30,7 +30,8 @@ from trading.orders.moves import NOT_PLACED_STATES
 S = IntentState
 CREATE = "/v5/order/create"
 POLL_S = 0.05
-SETTLED_S_MAX = 90.0
+STANDSTILL_S_MAX = 60.0
+BACKLOG_MAX = 12
 OVER = frozenset(state.value for state in S if state.is_terminal) | {S.NEEDS_HUMAN.value}
 
 
@@ -128,10 +129,21 @@ class Scene:
             rows = session.exec(query.order_by(col(Transition.transition_id)))
             return [(row.who.partition(":")[2], row.to_state) for row in rows]
 
-    def settle(self, keys: Iterable[str], *, timeout_s: float = SETTLED_S_MAX) -> bool:
-        """Wait until every intent is over; whether it came to that."""
+    def settle(self, keys: Iterable[str], *, standstill_s: float = STANDSTILL_S_MAX) -> bool:
+        """Wait until every intent is over, as long as there is progress; whether it came to that."""
         wanted = list(keys)
-        return wait_until(lambda: not self.unsettled(wanted), timeout_s=timeout_s, poll_s=0.3)
+        left, since = len(wanted) + 1, time.monotonic()
+        while now_left := len(self.unsettled(wanted)):
+            if now_left < left:
+                left, since = now_left, time.monotonic()
+            elif time.monotonic() - since > standstill_s:
+                return False
+            Event().wait(0.3)
+        return True
+
+    def has_room(self) -> bool:
+        """Whether those who take over keep up: a busy machine must not pile up what is to be taken over."""
+        return len(self.unsettled(self.seen_keys)) < BACKLOG_MAX
 
     def end(self) -> None:
         for worker in self.workers:
@@ -245,7 +257,8 @@ def _judge_one(
         verdict.lost += 1
         verdict.findings.append(("I4", f"{name} and the venue has no order"))
     verdict.filled += intent.state == S.FILLED.value
-    if intent.state in OVER - {S.FILLED.value, S.CANCELLED.value, S.NEEDS_HUMAN.value}:
+    withdrawn = intent.state == S.WITHDRAWN.value and intent.cancel_reason  # it was taken back before it was sent
+    if intent.state in OVER - {S.FILLED.value, S.CANCELLED.value, S.NEEDS_HUMAN.value} and not withdrawn:
         verdict.lost += 1  # nothing here refuses an order or lets its time run out
         verdict.findings.append(("I5", f"{name} ended without its order: {intent.state_detail}"))
     for order in orders:

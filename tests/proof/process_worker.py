@@ -7,7 +7,6 @@ only limits are shortened so that a take-over happens in seconds.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -31,6 +30,7 @@ from brokers.factory import open_broker
 from brokers.ids import AccountId, Environment, InstrumentId
 from brokers.types import OrderRequest, OrderSide, OrderType
 from ledger.engine import Ledger
+from tests.proof import forking
 from trading.orders import store
 from trading.orders.crash import VARIABLE, crash_hook
 from trading.orders.desk import OrderDesk
@@ -120,7 +120,7 @@ def opened(errand: Errand, clock: Clock) -> Iterator[Runtime]:
             ledger=ledger,
             broker=broker,
             clock=clock,
-            policy=RiskPolicy.for_environment(Environment.SIMULATED),
+            policy=RiskPolicy.for_environment(Environment.SIMULATED).model_copy(update={"open_orders_max": 1_000}),
             worker=errand.worker,
             pool="simulated",
             limits=errand.limits,
@@ -246,10 +246,6 @@ def _jumping(clock: JumpingClock, point: str, seconds: float) -> Any:
 
 
 # -- in the parent ----------------------------------------------------------------------------------------------
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.trading.rebalance_worker", "tests.proof.process_worker"])
-
-
 @dataclass(slots=True)
 class Worker:
     """A running process and what it told. `ended` waits; nobody is left running after `end`."""
@@ -307,8 +303,7 @@ class Worker:
 
 def start(errand: Errand, log: Path) -> Worker:
     """Fork a process for the errand."""
-    here, there = _context.Pipe(duplex=False)
-    process = _context.Process(target=_child, args=(errand, there, str(log)), daemon=True)
-    process.start()
+    here, there = forking.pipe()
+    process = forking.start(_child, errand, there, str(log))
     there.close()
     return Worker(errand, process, here, log)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 
+from tests.proof import forking
 from tests.trading.simulated import QUICK, QuickClock, book, open_runtime
 from trading.orders.crash import VARIABLE
 from trading.plans import rebalance
@@ -12,18 +12,14 @@ from trading.plans import rebalance
 TARGETS = {"AAPL/USDT:USDT": "0.4", "BTC/USDT": "0.3"}
 
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.trading.rebalance_worker", "tests.proof.process_worker"])
-
-
 def die(point: str, *arguments: str) -> int | None:
     """Run a rebalance in a process of its own that is killed at the point; its exit code."""
-    process = _context.Process(target=_rebalance, args=(point, *arguments), daemon=True)
-    process.start()
+    process = forking.start(_rebalance, point, *arguments)
     process.join(60)
-    if process.exitcode is None:
+    code: int | None = process.exitcode
+    if code is None:
         process.kill()
-    return process.exitcode
+    return code
 
 
 def _rebalance(point: str, *arguments: str) -> None:
