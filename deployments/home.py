@@ -58,6 +58,10 @@ class Home:
         """Each environment has a ledger of its own."""
         return f"sqlite:///{self.root / 'ledger' / f'{environment.value}.db'}"
 
+    def control_file(self, environment: Environment) -> Path:
+        """Beside the environment's ledger: where a desk looks that was told nothing else."""
+        return self.root / "ledger" / f"{environment.value}.db.control.json"
+
     def prepare(self) -> None:
         """Make the folders, readable by the owner only."""
         for folder in (self.root, self.prefect, self.logs, self.reports, self.root / "ledger", self.root / "secrets"):

@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 from brokers.ids import Environment
 from deployments.home import Home
 from tasks.process import (
+    CONTROL_FILE_VARIABLE,
     ENVIRONMENT_VARIABLE,
     KEY_REGISTRY_VARIABLE,
     LEDGER_VARIABLE,
@@ -39,12 +40,16 @@ ENGINE = "python -m prefect.engine"
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A process work pool. `ledger_url` is empty where the worker's own environment must name the ledger."""
+    """A process work pool.
+
+    `ledger_url` is empty, and `control_file` None, where the worker's own environment must name ledger and file.
+    """
 
     environment: Environment
     ledger_url: str
     reports: Path
     key_registry: Path
+    control_file: Path | None = None
 
     @property
     def name(self) -> str:
@@ -58,6 +63,8 @@ class Pool:
             REPORTS_VARIABLE: str(self.reports),
             KEY_REGISTRY_VARIABLE: str(self.key_registry),
         }
+        if self.control_file is not None:
+            variables[CONTROL_FILE_VARIABLE] = str(self.control_file)
         if self.ledger_url:
             if make_url(self.ledger_url).password:
                 raise ValueError(
@@ -111,6 +118,7 @@ def pools(home: Home, environments: tuple[Environment, ...] = tuple(Environment)
             ledger_url=home.ledger_url(environment),
             reports=home.reports,
             key_registry=home.key_registry,
+            control_file=home.control_file(environment),
         )
         for environment in environments
     )

@@ -132,6 +132,7 @@ def _open(stack: ExitStack, name: str, account_name: str) -> Job:
             ledger_url=process.ledger_url,
             key_registry=process.key_registry,
             pool=process.pool,
+            control_file=process.control_file,
         )
     )
     proof = prove_account(runtime, step=prefect_step)

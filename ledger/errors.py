@@ -12,7 +12,15 @@ LedgerError
 ├── WriteAborted                the transaction had failed before its commit: nothing was stored
 ├── CommitUnknown               the connection went during COMMIT: stored or not, only reading tells
 ├── ConflictingEvidence         the same id came with other content
-└── NoBaseline                  the account has no opening figures yet
+├── NoBaseline                  the account has no opening figures yet
+└── ControlError                a control state was not changed
+    ├── ControlIncomplete       no name or no reason
+    ├── NeedsTwoPeople          two different people must sign
+    ├── ControlMoved            somebody else changed it meanwhile
+    ├── KillUnfinished          a kill of the scope is not over
+    ├── ControlNotSet           neither database nor file took a stop: nothing is stopped
+    ├── ControlNotLowered       loosening failed in one of the two: the stricter holds
+    └── ControlFileUnreadable   the control file cannot be read, which halts its environment
 """
 
 from __future__ import annotations
@@ -101,3 +109,35 @@ class ConflictingEvidence(LedgerError):
 
 def _rebuild_conflict(subject: str, stored: Mapping[str, str], received: Mapping[str, str]) -> ConflictingEvidence:
     return ConflictingEvidence(subject, stored=stored, received=received)
+
+
+class ControlError(LedgerError):
+    """A control state was not changed as asked; see the reason."""
+
+
+class ControlIncomplete(ControlError):
+    reason = LedgerReason.CONTROL_INCOMPLETE
+
+
+class NeedsTwoPeople(ControlError):
+    reason = LedgerReason.CONTROL_NEEDS_TWO_PEOPLE
+
+
+class ControlMoved(ControlError):
+    reason = LedgerReason.CONTROL_CHANGED_MEANWHILE
+
+
+class KillUnfinished(ControlError):
+    reason = LedgerReason.CONTROL_KILL_UNFINISHED
+
+
+class ControlNotSet(ControlError):
+    reason = LedgerReason.CONTROL_NOT_SET
+
+
+class ControlNotLowered(ControlError):
+    reason = LedgerReason.CONTROL_NOT_LOWERED
+
+
+class ControlFileUnreadable(ControlError):
+    reason = LedgerReason.CONTROL_FILE_UNREADABLE

@@ -61,3 +61,38 @@ class LedgerReason(Reason):
         "A venue id was seen again with other content.",
         "Compare both contents with the venue; a person decides.",
     )
+    CONTROL_INCOMPLETE = (
+        "CONTROL_INCOMPLETE",
+        "A control state was to be set without a name or a reason.",
+        "Say who sets it and why: --by and --reason.",
+    )
+    CONTROL_NEEDS_TWO_PEOPLE = (
+        "CONTROL_NEEDS_TWO_PEOPLE",
+        "In production this needs two different people, and one was named. Nothing was changed.",
+        "Name the second person: --approved-by, or the field approved by of the form.",
+    )
+    CONTROL_CHANGED_MEANWHILE = (
+        "CONTROL_CHANGED_MEANWHILE",
+        "Somebody set another control state since it was looked at. Nothing was changed.",
+        "Look again with `algotrendy status`, then decide again.",
+    )
+    CONTROL_KILL_UNFINISHED = (
+        "CONTROL_KILL_UNFINISHED",
+        "A kill of this scope is not over, or ended with something left that nobody acknowledged.",
+        "Run the kill again until it is proved, or acknowledge what its report names as left.",
+    )
+    CONTROL_NOT_SET = (
+        "CONTROL_NOT_SET",
+        "The stop could be written neither to the database nor to the control file. NOTHING WAS STOPPED.",
+        "Stop the workers, write anything unreadable (the word HALT) to the control file, or cancel at the venue.",
+    )
+    CONTROL_NOT_LOWERED = (
+        "CONTROL_NOT_LOWERED",
+        "Loosening needs the database and the control file, and one of them failed; the stricter state holds.",
+        "Repair what the message names, then set it again.",
+    )
+    CONTROL_FILE_UNREADABLE = (
+        "CONTROL_FILE_UNREADABLE",
+        "The control file is there and cannot be read: everything of its environment is halted.",
+        "Find out who changed it; then repair it, or remove it so that the database alone counts, and set again.",
+    )

@@ -110,3 +110,24 @@ class ControlState(StrEnum):
     @property
     def strictness(self) -> int:
         return list(ControlState).index(self)
+
+
+class KillState(StrEnum):
+    """How far the kill of one account has come. The last four ended its run; LEFT waits for a person."""
+
+    KILLED = "killed"  # recorded; nothing was cancelled yet
+    CANCELLING = "cancelling"
+    FLATTENING = "flattening"  # the only time in which a killed account lets an order out: its own reductions
+    CANCELLED_PROVEN = "cancelled_proven"  # two reads of the venue show no open order of ours
+    FLAT_PROVEN = "flat_proven"  # and two reads show no position
+    LEFT = "left"  # something is or may be left: the result names it
+    LEFT_ACKNOWLEDGED = "left_acknowledged"  # a person has read what is left and takes it over
+
+    @property
+    def is_running(self) -> bool:
+        return self in (KillState.KILLED, KillState.CANCELLING, KillState.FLATTENING)
+
+    @property
+    def keeps_the_stop(self) -> bool:
+        """Whether the control state may not be lowered yet."""
+        return self.is_running or self is KillState.LEFT

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import Environment
+from ledger.control_file import ControlFile
 
 ENVIRONMENT_VARIABLE = "ALGOTRENDY_ENVIRONMENT"
 LEDGER_VARIABLE = "ALGOTRENDY_LEDGER_URL"
+CONTROL_FILE_VARIABLE = "ALGOTRENDY_CONTROL_FILE"
 POOL_VARIABLE = "ALGOTRENDY_POOL"
 REPORTS_VARIABLE = "ALGOTRENDY_REPORTS"
 KEY_REGISTRY_VARIABLE = "ALGOTRENDY_KEY_REGISTRY"
@@ -26,6 +28,7 @@ class Process:
     pool: str
     reports: Path
     key_registry: Path
+    control_file: Path | None = None  # None: beside the SQLite ledger
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Process:
@@ -49,10 +52,17 @@ class Process:
                 f"{KEY_REGISTRY_VARIABLE} is not set; the work pool's template must name the file that keeps keys and "
                 "environments apart: deploy the pool again"
             )
+        control_file = source.get(CONTROL_FILE_VARIABLE, "")
+        if not control_file and named == Environment.PRODUCTION and ControlFile.beside(ledger_url) is None:
+            raise EnvironmentMismatch(
+                f"{CONTROL_FILE_VARIABLE} is not set; production on a server's ledger needs a file that stops it while "
+                "the database does not answer: name one in the environment of the pool's workers"
+            )
         return cls(
             environment=Environment(named),
             ledger_url=ledger_url,
             pool=source.get(POOL_VARIABLE, named),
             reports=Path(source.get(REPORTS_VARIABLE, "") or "reports"),
             key_registry=Path(key_registry),
+            control_file=Path(control_file) if control_file else None,
         )

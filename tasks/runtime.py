@@ -18,6 +18,7 @@ from brokers.config import AccountConfig
 from brokers.factory import open_broker
 from brokers.ids import Environment
 from brokers.port import Broker
+from ledger.control_file import ControlFile
 from ledger.engine import Ledger
 from tasks.config import Account, require_environment
 from tasks.keys import KeyRegistry, require_key_unused
@@ -53,6 +54,7 @@ def open_runtime(
     key_registry: Path,
     pool: str = "",
     clock: Clock | None = None,
+    control_file: Path | None = None,
 ) -> Iterator[Runtime]:
     """Broker, ledger and order desk of one account, closed at the end. No request is made here.
 
@@ -64,5 +66,13 @@ def open_runtime(
         broker = stack.enter_context(open_guarded(account.connection, key_registry=key_registry, clock=used))
         ledger = stack.enter_context(Ledger.open(ledger_url, environment=environment))
         require_key_unused(ledger, account.connection)
-        desk = OrderDesk(ledger=ledger, broker=broker, clock=used, policy=account.policy, worker=worker, pool=pool)
+        desk = OrderDesk(
+            ledger=ledger,
+            broker=broker,
+            clock=used,
+            policy=account.policy,
+            worker=worker,
+            pool=pool,
+            control_file=ControlFile(control_file) if control_file is not None else None,
+        )
         yield Runtime(account_id=account.account_id, ledger=ledger, broker=broker, desk=desk, clock=used, worker=worker)

@@ -125,8 +125,9 @@ def close_positions(
     instruments: Collection[InstrumentId] | None = None,
     step: Step = call_directly,
     limits: ClosingLimits = ClosingLimits(),
+    source: str = SOURCE,
 ) -> tuple[ClosedPosition, ...]:
-    """Close all positions, or those of `instruments`.
+    """Close all positions, or those of `instruments`. `source` is what the intents say who wanted them.
 
     `settle_currencies` are those whose positions the account reads. Spot holdings are balances, not positions: a
     portfolio with weight 0 sells them. Before anything is sent: BrokerError when the positions cannot be read,
@@ -137,7 +138,9 @@ def close_positions(
     asked = {(key, None) for key in instruments or ()} - {(leg[0], None) for leg in found}
     for key in sorted(leg[0] for leg in asked):
         _require_position(_instrument(runtime, key, step), settle_currencies)
-    closed = [_close(runtime, leg, found[leg], business_key, step, limits) for leg in sorted(wanted, key=_order)]
+    closed = [
+        _close(runtime, leg, found[leg], business_key, step, limits, source) for leg in sorted(wanted, key=_order)
+    ]
     closed.extend(_flat(runtime, leg, business_key) for leg in sorted(asked, key=_order))
     return tuple(sorted(closed, key=lambda item: _order((item.instrument_id, item.position_side))))
 
@@ -189,7 +192,7 @@ def _flat(runtime: Runtime, leg: Leg, business_key: str) -> ClosedPosition:
 
 
 def _close(
-    runtime: Runtime, leg: Leg, held: Decimal, business_key: str, step: Step, limits: ClosingLimits
+    runtime: Runtime, leg: Leg, held: Decimal, business_key: str, step: Step, limits: ClosingLimits, source: str
 ) -> ClosedPosition:
     sent = _orders(runtime, leg, business_key)
     earlier = [item.view for item in sent]
@@ -213,7 +216,7 @@ def _close(
     left = held
     while not _is_used_up(sent, limits):
         pending = sent[-1].view if sent and not sent[-1].view.state.is_terminal else None
-        view, problem = _round(runtime, leg, left, f"{business_key}:{len(sent) + 1}", pending, step, limits)
+        view, problem = _round(runtime, leg, left, f"{business_key}:{len(sent) + 1}", pending, step, limits, source)
         if view is None:
             return replace(result, reason=problem[0], detail=problem[1])
         sent = _orders(runtime, leg, business_key)
@@ -251,6 +254,7 @@ def _round(
     pending: IntentView | None,
     step: Step,
     limits: ClosingLimits,
+    source: str,
 ) -> tuple[IntentView | None, tuple[str, str]]:
     """One order driven to its end; None with the reason when it could not be asked for.
 
@@ -270,7 +274,7 @@ def _round(
         wanted = WantedOrder(
             account_id=runtime.account_id,
             business_key=order_key,
-            source=SOURCE,
+            source=source,
             request=OrderRequest(
                 instrument_id=instrument_id,
                 side=OrderSide.SELL if held > 0 else OrderSide.BUY,

@@ -16,6 +16,7 @@ from brokers.errors import BrokerError, InstrumentUnknown
 from brokers.ids import Environment, InstrumentId
 from brokers.port import Broker
 from brokers.types import Balance, ClockReading, Instrument, Position, ProductKind, Quote
+from ledger.control_file import ControlFile
 from ledger.controls import effective_control
 from ledger.engine import Ledger
 from ledger.states import ControlState
@@ -54,6 +55,7 @@ class DeskContext:
     pool: str
     limits: ProtocolLimits
     spool: Spool
+    control_file: ControlFile | None = None
     instruments: dict[InstrumentId, Instrument] = field(default_factory=dict)
     reading: AccountReading | None = None
     _venue_clock: ClockReading | None = None
@@ -73,8 +75,8 @@ class DeskContext:
         crash_point(name, self.environment)
 
     def control(self, session: Session) -> ControlState:
-        """What account and pool let out, as of this transaction."""
-        return effective_control(session, self.account_id, self.pool)
+        """What account and pool let out: the database as of this transaction, the control file as of now."""
+        return effective_control(session, self.account_id, self.pool, file=self.control_file)
 
     def identity(self, instrument_id: str) -> OrderIdentity:
         return self.broker.identity(InstrumentId(instrument_id))

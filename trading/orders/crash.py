@@ -43,6 +43,12 @@ CRASH_POINTS: Mapping[str, str] = MappingProxyType(
         "C22": "after NOT_PLACED, before the next attempt",
         "C23": "before the same id is sent again",
         "C24": "cancel sent, its answer not recorded",
+        "C25a": "kill recorded, nothing cancelled yet",
+        "C25b": "some orders of a kill cancelled, others not",
+        "C25c": "no open order seen, not yet proved by a second read",
+        "C25d": "closing positions recorded, no closing order yet",
+        "C25e": "positions closed, not yet proved by two reads",
+        "C25f": "proved, the end of the kill not recorded",
     }
 )
 _passes: Counter[str] = Counter()

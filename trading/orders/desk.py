@@ -19,18 +19,20 @@ from sqlmodel import col, select
 
 from brokers.clock import Clock
 from brokers.errors import BrokerError
-from brokers.ids import IntentId
+from brokers.ids import Environment, IntentId
 from brokers.port import Broker
 from brokers.types import Quote
+from ledger.control_file import ControlFile
 from ledger.engine import Ledger
 from ledger.states import CancelState, IntentState, ObservationSource
 from ledger.tables import OrderIntent
 from trading.orders import resolving, store, tracking
 from trading.orders.adopting import Sightings, check_orders
+from trading.orders.clearing import Clearing
 from trading.orders.context import DeskContext
 from trading.orders.deciding import Verdict, decide
 from trading.orders.exposure import exposure_for, position_of, reserved_notional
-from trading.orders.gates import may_send
+from trading.orders.gates import lets_out
 from trading.orders.intents import (
     IntentView,
     TermsConflict,
@@ -82,6 +84,7 @@ class OrderDesk:
         pool: str = "",
         limits: ProtocolLimits = ProtocolLimits(),
         spool: Path | None = None,
+        control_file: ControlFile | None = None,
     ) -> None:
         if ledger.environment is not broker.account_id.environment:
             raise ValueError(
@@ -89,6 +92,11 @@ class OrderDesk:
             )
         if not worker.strip():
             raise ValueError("worker must name who holds the leases")
+        used_file = control_file or ControlFile.beside(ledger.url)
+        if used_file is None and ledger.environment is Environment.PRODUCTION:
+            raise ValueError(
+                "a production desk on a server's ledger needs a control file: name one in ALGOTRENDY_CONTROL_FILE"
+            )
         self._ctx = DeskContext(
             ledger=ledger,
             broker=broker,
@@ -98,6 +106,7 @@ class OrderDesk:
             pool=pool,
             limits=limits,
             spool=Spool(spool) if spool is not None else spool_of(ledger.url),
+            control_file=used_file,
         )
         self._checked_history = False
 
@@ -182,7 +191,7 @@ class OrderDesk:
             is_allowed = True
             if row.state == S.UNKNOWN.value:  # elsewhere the sender asks, in its own transaction
                 control = ctx.control(session)
-                is_allowed = may_send(control, is_reduce_only=row.reduce_only)
+                is_allowed = lets_out(control, session, row)
             intent = resolving.snapshot(ctx, session, row, may_send=is_allowed)
         # What time proves must hold on both clocks, the database's and the venue's.
         if intent.state is S.UNKNOWN:
@@ -251,6 +260,10 @@ class OrderDesk:
                 due = {"next_check_at": None} if state.is_live_at_venue else {}
                 store.touch(session, row, cancel_state=CancelState.READY.value, cancel_reason=reason[:500], **due)
         return self.advance(intent_id)
+
+    def clearing(self) -> Clearing:
+        """What a kill needs: the account's open ends, and cancels of whatever the venue shows."""
+        return Clearing(self._ctx)
 
     def decide(
         self, intent_id: IntentId | str, *, verdict: Verdict, people: tuple[str, ...], reason: str

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from brokers.capabilities import OrderIdentity
 from brokers.types import Instrument, OrderRequest, PreparedOrder, Quote
-from ledger.states import CancelState, ControlState, IntentState
-from ledger.tables import OrderIntent
+from ledger.controls import hold_controls
+from ledger.states import CancelState, ControlState, IntentState, KillState
+from ledger.tables import KillRow, OrderIntent
 from trading.orders import store
 from trading.orders.context import AccountReading, DeskContext
 from trading.orders.exposure import exposure_for
@@ -24,6 +25,7 @@ from trading.orders.reasons import OrderReason
 from trading.risk import assess
 
 S = IntentState
+KILL_SOURCE = "kill_switch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,36 @@ def before_send(
 
 # -- who may send -----------------------------------------------------------------------------------------------
 def control(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
-    """The control state of account and pool."""
+    """The control state of account and pool; nobody changes one before this transaction ends."""
+    hold_controls(session)
     state = ctx.control(session)
-    if may_send(state, is_reduce_only=row.reduce_only):
+    if lets_out(state, session, row):
         return None
     return Obstacle(S.READY, OrderReason.CONTROL_STOPS, f"control state is {state}", ctx.limits.wait_s)
+
+
+def lets_out(state: ControlState, session: Session, row: OrderIntent) -> bool:
+    """Whether the state lets this order out; KILL lets out what the kill itself closes positions with, nothing else."""
+    if may_send(state, is_reduce_only=row.reduce_only):
+        return True
+    return state is ControlState.KILL and closes_for_kill(session, row)
+
+
+def closes_for_kill(session: Session, row: OrderIntent) -> bool:
+    """A reduction that belongs to a kill of this account that is closing positions at this moment."""
+    if not row.reduce_only or row.source != KILL_SOURCE:
+        return False
+    query = select(KillRow.kill_id).where(
+        KillRow.account_id == row.account_id,
+        KillRow.state == KillState.FLATTENING.value,
+        KillRow.flatten,
+    )
+    return any(f":{kill_key(kill_id)}-" in row.business_key for kill_id in session.exec(query))
+
+
+def kill_key(kill_id: int | None) -> str:
+    """What the business keys of a kill's own orders hold."""
+    return f"kill-{kill_id}"
 
 
 def may_send(state: ControlState, *, is_reduce_only: bool) -> bool:

@@ -28,7 +28,7 @@ from trading.orders.answers import apply_answers
 from trading.orders.context import DeskContext
 from trading.orders.crash import wire_record
 from trading.orders.exposure import position_of
-from trading.orders.gates import Obstacle, OutgoingOrder, may_send
+from trading.orders.gates import Obstacle, OutgoingOrder, lets_out
 from trading.orders.identity import make_client_order_id
 from trading.orders.intents import request_of
 from trading.orders.moves import Who
@@ -261,9 +261,10 @@ def _stopped_meanwhile(ctx: DeskContext, row: OrderIntent) -> NotSent | None:
     try:
         with ctx.ledger.read() as session:
             control = ctx.control(session)
+            is_let_out = lets_out(control, session, row)
     except (SQLAlchemyError, LedgerError) as error:
         return NotSent(f"the control state could not be read before the first byte ({type(error).__name__})")
-    if may_send(control, is_reduce_only=row.reduce_only):
+    if is_let_out:
         return None
     return NotSent(f"control state became {control} before the first byte")
 
