@@ -59,6 +59,14 @@ class Clearing:
             query = select(OrderIntent.intent_id, OrderIntent.source).where(col(OrderIntent.intent_id).in_(wanted))
             return dict(session.exec(query).all())
 
+    def cancelled_for(self, reason: str) -> tuple[IntentView, ...]:
+        """Intents that were taken back for this reason, by whichever process."""
+        with self._ctx.ledger.read() as session:
+            query = select(OrderIntent).where(
+                OrderIntent.account_id == self._ctx.account_id, OrderIntent.cancel_reason == reason
+            )
+            return tuple(view_of(row) for row in session.exec(query.order_by(col(OrderIntent.created_at))))
+
     def all_visible_at(self) -> datetime | None:
         """When, on the ledger's clock, the venue shows everything that was sent; None where nothing ever was.
 

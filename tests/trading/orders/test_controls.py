@@ -14,8 +14,8 @@ from ledger.states import ControlState, IntentState
 from tests.trading.orders.conftest import MakeDesk, Want
 from tests.trading.orders.modelled import ModelVenue
 from trading.orders import adopting
-from trading.orders.identity import make_client_order_id
 from trading.orders.gates import may_send
+from trading.orders.identity import make_client_order_id
 
 S = IntentState
 
