@@ -1,9 +1,9 @@
-"""Commands for what only a person may do: see open intents, record a decision, stop and start trading."""
+"""Commands for what only a person may do about an order: see open intents, record a decision."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,16 +21,6 @@ class Found(StrEnum):
     PLACED = "placed"
     NOT_PLACED = "not_placed"
     CLOSED = "closed"
-
-
-class Control(StrEnum):
-    """Control states, from free to stopped (the words of the ledger)."""
-
-    RUN = "run"
-    PAUSE = "pause"
-    REDUCE_ONLY = "reduce_only"
-    HALT = "halt"
-    KILL = "kill"
 
 
 ByOption = Annotated[
@@ -107,79 +97,3 @@ def decide(
         output.print_json(intents_evidence([view])[0])
     else:
         output.print_table(intents_table([view], title="Decided"))
-
-
-def control(
-    state: Annotated[
-        Control | None, typer.Argument(help="State to set; without one, show what counts now.", show_default=False)
-    ] = None,
-    account: AccountOption = "",
-    accounts: AccountsOption = None,
-    pool: Annotated[bool, typer.Option("--pool", help="Of the account's pool instead of the account.")] = False,
-    by: ByOption = [],  # noqa: B006  typer reads the default, nobody changes it
-    reason: ReasonOption = "",
-    yes: YesOption = False,
-    json: JsonOption = False,
-) -> None:
-    """Show or set who may trade: run, pause (no new orders), reduce_only, halt (only cancels), kill.
-
-    A halt that the order desk set says that evidence is wrong: find out why before you set run.
-    """
-    from cli import opening, output
-    from cli.jobs import confirm
-
-    chosen = opening.account(account, accounts)
-    environment = chosen.account_id.environment
-    scope = f"pool:{environment.value}" if pool else str(chosen.account_id)
-    if state is not None:
-        confirm(chosen.account_id, f"set {scope} to {state.value}", yes=yes)
-    with opening.ledger(environment) as ledger:
-        if state is not None:
-            _set(ledger, scope, state, by=by, reason=reason)
-        shown = _controls(ledger, chosen.account_id)
-    if json:
-        output.print_json(shown)
-        return
-    from flows.reports.model import Column, Table
-
-    rows = tuple(tuple(str(row[name]) for name in ("scope", "state", "set_by", "reason")) for row in shown["scopes"])
-    columns = tuple(Column(title) for title in ("Scope", "State", "Set by", "Reason"))
-    output.print_table(Table("controls", f"The stricter counts: {shown['effective']}", columns, rows))
-
-
-def _set(ledger: Ledger, scope: str, state: Control, *, by: list[str], reason: str) -> None:
-    from cli.failures import CliError, ExitCode
-    from ledger.controls import set_control
-    from ledger.states import ControlState
-
-    names = ", ".join(sorted({name.strip() for name in by if name.strip()}))
-    for option, value in (("--by", names), ("--reason", reason.strip())):
-        if not value:
-            raise CliError(
-                "a control needs a name and a reason", title="Usage", code=ExitCode.USAGE, field=option, remedy=option
-            )
-    with ledger.write() as session:
-        set_control(session, scope, ControlState(state.value), reason=reason, set_by=names, at=ledger.now(session))
-
-
-def _controls(ledger: Ledger, account_id: AccountId) -> dict[str, Any]:
-    from ledger.controls import current_control, effective_control
-
-    pool = account_id.environment.value
-    with ledger.read() as session:
-        rows = [(scope, current_control(session, scope)) for scope in (str(account_id), f"pool:{pool}")]
-        effective = effective_control(session, account_id, pool)
-    return {
-        "account": str(account_id),
-        "effective": effective.value,
-        "scopes": [
-            {
-                "scope": scope,
-                "state": row.state if row else "run",
-                "set_by": row.set_by if row else "",
-                "reason": row.reason if row else "",
-                "set_at": row.set_at if row else None,
-            }
-            for scope, row in rows
-        ],
-    }

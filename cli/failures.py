@@ -35,10 +35,10 @@ _MEANINGS = {
     ExitCode.CONFIGURATION: "an account, portfolio or ledger setting is missing or wrong",
     ExitCode.NOT_SENT: "this command sent nothing: safe to try again",
     ExitCode.REFUSED: "the venue said no",
-    ExitCode.UNKNOWN: "the outcome is not known yet: run `algotrendy resume`",
+    ExitCode.UNKNOWN: "the outcome is not known yet: run `algotrendy resume-orders`",
     ExitCode.NOT_AS_WISHED: "finished, but not as wished: target not reached, lines refused, breaks found",
     ExitCode.DECLINED: "you answered no",
-    ExitCode.INTERRUPTED: "interrupted; `algotrendy resume` finishes what was under way",
+    ExitCode.INTERRUPTED: "interrupted; `algotrendy resume-orders` finishes what was under way",
 }
 
 
@@ -81,7 +81,9 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, CliError):
         return error.failure
     if isinstance(error, KeyboardInterrupt):
-        return Failure("Interrupted", "Stopped by the keyboard.", ExitCode.INTERRUPTED, remedy="algotrendy resume")
+        return Failure(
+            "Interrupted", "Stopped by the keyboard.", ExitCode.INTERRUPTED, remedy="algotrendy resume-orders"
+        )
     return _broker_failure(error) or _validation_failure(error) or _ledger_failure(error) or _other(error)
 
 

@@ -12,7 +12,7 @@ import typer
 from cli.options import AccountOption, AccountsOption, JsonOption, PortfolioOption, ReportOption, YesOption
 
 if TYPE_CHECKING:
-    from brokers.ids import AccountId
+    from brokers.ids import AccountId, Environment
     from tasks.config import Account
     from trading.runtime import Runtime
     from trading.steps import Step
@@ -77,7 +77,7 @@ def rebalance(
     """Trade an account to its portfolio's weights and prove it: plan, execute, read the venue again.
 
     Reductions come first; increases follow as confirmed fills free the money. A plan that was interrupted is continued
-    with its --key or with `algotrendy resume`.
+    with its --key or with `algotrendy resume-orders`.
     """
     from cli import opening, output
     from trading.plans import rebalance as run_rebalance
@@ -217,7 +217,7 @@ def leverage(
     )
 
 
-def resume(
+def resume_orders(
     account: AccountOption = "",
     accounts: AccountsOption = None,
     minutes: Annotated[
@@ -236,7 +236,7 @@ def resume(
     confirm(chosen.account_id, "resume orders and plans, which may send what is due", yes=yes)
     _job(
         chosen,
-        "resume",
+        "resume-orders",
         lambda runtime, step: _resumed(runtime, step, timeout_s=60.0 * minutes, plans=plans),
         _Output(json, report),
         trades=True,
@@ -296,22 +296,27 @@ def _job(
 
 def confirm(account_id: AccountId, what: str, *, yes: bool) -> None:
     """Ask before anything that trades or changes settings outside `simulated`; CliError where nobody can answer."""
+    confirm_in(account_id.environment, str(account_id), what, yes=yes)
+
+
+def confirm_in(environment: Environment, subject: str, what: str, *, yes: bool) -> None:
+    """The same for anything that has an environment."""
     import sys
 
-    from brokers.ids import Environment
+    from brokers.ids import Environment as Known
     from cli.failures import CliError, ExitCode
 
-    if yes or account_id.environment is Environment.SIMULATED:
+    if yes or environment is Known.SIMULATED:
         return
     if not sys.stdin.isatty():
         raise CliError(
-            f"this would {what} on {account_id}, and there is no terminal to ask",
+            f"this would {what} on {subject}, and there is no terminal to ask",
             title="Not confirmed",
             code=ExitCode.DECLINED,
             field="--yes",
             remedy="give --yes if you mean it",
         )
-    if not typer.confirm(f"{account_id} is {account_id.environment.value.upper()}: {what}?", err=True):
+    if not typer.confirm(f"{subject} is {environment.value.upper()}: {what}?", err=True):
         raise CliError("nothing was sent", title="Declined", code=ExitCode.DECLINED)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import control, jobs, reads, stack
+from cli import control, jobs, reads, stack, status, stopping
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+_STOP = "Stop and start"
 _STACK, _READ, _JOBS, _PEOPLE, _FACTS = "Local stack", "Look", "Jobs", "For people only", "Facts"
 
 app.command("up", rich_help_panel=_STACK)(stack.up)
@@ -50,10 +51,16 @@ app.command("close", rich_help_panel=_JOBS)(jobs.close)
 app.command("sync", rich_help_panel=_JOBS)(jobs.sync)
 app.command("leverage", rich_help_panel=_JOBS)(jobs.leverage)
 
-app.command("resume", rich_help_panel=_JOBS)(jobs.resume)
+app.command("resume-orders", rich_help_panel=_JOBS)(jobs.resume_orders)
+
+app.command("status", rich_help_panel=_STOP)(status.status)
+app.command("halt", rich_help_panel=_STOP)(stopping.halt)
+app.command("kill", rich_help_panel=_STOP)(stopping.kill)
+app.command("pause", rich_help_panel=_STOP)(stopping.pause)
+app.command("reduce-only", rich_help_panel=_STOP)(stopping.reduce_only)
+app.command("resume", rich_help_panel=_STOP)(stopping.resume)
 
 app.command("decide", rich_help_panel=_PEOPLE)(control.decide)
-app.command("control", rich_help_panel=_PEOPLE)(control.control)
 
 app.command("venues", rich_help_panel=_FACTS)(reads.venues)
 app.command("version", rich_help_panel=_FACTS)(reads.version)

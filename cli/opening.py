@@ -16,6 +16,7 @@ from deployments.home import Addresses, Home
 
 if TYPE_CHECKING:
     from brokers.port import Broker
+    from ledger.control_file import ControlFile
     from ledger.engine import Ledger
     from tasks.config import Account, Configuration
     from trading.rebalancing.portfolio import Portfolio
@@ -26,6 +27,7 @@ API_VARIABLE: Final = "PREFECT_API_URL"
 SIMULATOR_VARIABLE: Final = "ALGOTRENDY_SIMULATOR"
 LEDGER_VARIABLE: Final = "ALGOTRENDY_LEDGER_URL"
 KEY_REGISTRY_VARIABLE: Final = "ALGOTRENDY_KEY_REGISTRY"
+CONTROL_FILE_VARIABLE: Final = "ALGOTRENDY_CONTROL_FILE"
 HEALTH_TIMEOUT_S: Final = 3.0
 
 
@@ -159,6 +161,7 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
         ledger_url=ledger_url(environment),
         key_registry=key_registry(),
         pool=environment.value,
+        control_file=control_path(),
     ) as opened:
         proof = prove_account(opened)
         refuse_withdrawal(proof)
@@ -192,6 +195,20 @@ def key_registry() -> Path:
     """ALGOTRENDY_KEY_REGISTRY where set, else the file in the home folder: the one that flows use."""
     named = os.environ.get(KEY_REGISTRY_VARIABLE, "")
     return Path(named) if named else Home.default().key_registry
+
+
+def control_path() -> Path | None:
+    """ALGOTRENDY_CONTROL_FILE where set; None: beside the SQLite ledger."""
+    named = os.environ.get(CONTROL_FILE_VARIABLE, "")
+    return Path(named) if named else None
+
+
+def control_file(environment: Environment) -> ControlFile | None:
+    """The environment's control file, as the desks find it; None for a server's ledger without the variable."""
+    from ledger.control_file import ControlFile as File
+
+    named = control_path()
+    return File(named) if named is not None else File.beside(ledger_url(environment))
 
 
 def _configuration(file: Path) -> Configuration:

@@ -20,6 +20,7 @@ from flows.reports import markdown, report_of, write_report
 from flows.states import FinalState
 from ledger.errors import (
     ConflictingEvidence,
+    ControlError,
     DurabilityRefused,
     LedgerEnvironmentMismatch,
     LedgerSchemaNewer,
@@ -31,6 +32,7 @@ from tasks.process import Process
 from tasks.runtime import open_runtime
 from tasks.steps import prefect_step
 from trading.closing import ClosingRefused
+from trading.kill_model import KillRefused
 from trading.leverage import LeverageRefused
 from trading.plan_store import PlanError
 from trading.rebalancing.view import PlanImpossible
@@ -49,6 +51,8 @@ REFUSALS = (
     LedgerSchemaNewer,
     DurabilityRefused,
     ConflictingEvidence,
+    ControlError,
+    KillRefused,
     BaselineUnsettled,
     ClosingRefused,
     LeverageRefused,
@@ -76,14 +80,20 @@ class Job:
 
     def publish(self, result: Any, *, part: str = "") -> ReportFiles:
         """Write the report's files and its page; log where they are. A further report of a run is a `part`."""
-        run = _flow_run()
-        folder = self.process.reports / self.report_key / str(run.id)
-        key = self.report_key if not part else f"{self.report_key}-{part}"
-        report = report_of(result, subject=str(self.account.account_id))
-        files = write_report(report, folder / part if part else folder)
-        create_markdown_artifact(markdown(report), key=key, description=f"{run.name}. Files: `{files.folder}`")
-        get_run_logger().info("Report: artifact %s, files in %s", key, files.folder)
-        return files
+        subject = str(self.account.account_id)
+        return publish(result, key=self.report_key, subject=subject, process=self.process, part=part)
+
+
+def publish(result: Any, *, key: str, subject: str, process: Process, part: str = "") -> ReportFiles:
+    """Write a report's files and its page under `key`; also for jobs that open no account."""
+    run = _flow_run()
+    folder = process.reports / key / str(run.id)
+    page = key if not part else f"{key}-{part}"
+    report = report_of(result, subject=subject)
+    files = write_report(report, folder / part if part else folder)
+    create_markdown_artifact(markdown(report), key=page, description=f"{run.name}. Files: `{files.folder}`")
+    get_run_logger().info("Report: artifact %s, files in %s", page, files.folder)
+    return files
 
 
 def run_job(

@@ -25,6 +25,11 @@ Days = Annotated[int, Field(ge=1, le=30)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@+-]*$", max_length=100)]
 
 
+PersonName = Annotated[str, Field(pattern=r"^\S.{0,78}\S$")]
+OtherPersonName = Annotated[str, Field(pattern=r"^(\S.{0,78}\S)?$")]
+ReasonText = Annotated[str, Field(pattern=r"^\S[^\r\n]{2,398}$")]
+
+
 def instruments(symbols: list[str]) -> tuple[InstrumentId, ...]:
     """The instruments, once each, in the order given."""
     return tuple(InstrumentId(symbol) for symbol in dict.fromkeys(symbols))

@@ -23,6 +23,8 @@ class FinalState(StrEnum):
     NEEDS_HUMAN = "NEEDS_HUMAN"
     LEVERAGE_NOT_SET = "LEVERAGE_NOT_SET"
     NOT_CLOSED = "NOT_CLOSED"
+    KILL_NOT_PROVED = "KILL_NOT_PROVED"
+    CONTROL_HALF_SET = "CONTROL_HALF_SET"
     PLAN_UNFINISHED = "PLAN_UNFINISHED"
     REFUSED = "REFUSED"
 
@@ -75,6 +77,16 @@ _TEXTS: dict[FinalState, tuple[Any, str, str]] = {
         Failed,
         "Positions that were to be closed are still open at the venue.",
         "Read the reason of each line in the report, then run the job again.",
+    ),
+    FinalState.KILL_NOT_PROVED: (
+        Failed,
+        "The account is stopped, and something is or may be left at the venue: the report names it. KILL holds.",
+        "Read what is left in the report, look at the venue's own screen, and run the kill switch again: it continues.",
+    ),
+    FinalState.CONTROL_HALF_SET: (
+        Failed,
+        "The stop holds, in one of database and control file only.",
+        "Repair what the message names, then set the same state again.",
     ),
     FinalState.PLAN_UNFINISHED: (
         Failed,

@@ -69,7 +69,7 @@ class LedgerReason(Reason):
     CONTROL_NEEDS_TWO_PEOPLE = (
         "CONTROL_NEEDS_TWO_PEOPLE",
         "In production this needs two different people, and one was named. Nothing was changed.",
-        "Name the second person: --approved-by, or the field approved by of the form.",
+        "Name the second person: a second --by, or the field approved by of the form.",
     )
     CONTROL_CHANGED_MEANWHILE = (
         "CONTROL_CHANGED_MEANWHILE",

@@ -57,6 +57,15 @@ def block_name(account_id: AccountId) -> str:
     return f"{account_id.venue.value.replace('_', '')}-{account_id.environment.value}-{account_id.name}"
 
 
+def account_id_of(name: str) -> AccountId:
+    """The account that a block's name names, without reading the block; ConfigRefused when it names none."""
+    parts = name.split("-", 2)
+    venues = {venue.value.replace("_", ""): venue for venue in Venue}
+    if len(parts) != 3 or parts[0] not in venues or parts[1] not in set(Environment):
+        raise ConfigRefused(f"account must read venue-environment-name such as bybit-testnet-main, was {name!r}")
+    return AccountId(venues[parts[0]], Environment(parts[1]), parts[2])
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

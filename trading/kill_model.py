@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from brokers.reasons import Reason
 from brokers.types import Position
+from ledger.controlling import ControlChanged
 from ledger.states import ControlState, KillState
 from trading.closing import ClosedPosition
 
@@ -74,14 +74,21 @@ class KillRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillRequest:
-    """`everything`: also orders that are not ours. `settle_currencies`: those whose positions the account reads."""
+    """`everything`: also orders that are not ours."""
 
     requested_by: str
     reason: str
     approved_by: str = ""
     flatten: bool = False
     everything: bool = False
-    settle_currencies: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillResult:
+    """What a job of the kill switch came to: the control state that it set, and the kill of one account."""
+
+    changed: ControlChanged
+    report: KillReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ KILLED → CANCELLING → (FLATTENING) → CANCELLED_PROVEN | FLAT_PROVEN, or LE
 control state KILL comes first and keeps every order here, so what is cancelled stays cancelled. Invariants:
 
 - proved is only what two complete reads of the venue show, some time apart, both after everything that was ever sent
-  must be visible there, with no intent of the account that was sent and is not over; a failed read starts the count again;
+  must be visible there, with no intent of the account that was sent and is not over; a failed read starts again;
 - orders of other people are left alone unless `everything` is asked for;
 - every step may be repeated, by this process or another, at once or after a crash: the row in table `kill` only moves
   forward, cancels are harmless, closing orders carry the kill's own keys.
@@ -12,7 +12,7 @@ control state KILL comes first and keeps every order here, so what is cancelled 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -47,6 +47,7 @@ class _Run:
     runtime: Runtime
     clearing: Clearing
     request: KillRequest
+    settle_currencies: Collection[str]
     limits: KillLimits
     step: Step
     kill_id: int
@@ -81,11 +82,13 @@ def kill_account(
     runtime: Runtime,
     request: KillRequest,
     *,
+    settle_currencies: Collection[str],
     limits: KillLimits = KillLimits(),
     step: Step = call_directly,
 ) -> KillReport:
     """Cancel, close on request, prove; continues a kill that another run began. The control state must be KILL.
 
+    `settle_currencies` are those whose positions the account reads.
     Raises KillRefused (KILL_NOT_SET, KILL_LOWERED), NeedsTwoPeople and the ledger's errors; what the venue does is in
     the report.
     """
@@ -97,7 +100,7 @@ def kill_account(
     assert row.kill_id is not None
     clearing.crash("C25a")
     deadline_s = runtime.clock.monotonic() + limits.timeout_s
-    run = _Run(runtime, clearing, request, limits, step, row.kill_id, row.flatten, deadline_s)
+    run = _Run(runtime, clearing, request, settle_currencies, limits, step, row.kill_id, row.flatten, deadline_s)
     _note_before(run)
     is_proved = _clear(run, until_proved=not run.flatten)
     if run.flatten and is_proved:
@@ -311,7 +314,7 @@ def _close(run: _Run) -> bool:
         closed = close_positions(
             run.runtime,
             business_key=f"{run.key}-{run.flatten_round}",
-            settle_currencies=run.request.settle_currencies,
+            settle_currencies=run.settle_currencies,
             step=run.step,
             source=KILL_SOURCE,
         )
@@ -330,7 +333,7 @@ def _reads_all_currencies(run: _Run) -> bool:
         run.unread = f"{error.reason}: {error.message}"
         return False
     settled = {item.settle_currency for item in listed if item.product in _CONTRACTS and item.settle_currency}
-    run.currencies_unread = tuple(sorted(settled - set(run.request.settle_currencies)))
+    run.currencies_unread = tuple(sorted(settled - set(run.settle_currencies)))
     return not run.currencies_unread
 
 

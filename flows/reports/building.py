@@ -10,8 +10,11 @@ from flows.reports.model import Report, Tone
 from flows.reports.orders import leverage_report, sweep_report
 from flows.reports.rebalancing import plan_report, rebalance_report
 from flows.reports.reconciling import reconciliation_report
+from flows.reports.stopping import control_report, kill_report
 from flows.reports.syncing import sync_report
+from ledger.controlling import ControlChanged
 from trading.closing import ClosedPosition
+from trading.kill_model import KillResult
 from trading.leverage import LeverageResult
 from trading.orders import SweepReport
 from trading.plans import RebalanceResult
@@ -21,6 +24,8 @@ from trading.sync import SyncResult
 
 # What carries its account itself.
 _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
+    ControlChanged: control_report,
+    KillResult: kill_report,
     Plan: plan_report,
     RebalanceResult: rebalance_report,
     ReconciliationResult: reconciliation_report,

@@ -76,7 +76,7 @@ def test_a_whole_day_of_work(cli: Cli, sim: Running[Control], tmp_path: Path) ->
     assert cli("close", "ETH/USDT:USDT", *MAIN).code == 0
     assert cli("close", "--all", *MAIN).code == 0
     assert cli("positions", *MAIN, "--json").json["positions"] == []
-    assert cli("resume", *MAIN).code == 0
+    assert cli("resume-orders", *MAIN).code == 0
     assert cli("reconcile", *MAIN).code == 0
 
 
@@ -111,10 +111,10 @@ def test_resume_reports_orders_that_nobody_can_explain_and_leaves_plans_alone(
     shutil.copy(backup, used)
     for suffix in ("-wal", "-shm"):
         Path(f"{used}{suffix}").unlink(missing_ok=True)
-    done = cli("resume", *MAIN, "--minutes", "0", "--json")
+    done = cli("resume-orders", *MAIN, "--minutes", "0", "--json")
     assert done.code == 7, done.err
     assert len(done.json) == 1 and done.json[0]["tone"] == "bad"
-    assert cli("resume", "--account", "bybit-simulated-reader").code == 3
+    assert cli("resume-orders", "--account", "bybit-simulated-reader").code == 3
 
 
 def test_leverage_above_the_accounts_limit_or_none_at_all_is_refused(cli: Cli, sim: Running[Control]) -> None:

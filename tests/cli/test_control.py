@@ -1,4 +1,4 @@
-"""What only a person may do: stop and start trading, see open intents, record a decision."""
+"""What only a person may do about an order: see open intents, record a decision."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
-
 from brokers.ids import AccountId, Environment
-from cli.control import Control, Found
+from cli.control import Found
 from ledger.engine import Ledger
-from ledger.states import ControlState, IntentState
+from ledger.states import IntentState
 from ledger.tables import OrderIntent
-from simulators import Control as SimulatorControl
-from simulators import Running
 from tests.cli.conftest import Cli
 from trading.orders import Verdict
 
@@ -23,31 +19,8 @@ MAIN = ("--account", "bybit-simulated-main")
 ACCOUNT = AccountId.parse("bybit.simulated.main")
 
 
-def test_the_words_are_those_of_desk_and_ledger() -> None:
+def test_the_words_are_those_of_the_desk() -> None:
     assert {item.value for item in Found} == {item.value for item in Verdict}
-    assert [item.value for item in Control] == [item.value for item in ControlState]
-
-
-def test_a_halt_stops_orders_until_a_person_lifts_it(cli: Cli, sim: Running[SimulatorControl]) -> None:
-    assert cli("control", *MAIN, "--json").json["effective"] == "run"
-    done = cli("control", "halt", *MAIN, "--pool", "--by", "Ada", "--reason", "two keys in use", "--json")
-    assert done.code == 0, done.err
-    assert done.json["effective"] == "halt"
-    assert [row["state"] for row in done.json["scopes"]] == ["run", "halt"]
-    shown = cli("control", *MAIN)
-    assert "two keys in use" in shown.out and "Ada" in shown.out
-    lifted = cli("control", "run", *MAIN, "--pool", "--by", "Ada", "--reason", "second key removed", "--json")
-    assert lifted.json["effective"] == "run"
-
-
-@pytest.mark.parametrize("missing", ["--by", "--reason"])
-def test_a_control_needs_a_name_and_a_reason(cli: Cli, missing: str) -> None:
-    given = {"--by": "Ada", "--reason": "drill"}
-    given.pop(missing)
-    done = cli("control", "halt", *MAIN, *(part for pair in given.items() for part in pair))
-    assert done.code == 2
-    assert missing in done.err
-    assert cli("control", *MAIN, "--json").json["effective"] == "run"
 
 
 def needs_human(state: IntentState = IntentState.NEEDS_HUMAN) -> str:
@@ -93,7 +66,7 @@ def test_an_intent_that_needs_a_person_is_shown_and_decided(cli: Cli) -> None:
 
 
 def test_only_an_open_question_can_be_decided(cli: Cli) -> None:
-    cli("control", *MAIN)
+    cli("intents", *MAIN)
     intent = needs_human(IntentState.FILLED)
     done = cli("decide", intent, "--found", "placed", "--by", "Ada", "--reason", "seen", *MAIN)
     assert done.code == 3

@@ -210,7 +210,7 @@ def test_a_testnet_job_asks_before_it_reads_anything(cli: Cli, monkeypatch: pyte
         ("rebalance", "--portfolio", "pair"),
         ("close", "--all"),
         ("leverage", "BTC/USDT:USDT=2"),
-        ("resume",),
+        ("resume-orders",),
     ):
         done = cli(*command, "--account", "bybit-testnet-main")
         assert done.code == ExitCode.DECLINED, done.err
