@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench import calls, desk, flow_run, planning, reconciling
+from bench import calls, desk, flow_run, planning, reconciling, stopping
 from bench.measure import Row
 from flows.reports.files import write
 from flows.reports.model import Column, Figure, Report, Table, Tone
@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[Path], list[Row]]] = {
     "plan": lambda folder: planning.run(),
     "reconcile": lambda folder: reconciling.run(),
     "desk": desk.run,
+    "stop": stopping.run,
     "flow": flow_run.run,
 }
 

@@ -61,6 +61,28 @@ class Host:
     base_url: str
 
 
+class DeadManKind(StrEnum):
+    """How a venue cancels orders by itself when we fall silent."""
+
+    NONE = "none"
+    REQUEST_TIMER = "request_timer"  # a request starts a countdown, each further one starts it again
+    STREAM_LOSS = "stream_loss"  # acts when a private stream is lost, and only while one was open
+
+
+@dataclass(frozen=True, slots=True)
+class DeadManSwitch:
+    """The venue's own dead-man switch. `is_armed_by_us` is False where nothing of ours can make it act."""
+
+    kind: DeadManKind
+    timeout_s_min: int = 0
+    timeout_s_max: int = 0
+    is_armed_by_us: bool = False
+    note: str = ""
+
+
+NO_DEAD_MAN = DeadManSwitch(DeadManKind.NONE, note="no switch of the venue is known to this adapter")
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """One venue's row: products, order forms, identity, limits, hosts."""
@@ -79,6 +101,7 @@ class Capabilities:
     budgets: tuple[RateBudget, ...]
     hosts: tuple[Host, ...]
     fee_rate_taker: str  # a planning default, decimal text; the venue's own rate wins where it can be read
+    dead_man: DeadManSwitch = NO_DEAD_MAN
 
     def host(self, *, environment: Environment, name: str = "") -> Host:
         """The host of an environment, by name where it has several; ValueError lists what there is."""

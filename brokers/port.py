@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from brokers.capabilities import Capabilities, OrderIdentity
+from brokers.errors import Unsupported
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
 from brokers.types import (
     AccountProof,
@@ -136,6 +137,14 @@ class Broker(ABC):
     @abstractmethod
     def place(self, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck:
         """Send once. NotSent, Refused or OutcomeUnknown; the evidence is in `ticket.record` either way."""
+
+    def arm_dead_man(self, timeout_s: int) -> None:
+        """Have the venue cancel this account's orders when it hears nothing for `timeout_s`; call it again before that.
+
+        Unsupported, with the reason, where the venue has no switch that we can make act (`capabilities.dead_man`).
+        """
+        switch = self.capabilities.dead_man
+        raise Unsupported(f"dead-man switch of {timeout_s} s on {self.account_id}: {switch.kind}: {switch.note}")
 
     @abstractmethod
     def cancel(

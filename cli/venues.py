@@ -92,6 +92,11 @@ def _list(values: Any) -> str:
     return ", ".join(sorted(str(value).replace("_", " ") for value in values)) or "none"
 
 
+def _dead_man(row: Capabilities) -> str:
+    switch = row.dead_man
+    return f"{switch.kind.value} ({'armed by us' if switch.is_armed_by_us else 'not armed by us'})"
+
+
 def _budgets(row: Capabilities) -> str:
     return ", ".join(f"{b.name} {b.limit}/{b.window_s:g} s" for b in row.budgets)
 
@@ -112,5 +117,6 @@ _LINES: tuple[tuple[str, Any], ...] = (
     ("cash events", lambda row: _yes(row.cash_events)),
     ("taker fee (default)", lambda row: row.fee_rate_taker),
     ("request budgets", _budgets),
+    ("dead-man switch", _dead_man),
     ("hosts", _hosts),
 )

@@ -24,6 +24,7 @@ from brokers.rounding import decimal_text
 from brokers.types import Order, Position, PositionMode, ProductKind
 from ledger.controlling import require_two_people
 from ledger.states import CancelState, IntentState, KillState
+from ledger.tables import OrderIntent
 from trading.budget import ExactBudget
 from trading.closing import ClosedPosition, close_positions
 from trading.kill_model import KillLimits, KillReason, KillReport, KillRequest, Leftover, VenueRead
@@ -31,6 +32,7 @@ from trading.kill_store import begin, facts_of, move
 from trading.orders import IntentView
 from trading.orders.clearing import Clearing
 from trading.orders.gates import KILL_SOURCE, kill_key
+from trading.orders.tracking import Asked
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 
@@ -197,17 +199,21 @@ def _cancel_intents(run: _Run) -> None:
 
 
 def _cancel_all(run: _Run, unsent: list[IntentView], live: list[IntentView]) -> None:
+    """What is in the book first, with as little as possible between the requests; then what was never sent."""
+    answers: list[tuple[OrderIntent, Asked]] = []
+
+    def one(row: OrderIntent) -> None:
+        with _budget(run, InstrumentId(row.instrument_id)).slot():
+            answers.append((row, run.clearing.ask(row)))
+        run.asked_at_s[str(row.venue_order_id)] = run.runtime.clock.monotonic()
+        run.clearing.crash("C25b")
+
+    _side_by_side(run, one, run.clearing.take_back(live, run.key) if live else ())
+    if answers:
+        run.clearing.note_answers(answers)
     for view in unsent:  # nothing leaves for these, or a look-up
         run.runtime.desk.cancel(view.intent_id, reason=run.key)
         run.clearing.crash("C25b")
-
-    def one(view: IntentView) -> None:
-        with _budget(run, view.request.instrument_id).slot():
-            run.runtime.desk.cancel(view.intent_id, reason=run.key)
-        run.asked_at_s[str(view.venue_order_id)] = run.runtime.clock.monotonic()
-        run.clearing.crash("C25b")
-
-    _side_by_side(run, one, live)
 
 
 def _cancel_again(run: _Run) -> None:

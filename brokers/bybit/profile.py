@@ -6,7 +6,7 @@ Sources: Bybit V5 documentation, pages "Integration Guidance", "Place Order", "G
 
 from __future__ import annotations
 
-from brokers.capabilities import Capabilities, Host, IdScope, OrderIdentity, RateBudget
+from brokers.capabilities import Capabilities, DeadManKind, DeadManSwitch, Host, IdScope, OrderIdentity, RateBudget
 from brokers.ids import Environment, Venue
 from brokers.types import MarginMode, OrderType, PositionMode, ProductKind, TimeInForce
 
@@ -83,4 +83,15 @@ CAPABILITIES = Capabilities(
     ),
     hosts=HOSTS,
     fee_rate_taker="0.001",
+    # https://bybit-exchange.github.io/docs/v5/order/dcp: set over REST, it acts only when a private websocket that
+    # subscribed `dcp` is lost; it has to be switched on by Bybit's client manager, and it cancels ALL orders of the
+    # product, other people's too. This adapter keeps no websocket, so setting the time would protect nothing.
+    dead_man=DeadManSwitch(
+        DeadManKind.STREAM_LOSS,
+        timeout_s_min=3,
+        timeout_s_max=300,
+        is_armed_by_us=False,
+        note="Bybit's DCP acts only on the loss of a private websocket that subscribed dcp, which this adapter does "
+        "not keep; it must be switched on by Bybit, and it cancels all orders of the account",
+    ),
 )

@@ -140,3 +140,11 @@ def test_opening_makes_no_request_and_identity_needs_none() -> None:
     with open_broker(configured("bybit.production.main"), clock=ManualClock(NOW)) as broker:
         assert broker.identity(InstrumentId("BTC/USDT")).id_scope == "open_only"
         assert broker.identity(InstrumentId("BTC/USDT:USDT")).id_scope == "permanent"
+
+
+def test_a_dead_man_switch_that_we_cannot_make_act_is_refused_and_says_why() -> None:
+    """Setting Bybit's time window over REST alone would protect nothing: it acts on the loss of a websocket."""
+    assert not capabilities(Venue.BYBIT).dead_man.is_armed_by_us
+    broker = open_broker(configured("bybit.simulated.main", base_url="http://127.0.0.1:9"), clock=ManualClock(NOW))
+    with broker, pytest.raises(Unsupported, match="private websocket"):
+        broker.arm_dead_man(30)

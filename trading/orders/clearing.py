@@ -7,6 +7,7 @@ became of it is learnt by reading the venue only.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, func, select
@@ -14,11 +15,13 @@ from sqlmodel import Session, col, func, select
 from brokers.errors import BrokerError, OrderAlreadyDone, OrderNotFound
 from brokers.types import Order
 from ledger.control_file import ControlFile
-from ledger.states import TERMINAL_STATES, ControlState
+from ledger.states import TERMINAL_STATES, CancelState, ControlState, IntentState
 from ledger.tables import OrderIntent, OrderRow, OrderSend
+from trading.orders import store
 from trading.orders.context import DeskContext
 from trading.orders.identity import is_ours
 from trading.orders.intents import IntentView, view_of
+from trading.orders.tracking import Asked, ask, note_cancel
 
 
 class Clearing:
@@ -58,6 +61,35 @@ class Clearing:
         with self._ctx.ledger.read() as session:
             query = select(OrderIntent.intent_id, OrderIntent.source).where(col(OrderIntent.intent_id).in_(wanted))
             return dict(session.exec(query).all())
+
+    def take_back(self, views: Iterable[IntentView], reason: str) -> tuple[OrderIntent, ...]:
+        """Note for all in one transaction that they are to be cancelled; the rows that may be asked about at the venue.
+
+        What is noted survives a crash: whoever comes next asks again.
+        """
+        taken: list[OrderIntent] = []
+        with self._ctx.ledger.write() as session:
+            for view in views:
+                row = store.load(session, str(view.intent_id))
+                if row.cancel_state != CancelState.NONE.value or not IntentState(row.state).is_live_at_venue:
+                    continue  # somebody else took it back, or it ended
+                changes = {"cancel_state": CancelState.SENDING.value, "cancel_reason": reason[:500]}
+                until = self._ctx.ledger.now(session) + timedelta(seconds=self._ctx.limits.answer_timeout_s)
+                with suppress(store.LostRace):
+                    taken.append(store.touch(session, row, next_check_at=until, **changes))
+        return tuple(taken)
+
+    def ask(self, row: OrderIntent) -> Asked:
+        """Send one cancel; nothing is written."""
+        return ask(self._ctx, row)
+
+    def note_answers(self, answers: Iterable[tuple[OrderIntent, Asked]]) -> None:
+        """Keep what the venue answered, in one transaction; a row that moved meanwhile has been looked at since."""
+        with self._ctx.ledger.write() as session:
+            now = self._ctx.ledger.now(session)
+            for row, asked in answers:
+                with suppress(store.LostRace):
+                    note_cancel(session, store.load(session, row.intent_id), asked, now=now)
 
     def cancelled_for(self, reason: str) -> tuple[IntentView, ...]:
         """Intents that were taken back for this reason, by whichever process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -246,24 +246,37 @@ def cancel(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
             cancel_state=CancelState.SENDING.value,
             next_check_at=now + timedelta(seconds=limits.answer_timeout_s),
         )
-    state, wait_s, code, text = _ask(ctx, row)
+    asked = ask(ctx, row)
     ctx.crash("C24")
     with ctx.ledger.write() as session:
-        now = ctx.ledger.now(session)
-        store.observe(
-            session,
-            row,
-            source=ObservationSource.CANCEL_ANSWER,
-            outcome=state.value,
-            now=now,
-            code=code,
-            text=text,
-        )
-        store.touch(session, row, cancel_state=state.value, next_check_at=now + timedelta(seconds=wait_s))
+        note_cancel(session, row, asked, now=ctx.ledger.now(session))
 
 
-def _ask(ctx: DeskContext, row: OrderIntent) -> tuple[CancelState, float, str, str]:
-    """Send the cancel; what it leaves, how long to wait, and the venue's words."""
+def note_cancel(session: Session, row: OrderIntent, asked: Asked, *, now: datetime) -> None:
+    """Keep the answer to a cancel."""
+    store.observe(
+        session,
+        row,
+        source=ObservationSource.CANCEL_ANSWER,
+        outcome=asked.state.value,
+        now=now,
+        code=asked.code,
+        text=asked.text,
+    )
+    store.touch(session, row, cancel_state=asked.state.value, next_check_at=now + timedelta(seconds=asked.wait_s))
+
+
+class Asked(NamedTuple):
+    """What a cancel leaves, how long to wait before the next look, and the venue's words."""
+
+    state: CancelState
+    wait_s: float
+    code: str
+    text: str
+
+
+def ask(ctx: DeskContext, row: OrderIntent) -> Asked:
+    """Send the cancel."""
     limits = ctx.limits
     try:
         ctx.broker.cancel(
@@ -272,9 +285,9 @@ def _ask(ctx: DeskContext, row: OrderIntent) -> tuple[CancelState, float, str, s
             venue_order_id=VenueOrderId(row.venue_order_id) if row.venue_order_id else None,
         )
     except (OrderAlreadyDone, OrderNotFound) as error:
-        return CancelState.DONE, limits.track_s_min, error.code, error.reason
+        return Asked(CancelState.DONE, limits.track_s_min, error.code, error.reason)
     except (NotSent, Refused) as error:
-        return CancelState.READY, error.retry_after_s or limits.cancel_again_s, error.code, str(error)
+        return Asked(CancelState.READY, error.retry_after_s or limits.cancel_again_s, error.code, str(error))
     except BrokerError as error:
-        return CancelState.UNKNOWN, limits.cancel_again_s, error.code, str(error)
-    return CancelState.DONE, limits.track_s_min, "", "accepted"
+        return Asked(CancelState.UNKNOWN, limits.cancel_again_s, error.code, str(error))
+    return Asked(CancelState.DONE, limits.track_s_min, "", "accepted")
