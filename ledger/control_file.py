@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -75,13 +75,17 @@ class ControlFile:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._unreadable(str(error)[:200]) from error
 
-    def state(self, scope: str) -> ControlState | None:
-        """What the file says of a scope; HALT for every scope while it cannot be read."""
+    def states(self, scopes: Sequence[str]) -> list[ControlState]:
+        """What the file says of these scopes, as of one reading; HALT for every scope while it cannot be read."""
         try:
-            found = self.read().get(scope)
+            found = self.read()
         except ControlFileUnreadable:
-            return ControlState.HALT
-        return found.state if found is not None else None
+            return [ControlState.HALT]
+        return [found[scope].state for scope in scopes if scope in found]
+
+    def state(self, scope: str) -> ControlState | None:
+        """What the file says of one scope; None where it says nothing."""
+        return next(iter(self.states([scope])), None)
 
     def _unreadable(self, why: str) -> ControlFileUnreadable:
         return ControlFileUnreadable(f"the control file {self.path} cannot be read: {why}")

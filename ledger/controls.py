@@ -7,7 +7,7 @@ cannot be read is HALT. People change a state through `ledger.controlling`, whic
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -34,8 +34,8 @@ def strategy_scope(strategy: str, account_id: AccountId | str) -> str:
 class ReadsStates(Protocol):
     """What else sets control states: the control file."""
 
-    def state(self, scope: str) -> ControlState | None:
-        """What it says of a scope; None where it says nothing, HALT where it cannot be read."""
+    def states(self, scopes: Sequence[str]) -> list[ControlState]:
+        """What it says of these scopes, as of one reading; nothing where it names none, HALT where it is unreadable."""
         ...
 
 
@@ -106,13 +106,14 @@ def effective_control(
 ) -> ControlState:
     """What account and pool let out together; RUN when nothing was set, HALT when something cannot be read."""
     scopes = [str(account_id), *([pool_scope(pool)] if pool else [])]
-    return strictest(state_of(session, scope, file=file) for scope in scopes)
+    said = file.states(scopes) if file is not None else []
+    return strictest([*said, *(scope_control(session, scope) for scope in scopes)])
 
 
 def state_of(session: Session, scope: AccountId | str, *, file: ReadsStates | None = None) -> ControlState:
     """What counts for one scope: the stricter of database and file."""
-    said = file.state(str(scope)) if file is not None else None
-    return strictest((scope_control(session, scope), said or ControlState.RUN))
+    said = file.states([str(scope)]) if file is not None else []
+    return strictest([*said, scope_control(session, scope)])
 
 
 # PAUSE lets nothing out, REDUCE_ONLY reductions: together nothing, although REDUCE_ONLY is the graver state.
