@@ -27,7 +27,7 @@ from tests.proof.plans import plan_of
 from tests.trading.orders.modelled import CLASSES, START
 from trading.orders.crash import CRASH_POINTS
 
-HISTORIES = int(os.environ.get("ALGOTRENDY_HISTORIES", "800"))
+HISTORIES = int(os.environ.get("ALGOTRENDY_HISTORIES", "500"))
 PARTS = 2
 SAME_SEEDS = 2
 
@@ -39,9 +39,10 @@ def test_no_history_duplicates_or_loses_an_order(kind: str, part: int) -> None:
     tally = play(Batch(kind, range(part * count, (part + 1) * count)))
     assert tally.problems == []
     assert (tally.duplicates, tally.orphans, tally.lost, tally.stuck) == (0, 0, 0, 0)
-    assert sum(tally.kills.values()) > count * 0.2  # otherwise the histories would prove nothing
-    assert sum(tally.faults.values()) > count
-    assert tally.states[IntentState.FILLED] > count * 0.5
+    if count >= 50:  # fewer say nothing about shares
+        assert sum(tally.kills.values()) > count * 0.2  # otherwise the histories would prove nothing
+        assert sum(tally.faults.values()) > count
+        assert tally.states[IntentState.FILLED] > count * 0.5
 
 
 def test_plans_reach_everything_that_may_go_wrong() -> None:
