@@ -6,6 +6,8 @@ share it (USDT and USD figures are not converted).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Self
@@ -106,3 +108,21 @@ class RiskPolicy(_Frozen):
 
 
 _NO_LIMITS = InstrumentLimits()
+
+
+def policy_sha256(policy: RiskPolicy) -> str:
+    """The hash of every limit, written one way only: the same limits have the same hash, however they were given."""
+    return hashlib.sha256(
+        json.dumps(_plain(policy.model_dump()), sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON holds exactly: amounts as plain text without trailing zeros, lists of names in order."""
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return sorted((_plain(item) for item in value), key=json.dumps)
+    return value
