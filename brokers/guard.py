@@ -117,6 +117,7 @@ class SendGuard:
         self._secrets = tuple(sorted(written, key=len, reverse=True))
         self._closed = False
         self._lock = threading.Lock()
+        self.order_requests_sent = 0  # first bytes of order requests, under whatever ticket
 
     def close(self) -> None:
         """Refuse everything from now on."""
@@ -191,6 +192,11 @@ class SendGuard:
             call.open(method=method.upper(), url=url, body=body)
         return call
 
+    def count_order(self) -> None:
+        """One more order request leaves."""
+        with self._lock:
+            self.order_requests_sent += 1
+
     def _scope(self) -> _Scope | None:
         scope = _SCOPE.get()
         return scope if scope is not None and scope.guard is self else None
@@ -209,6 +215,7 @@ class GuardedCall:
 
     def __init__(self, guard: SendGuard, *, scope: _Scope | None, verb: Verb) -> None:
         self._guard = guard
+        self._verb = verb
         self._ticket = scope.ticket if scope and verb is Verb.ORDER else None
         self._sha256 = scope.sha256 if scope else ""
         # A read inside `sending` must not overwrite the evidence of the order.
@@ -265,6 +272,8 @@ class GuardedCall:
         if self._ticket is not None:
             self._check_send_by(self._ticket)
         self._left = True
+        if self._verb is Verb.ORDER:
+            self._guard.count_order()
         self.record.phase = WirePhase.SENDING
         self.record.sends += 1
 

@@ -43,6 +43,11 @@ class Broker(ABC):
     account_id: AccountId
     capabilities: Capabilities
 
+    @property
+    def order_requests_sent(self) -> int | None:
+        """How many order requests have left this connection, counted by its transport; None where nothing counts."""
+        return None
+
     # -- connection ---------------------------------------------------------------------------------------------
     @abstractmethod
     def connect(self) -> AccountProof:

@@ -278,7 +278,10 @@ def _job(
 
     opened = opening.runtime(account, trades=trades, own_sweep=own_sweep)
     with show.progress(f"{name} {account.account_id}") as tell, opened as runtime:
+        is_dry_run = runtime.desk.is_dry_run
         result = work(runtime, telling_step(tell, clock=runtime.clock))
+    if is_dry_run:
+        show.say("dry run (ALGOTRENDY_DRY_RUN): nothing was sent", style="yellow")
     results = result.items if isinstance(result, _Several) else (result,)
     made = [reports.report_of(item, subject=str(account.account_id)) for item in results]
     for number, item in enumerate(made):

@@ -151,6 +151,7 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
     passes trading.starting first; with `own_sweep` only the key's rights are checked, because the work itself looks
     at the orders of ours at the venue and reports them.
     """
+    from tasks.process import is_dry_run
     from tasks.runtime import open_runtime
     from trading.starting import prove_account, refuse_withdrawal, require_rights, start_trading
 
@@ -162,6 +163,7 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
         key_registry=key_registry(),
         pool=environment.value,
         control_file=control_path(),
+        dry_run=is_dry_run(os.environ),
     ) as opened:
         proof = prove_account(opened)
         refuse_withdrawal(proof)

@@ -171,6 +171,7 @@ def _pools(environments: tuple[Environment, ...]) -> tuple[pools.Pool, ...]:
             ledger_url=os.environ.get(f"{LEDGER_VARIABLE}_{environment.value.upper()}", ""),
             reports=home.reports if not os.environ.get(REPORTS_VARIABLE) else home.root / os.environ[REPORTS_VARIABLE],
             key_registry=Path(os.environ.get(KEY_REGISTRY_VARIABLE, "") or home.key_registry),
+            dry_run=pools.runs_dry(environment),
         )
         for environment in environments
     )

@@ -6,6 +6,7 @@ deployment whose job variables say otherwise. The job checks again (tasks/runtim
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from brokers.ids import Environment
 from deployments.home import Home
 from tasks.process import (
     CONTROL_FILE_VARIABLE,
+    DRY_RUN_VARIABLE,
     ENVIRONMENT_VARIABLE,
     KEY_REGISTRY_VARIABLE,
     LEDGER_VARIABLE,
     POOL_VARIABLE,
     REPORTS_VARIABLE,
+    is_dry_run,
 )
 
 DESCRIPTIONS = {
@@ -50,6 +53,7 @@ class Pool:
     reports: Path
     key_registry: Path
     control_file: Path | None = None
+    dry_run: bool = False
 
     @property
     def name(self) -> str:
@@ -62,6 +66,7 @@ class Pool:
             POOL_VARIABLE: self.name,
             REPORTS_VARIABLE: str(self.reports),
             KEY_REGISTRY_VARIABLE: str(self.key_registry),
+            DRY_RUN_VARIABLE: "1" if self.dry_run else "0",
         }
         if self.control_file is not None:
             variables[CONTROL_FILE_VARIABLE] = str(self.control_file)
@@ -119,9 +124,15 @@ def pools(home: Home, environments: tuple[Environment, ...] = tuple(Environment)
             reports=home.reports,
             key_registry=home.key_registry,
             control_file=home.control_file(environment),
+            dry_run=runs_dry(environment),
         )
         for environment in environments
     )
+
+
+def runs_dry(environment: Environment) -> bool:
+    """Whether ALGOTRENDY_DRY_RUN_ENVIRONMENT says so where the pool is registered; its jobs cannot say otherwise."""
+    return is_dry_run(os.environ, f"{DRY_RUN_VARIABLE}_{environment.value.upper()}")
 
 
 def register(client: SyncPrefectClient, pool: Pool) -> None:

@@ -43,6 +43,7 @@ from trading.sync import BaselineUnsettled
 if TYPE_CHECKING:
     from flows.reports.files import ReportFiles
 
+DRY_RUN_WORDS = "Dry run, nothing was sent"
 REFUSALS = (
     EnvironmentMismatch,
     ConfigRefused,
@@ -81,6 +82,8 @@ class Job:
     def publish(self, result: Any, *, part: str = "") -> ReportFiles:
         """Write the report's files and its page; log where they are. A further report of a run is a `part`."""
         subject = str(self.account.account_id)
+        if self.process.dry_run:
+            subject = f"{subject} (dry run, nothing was sent)"
         return publish(result, key=self.report_key, subject=subject, process=self.process, part=part)
 
 
@@ -120,10 +123,17 @@ def run_job(
                 require_rights(job.proof)
             elif trades:
                 start_trading(job.runtime, job.proof, step=prefect_step)
-            return body(job)
+            return _told(job, body(job), trades=trades)
         except REFUSALS as error:
             get_run_logger().error("Refused: %s", error)
             return refused(error)
+
+
+def _told(job: Job, state: State[Any], *, trades: bool) -> State[Any]:
+    """The state; of a job that trades in a dry pool its message says first that nothing was sent."""
+    if not (trades and job.process.dry_run):
+        return state
+    return state.model_copy(update={"message": f"{DRY_RUN_WORDS}: {state.message}"})
 
 
 def refused(error: Any) -> State[Any]:
@@ -143,6 +153,7 @@ def _open(stack: ExitStack, name: str, account_name: str) -> Job:
             key_registry=process.key_registry,
             pool=process.pool,
             control_file=process.control_file,
+            dry_run=process.dry_run,
         )
     )
     proof = prove_account(runtime, step=prefect_step)

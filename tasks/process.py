@@ -17,6 +17,7 @@ CONTROL_FILE_VARIABLE = "ALGOTRENDY_CONTROL_FILE"
 POOL_VARIABLE = "ALGOTRENDY_POOL"
 REPORTS_VARIABLE = "ALGOTRENDY_REPORTS"
 KEY_REGISTRY_VARIABLE = "ALGOTRENDY_KEY_REGISTRY"
+DRY_RUN_VARIABLE = "ALGOTRENDY_DRY_RUN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Process:
     reports: Path
     key_registry: Path
     control_file: Path | None = None  # None: beside the SQLite ledger
+    dry_run: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Process:
@@ -65,4 +67,13 @@ class Process:
             reports=Path(source.get(REPORTS_VARIABLE, "") or "reports"),
             key_registry=Path(key_registry),
             control_file=Path(control_file) if control_file else None,
+            dry_run=is_dry_run(source),
         )
+
+
+def is_dry_run(environ: Mapping[str, str], variable: str = DRY_RUN_VARIABLE) -> bool:
+    """Whether orders end before they are sent; EnvironmentMismatch for anything but 0 and 1, so that nobody guesses."""
+    named = environ.get(variable, "") or "0"
+    if named not in ("0", "1"):
+        raise EnvironmentMismatch(f"{variable} must be 0 or 1, was {named!r}; set it for the pool, not for a job")
+    return named == "1"

@@ -55,8 +55,11 @@ def open_runtime(
     pool: str = "",
     clock: Clock | None = None,
     control_file: Path | None = None,
+    dry_run: bool = False,
 ) -> Iterator[Runtime]:
     """Broker, ledger and order desk of one account, closed at the end. No request is made here.
+
+    With `dry_run` the desk sends nothing: orders end with their payload on record.
 
     Raises EnvironmentMismatch (also for credentials, keys and hosts) and the ledger's own errors.
     """
@@ -74,5 +77,6 @@ def open_runtime(
             worker=worker,
             pool=pool,
             control_file=ControlFile(control_file) if control_file is not None else None,
+            dry_run=dry_run,
         )
         yield Runtime(account_id=account.account_id, ledger=ledger, broker=broker, desk=desk, clock=used, worker=worker)

@@ -199,6 +199,7 @@ class _Executor:
             ttl_s=self._limits.order_ttl_s,
             plan_id=plan_id,
             leg_number=leg.number,
+            strategy=plan.portfolio.name,
         )
         name = f"Submit leg {leg.number} round {send.round_number}: {leg.side} {send.quantity:f} {leg.instrument_id}"
         try:

@@ -16,6 +16,7 @@ from trading.steps import Step, StepKind, call_directly
 
 TOO_HIGH = "LEVERAGE_ABOVE_LIMIT"
 NOTHING_WANTED = "NO_LEVERAGE_WANTED"
+DRY = "LEVERAGE_DRY_RUN"
 LEVERAGE_REASONS = {
     TOO_HIGH: (
         "The leverage is above the account's own limit. Nothing was set.",
@@ -24,6 +25,10 @@ LEVERAGE_REASONS = {
     NOTHING_WANTED: (
         "No leverage was named, and the account has no leverage targets. Nothing was set.",
         "Name instruments and leverage, or give the account leverage targets.",
+    ),
+    DRY: (
+        "The pool runs dry. Nothing was set.",
+        "Take ALGOTRENDY_DRY_RUN from the pool if its settings are to be made.",
     ),
 }
 
@@ -73,9 +78,12 @@ def set_leverage(
 ) -> tuple[LeverageResult, ...]:
     """Set each instrument's leverage; one that fails does not stop the others. Setting it again changes nothing.
 
-    Raises LeverageRefused before any request when nothing is wanted or something is above `leverage_max`.
+    Raises LeverageRefused before any request when nothing is wanted, when something is above `leverage_max`, and in a
+    pool that runs dry.
     """
     require_leverage(wanted, leverage_max=leverage_max)
+    if runtime.desk.is_dry_run:
+        raise LeverageRefused(DRY, f"leverage of {len(wanted)} instruments was not set: the pool runs dry")
     return tuple(_set_one(runtime, key, leverage, step) for key, leverage in sorted(wanted.items()))
 
 

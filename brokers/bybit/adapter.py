@@ -93,6 +93,10 @@ class BybitBroker(Broker):
         self._margin_mode: tuple[MarginMode, datetime] | None = None
         self._clock_reading: ClockReading | None = None
 
+    @property
+    def order_requests_sent(self) -> int:
+        return self._guard.order_requests_sent
+
     # -- connection ---------------------------------------------------------------------------------------------
     def connect(self) -> AccountProof:
         """Prove clock, key, rights and account type. A key of another host is told apart by code 10003 alone."""

@@ -184,3 +184,19 @@ def test_block_names_are_what_prefect_accepts() -> None:
     for venue in Venue:
         name = block_name(AccountId(venue, Environment.TESTNET, "desk-2"))
         assert name.replace("-", "").isalnum() and name == name.lower() and "_" not in name
+
+
+def test_every_risk_limit_may_be_written_down() -> None:
+    written = {
+        "daily_loss_max": "0.02",
+        "daily_loss_amount_max": "500",
+        "restricted_instruments": ["LUNA/USDT"],
+        "sessions": [{"weekdays": ["mon"], "opens": "09:30", "closes": "16:00", "zone": "America/New_York"}],
+        "instruments": {"BTC/USDT": {"repeat_max": 3, "sessions": []}},
+    }
+    policy = risk_policy(Environment.TESTNET, written)
+    assert policy.restricted_instruments == ("LUNA/USDT",)
+    assert policy.sessions is not None
+    assert policy.sessions[0].zone == "America/New_York"
+    assert policy.instruments["BTC/USDT"].sessions == ()
+    assert policy.daily_loss_amount_max == Decimal(500)

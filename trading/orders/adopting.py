@@ -14,7 +14,6 @@ from sqlmodel import Session
 
 from brokers.ids import Environment, InstrumentId
 from brokers.types import ZERO, Order, OrderStatus
-from ledger.controls import pool_scope, scope_control, set_control
 from ledger.records import lock_account, upsert_orders
 from ledger.states import ControlState, IntentState, ObservationSource
 from ledger.tables import OrderAttempt, OrderIntent
@@ -23,6 +22,7 @@ from trading.orders.context import DeskContext
 from trading.orders.identity import is_of_production, is_ours
 from trading.orders.moves import NOT_PLACED_STATES, Who
 from trading.orders.reasons import OrderReason
+from trading.orders.stops import Stop, halt_scope, set_stop_in
 
 S = IntentState
 
@@ -149,20 +149,8 @@ def _open_risk(ctx: DeskContext, row: OrderIntent) -> Decimal:
 
 
 def _halt(ctx: DeskContext, session: Session, reason: OrderReason, client_order_id: str) -> OrderReason:
-    """Stop the pool (or the account where there is no pool) unless it is stopped already.
-
-    An account that is stopped says nothing of its pool: the other accounts there run with the same ledger.
-    """
-    scope = pool_scope(ctx.pool) if ctx.pool else ctx.account_id
-    if scope_control(session, scope).strictness < ControlState.HALT.strictness:
-        set_control(
-            session,
-            scope,
-            ControlState.HALT,
-            reason=f"{reason.value}: {client_order_id}",
-            set_by=f"orders:{ctx.worker}",
-            at=ctx.ledger.now(session),
-        )
+    """Stop the pool (or the account where there is no pool) unless it is stopped already."""
+    set_stop_in(ctx, session, Stop(halt_scope(ctx), ControlState.HALT, reason, client_order_id))
     return reason
 
 

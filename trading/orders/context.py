@@ -21,6 +21,7 @@ from ledger.controls import effective_control
 from ledger.engine import Ledger
 from ledger.states import ControlState
 from trading.orders.crash import crash_point
+from trading.orders.pool import held_instruments
 from trading.orders.protocol import ProtocolLimits
 from trading.orders.reasons import OrderReason
 from trading.orders.spool import Spool
@@ -56,6 +57,7 @@ class DeskContext:
     limits: ProtocolLimits
     spool: Spool
     control_file: ControlFile | None = None
+    dry_run: bool = False
     instruments: dict[InstrumentId, Instrument] = field(default_factory=dict)
     reading: AccountReading | None = None
     _venue_clock: ClockReading | None = None
@@ -167,12 +169,17 @@ class DeskContext:
         try:
             equity = self._patiently(self.broker.margin_health, until_s).equity
             positions = self._patiently(self.broker.positions, until_s)
-            for position in positions:  # their contract sizes are needed to value them
-                self.instrument(position.instrument_id)
+            held = {position.instrument_id for position in positions}
+            for needed in sorted(held.union(self._pool_instruments())):  # contract sizes are needed to value them
+                self.instrument(needed)
             balances = self._patiently(self.broker.balances, until_s) if needs_balances else None
         except BrokerError:
             pass  # what is None is refused by the risk check, with its own reason
         return AccountReading(taken_at, at_s, equity, positions, balances)
+
+    def _pool_instruments(self) -> tuple[InstrumentId, ...]:
+        with self.ledger.read() as session:
+            return held_instruments(session, self.account_id)
 
     def _is_spot(self, instrument_id: InstrumentId) -> bool:
         instrument = self.instrument(instrument_id)

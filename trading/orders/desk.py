@@ -24,15 +24,17 @@ from brokers.port import Broker
 from brokers.types import Quote
 from ledger.control_file import ControlFile
 from ledger.engine import Ledger
+from ledger.records import lock_account
 from ledger.states import CancelState, IntentState, ObservationSource
 from ledger.tables import OrderIntent
 from trading.orders import resolving, store, tracking
 from trading.orders.adopting import Sightings, check_orders
 from trading.orders.clearing import Clearing
 from trading.orders.context import DeskContext
+from trading.orders.counting import begin_counting
 from trading.orders.deciding import Verdict, decide
 from trading.orders.exposure import exposure_for, position_of, reserved_notional
-from trading.orders.gates import lets_out
+from trading.orders.gates import holds_back, lets_out
 from trading.orders.intents import (
     IntentView,
     TermsConflict,
@@ -47,7 +49,9 @@ from trading.orders.protocol import Action, ProtocolLimits, Step, next_step
 from trading.orders.reasons import OrderReason
 from trading.orders.sending import send
 from trading.orders.spool import Spool, spool_of
+from trading.orders.stops import set_stop, stop_for
 from trading.risk import RiskPolicy, assess
+from trading.risk.conduct import duplicates
 from trading.steps import Step as JobStep
 from trading.steps import StepKind, call_directly
 
@@ -85,6 +89,7 @@ class OrderDesk:
         limits: ProtocolLimits = ProtocolLimits(),
         spool: Path | None = None,
         control_file: ControlFile | None = None,
+        dry_run: bool = False,
     ) -> None:
         if ledger.environment is not broker.account_id.environment:
             raise ValueError(
@@ -107,12 +112,19 @@ class OrderDesk:
             limits=limits,
             spool=Spool(spool) if spool is not None else spool_of(ledger.url),
             control_file=used_file,
+            dry_run=dry_run,
         )
+        begin_counting(broker)
         self._checked_history = False
 
     @property
     def limits(self) -> ProtocolLimits:
         return self._ctx.limits
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether orders end before they are sent: a property of the pool."""
+        return self._ctx.dry_run
 
     # -- asking -------------------------------------------------------------------------------------------------
     def submit(self, wanted: WantedOrder) -> IntentView:
@@ -144,14 +156,16 @@ class OrderDesk:
         for is_final in (False, True):
             reading = ctx.account(instrument_id=request.instrument_id, fresh=is_final)
             with ctx.ledger.write() as session:
+                lock_account(session, ctx.account_id)
                 current = store.load(session, row.intent_id)
                 if current.state != S.RECEIVED.value:
                     return
                 now = ctx.ledger.now(session)
-                exposure = exposure_for(session, ctx, request, instrument, reading, own_intent_id=row.intent_id)
+                exposure = exposure_for(session, ctx, current, request, instrument, reading)
                 refusals = assess(request, instrument, quote, exposure, ctx.policy, ctx.venue_now())
-                if refusals and not is_final:
+                if refusals and not is_final and all(refusal.reason.is_of_account for refusal in refusals):
                     continue  # the account's figures may be some seconds old: look once more
+                notes = refusals or tuple(duplicates(request, exposure.conduct, ctx.policy))
                 reserve = reserved_notional(request, instrument, quote, position_of(reading, request, instrument))
                 store.move(
                     session,
@@ -160,11 +174,14 @@ class OrderDesk:
                     who=Who.INTAKE,
                     worker=ctx.worker,
                     reason=refusals[0].reason if refusals else OrderReason.WITHIN_LIMITS,
-                    detail="; ".join(f"{refusal.reason}: {refusal.detail}" for refusal in refusals),
+                    detail="; ".join(f"{note.reason}: {note.detail}" for note in notes),
                     now=now,
                     reserved_notional=Decimal(0) if refusals else reserve,
                 )
-                break
+            stop = stop_for(refusals, row)
+            if stop is not None:
+                set_stop(ctx, stop)
+            break
         ctx.crash("C05")
 
     # -- moving -------------------------------------------------------------------------------------------------
@@ -191,7 +208,7 @@ class OrderDesk:
             is_allowed = True
             if row.state == S.UNKNOWN.value:  # elsewhere the sender asks, in its own transaction
                 control = ctx.control(session)
-                is_allowed = lets_out(control, session, row)
+                is_allowed = lets_out(control, session, row) and not holds_back(ctx, session, row)
             intent = resolving.snapshot(ctx, session, row, may_send=is_allowed)
         # What time proves must hold on both clocks, the database's and the venue's.
         if intent.state is S.UNKNOWN:

@@ -7,10 +7,11 @@ its fills may or may not be in the reading, and too much is the safe side.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from brokers.ids import InstrumentId
 from brokers.types import (
@@ -23,47 +24,75 @@ from brokers.types import (
     ProductKind,
     Quote,
 )
-from ledger.states import TERMINAL_STATES, IntentState
 from ledger.tables import OrderIntent
 from trading.orders.context import AccountReading, DeskContext
+from trading.orders.equity import mark_equity
+from trading.orders.past import read_conduct
+from trading.orders.pool import pool_holdings
+from trading.orders.reserved import Counted, pending_move, pending_notional, pending_quantity, read_counting
 from trading.risk import Exposure
 from trading.risk.checks import expected_price, order_notional
 
-_TERMINAL = [state.value for state in TERMINAL_STATES]
+ONE = Decimal(1)
 _READING_MARGIN = timedelta(seconds=1)
-_NOT_COUNTED = (IntentState.RECEIVED.value, IntentState.DENIED.value)
 
 
 def exposure_for(
     session: Session,
     ctx: DeskContext,
+    own: OrderIntent,
     request: OrderRequest,
     instrument: Instrument | None,
     reading: AccountReading,
-    *,
-    own_intent_id: str,
 ) -> Exposure:
-    """The exposure that `request` would be added to, without itself; order rates are counted by the sender."""
-    since = _started_at(session, ctx, reading) - _READING_MARGIN
-    others = _counting_intents(session, ctx.account_id, since, own_intent_id)
-    same = [row for row in others if row.instrument_id == str(request.instrument_id)]
-    pending = dict.fromkeys(OrderSide, ZERO)
-    notional = ZERO
+    """The exposure that `request` of the intent `own` would be added to, without itself, and what came before it.
+
+    Notes the equity that was read. Order rates are counted by the sender.
+    """
+    now = ctx.ledger.now(session)
+    read_at = _started_at(now, ctx, reading)
+    since = read_at - _READING_MARGIN
+    others = _others(session, ctx, own, min(since, now - _past(ctx, request)))
+    same = [row for row in others if row.instrument_id == own.instrument_id]
+    pending, moves, notional = dict.fromkeys(OrderSide, ZERO), dict.fromkeys(OrderSide, ZERO), ZERO
     for row in others:
-        quantity = _pending_quantity(row, since)
-        if row.instrument_id == str(request.instrument_id):
-            pending[OrderSide(row.side)] += quantity
-        if not row.reduce_only:
-            notional += _pending_notional(row, quantity)
+        side = OrderSide(row.side)
+        notional += pending_notional(row, since)
+        moves[side] += pending_move(row, since, _contract_size(ctx, InstrumentId(row.instrument_id)) or ONE)
+        if row.instrument_id == own.instrument_id:
+            pending[side] += pending_quantity(row, since)
+    age_s_max = ctx.policy.pool_reading_age_s_max
+    pool = pool_holdings(session, ctx.account_id, ctx.instruments, age_s_max=age_s_max, now=now)
+    conduct = read_conduct(session, ctx, own, others, now)
+    if reading.equity is not None:
+        past = mark_equity(session, ctx.account_id, equity=reading.equity, read_at=read_at)
+        conduct = replace(conduct, opening_equity=past.opening, highest_equity=past.highest)
+    gross, net = _values(ctx, reading.positions)
     return Exposure(
         equity=reading.equity,
         position_quantity=position_of(reading, request, instrument),
-        gross_notional=_gross(ctx, reading.positions),
+        gross_notional=gross,
+        net_notional=net,
         pending_buy_quantity=pending[OrderSide.BUY],
         pending_sell_quantity=pending[OrderSide.SELL],
         pending_notional=notional,
-        open_orders=sum(1 for row in same if row.state not in _TERMINAL),
+        pending_buy_notional=moves[OrderSide.BUY],
+        pending_sell_notional=moves[OrderSide.SELL],
+        open_orders=sum(row.is_open for row in same),
+        pool_notional=pool.notional,
+        pool_unread=pool.unread,
+        conduct=conduct,
     )
+
+
+def _others(session: Session, ctx: DeskContext, own: OrderIntent, since: datetime) -> tuple[Counted, ...]:
+    return read_counting(session, ctx.account_id, since=since, own_intent_id=own.intent_id)
+
+
+def _past(ctx: DeskContext, request: OrderRequest) -> timedelta:
+    """How far back orders that are over still matter: for a jump of the price, and for the same order twice."""
+    window_s = max(ctx.policy.quote_jump_window_s, ctx.policy.duplicate_window(request.instrument_id))
+    return timedelta(seconds=float(window_s))
 
 
 def position_of(reading: AccountReading, request: OrderRequest, instrument: Instrument | None) -> Decimal | None:
@@ -93,57 +122,31 @@ def reserved_notional(
     return order_notional(request, instrument, expected_price(request, quote)).quantize(Decimal("1e-12"))
 
 
-def _started_at(session: Session, ctx: DeskContext, reading: AccountReading) -> datetime:
+def _started_at(now: datetime, ctx: DeskContext, reading: AccountReading) -> datetime:
     """When the reading began, on the ledger's clock, which `updated_at` goes by: now minus the reading's age.
 
     The age is a difference on our own clocks, so it does not matter how far they are from the ledger's. The longer of
-    the two ages counts: the monotonic clock stands still while a machine sleeps, the wall clock may be set back.
+    the two ages counts: the monotonic clock stands still while a machine sleeps, the wall clock may be set back. `now`
+    is taken before the age: a pause in between makes the reading older, never younger.
     """
-    now = ctx.ledger.now(session)  # before the age is taken: a pause in between makes the reading older, never younger
     elapsed = timedelta(seconds=ctx.clock.monotonic() - reading.read_at_monotonic_s)
     return now - max(elapsed, ctx.clock.now() - reading.taken_at, timedelta(0))
 
 
-def _counting_intents(
-    session: Session, account_id: str, since: datetime, own_intent_id: str
-) -> tuple[OrderIntent, ...]:
-    query = select(OrderIntent).where(
-        OrderIntent.account_id == account_id,
-        OrderIntent.intent_id != own_intent_id,
-        col(OrderIntent.state).not_in(_NOT_COUNTED),
-        col(OrderIntent.state).not_in(_TERMINAL) | (col(OrderIntent.updated_at) >= since),
-    )
-    return tuple(session.exec(query))
-
-
-def _pending_quantity(row: OrderIntent, since: datetime) -> Decimal:
-    moved_since = row.updated_at >= since
-    if row.state in _TERMINAL:
-        return row.filled_quantity
-    return row.quantity if moved_since else max(row.quantity - row.filled_quantity, ZERO)
-
-
-def _pending_notional(row: OrderIntent, quantity: Decimal) -> Decimal:
-    if row.reserved_notional > 0:
-        return row.reserved_notional * quantity / row.quantity
-    if row.state in _TERMINAL and row.average_price is not None:
-        return quantity * row.average_price
-    return ZERO
-
-
-def _gross(ctx: DeskContext, positions: Iterable[Position] | None) -> Decimal | None:
-    """Sum of all positions' absolute values at mark; None when one cannot be valued."""
+def _values(ctx: DeskContext, positions: Iterable[Position] | None) -> tuple[Decimal | None, Decimal | None]:
+    """Gross and net value of all positions at mark; None when one cannot be valued."""
     if positions is None:
-        return None
-    total = ZERO
+        return None, None
+    gross = net = ZERO
     for position in positions:
         price = position.mark_price or position.average_price
         contract_size = _contract_size(ctx, position.instrument_id)
         if position.quantity and (price is None or contract_size is None):
-            return None
+            return None, None
         if price is not None and contract_size is not None:
-            total += abs(position.quantity) * price * contract_size
-    return total
+            gross += abs(position.quantity) * price * contract_size
+            net += position.quantity * price * contract_size
+    return gross, net
 
 
 def _contract_size(ctx: DeskContext, instrument_id: InstrumentId) -> Decimal | None:

@@ -14,14 +14,17 @@ from sqlmodel import Session, select
 
 from brokers.capabilities import OrderIdentity
 from brokers.types import Instrument, OrderRequest, PreparedOrder, Quote
-from ledger.controls import hold_controls
+from ledger.controls import hold_controls, state_of, strategy_scope
 from ledger.states import CancelState, ControlState, IntentState, KillState
 from ledger.tables import KillRow, OrderIntent
 from trading.orders import store
 from trading.orders.context import AccountReading, DeskContext
+from trading.orders.counting import surplus
 from trading.orders.exposure import exposure_for
+from trading.orders.past import strategy_of
 from trading.orders.protocol import needs_own_lane
 from trading.orders.reasons import OrderReason
+from trading.orders.stops import Stop, stop_for
 from trading.risk import assess
 
 S = IntentState
@@ -36,6 +39,7 @@ class Obstacle:
     reason: str
     detail: str = ""
     wait_s: float = 0.0
+    stop: Stop | None = None  # what it stops besides this order, once the transaction is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class OutgoingOrder:
 
 def before_claim(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
     """What keeps a READY intent from being claimed; the first obstacle found."""
-    return control(ctx, session, row) or _lane(ctx, session, row)
+    return control(ctx, session, row) or _strategy(ctx, session, row) or _lane(ctx, session, row)
 
 
 def before_send(
@@ -67,6 +71,8 @@ def before_send(
         return Obstacle(S.EXPIRED, OrderReason.TTL_OVER, f"expired at {row.expires_at.isoformat()}")
     return (
         control(ctx, session, row)
+        or _strategy(ctx, session, row)
+        or _counts(ctx, session, row, now)
         or _rate(ctx, session, order, now)
         or (None if row.state == S.UNKNOWN.value else _risk(ctx, session, row, order))
     )
@@ -111,6 +117,28 @@ def may_send(state: ControlState, *, is_reduce_only: bool) -> bool:
     return state is ControlState.RUN or (state is ControlState.REDUCE_ONLY and is_reduce_only)
 
 
+def holds_back(ctx: DeskContext, session: Session, row: OrderIntent) -> bool:
+    """Whether an order of unknown outcome is only looked for: its strategy is disabled, or the pool runs dry."""
+    return ctx.dry_run or _strategy(ctx, session, row) is not None
+
+
+def _strategy(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
+    """A strategy that was disabled sends nothing more, but for reductions, until a person enables it."""
+    state = state_of(session, strategy_scope(strategy_of(row), row.account_id), file=ctx.control_file)
+    if row.reduce_only or state is ControlState.RUN:
+        return None
+    detail = f"strategy {strategy_of(row)} is {state}"
+    return Obstacle(S.READY, OrderReason.STRATEGY_STOPPED, detail, ctx.limits.wait_s)
+
+
+def _counts(ctx: DeskContext, session: Session, row: OrderIntent, now: datetime) -> Obstacle | None:
+    """More sends than were decided: the whole pool stops."""
+    stop = surplus(ctx, session, row, now)
+    if stop is None:
+        return None
+    return Obstacle(S.READY, OrderReason.SENDS_UNACCOUNTED, stop.detail, ctx.limits.wait_s, stop)
+
+
 def _lane(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
     """Where two unresolved orders could not be told apart, one goes at a time."""
     if needs_own_lane(ctx.identity(row.instrument_id)) and store.has_unresolved_neighbour(session, row):
@@ -127,7 +155,18 @@ def _rate(ctx: DeskContext, session: Session, order: OutgoingOrder, now: datetim
         if count >= limit and oldest is not None:
             wait_s = max((oldest + window - now).total_seconds(), 0.001)
             return Obstacle(S.READY, OrderReason.ORDER_RATE_WAITS, f"{count} in {window_s} s of {limit}", wait_s)
-    return None
+    return _message_rate(ctx, session, now)
+
+
+def _message_rate(ctx: DeskContext, session: Session, now: datetime) -> Obstacle | None:
+    """Orders and cancels together. Cancels are counted and never held back: they take risk away."""
+    limit, window_s = ctx.policy.message_rate_max, float(ctx.policy.message_rate_window_s)
+    times = store.recent_messages(session, ctx.account_id, since=now - timedelta(seconds=window_s))
+    if len(times) < limit:
+        return None
+    wait_s = max((times[-limit] + timedelta(seconds=window_s) - now).total_seconds(), 0.001)
+    detail = f"{len(times)} messages in {window_s} s of {limit}"
+    return Obstacle(S.READY, OrderReason.MESSAGE_RATE_WAITS, detail, wait_s)
 
 
 def _budgets(ctx: DeskContext, order: OutgoingOrder) -> list[tuple[int, float]]:
@@ -142,11 +181,11 @@ def _budgets(ctx: DeskContext, order: OutgoingOrder) -> list[tuple[int, float]]:
 
 # -- how much ---------------------------------------------------------------------------------------------------
 def _risk(ctx: DeskContext, session: Session, row: OrderIntent, order: OutgoingOrder) -> Obstacle | None:
-    exposure = exposure_for(session, ctx, order.request, order.instrument, order.reading, own_intent_id=row.intent_id)
+    exposure = exposure_for(session, ctx, row, order.request, order.instrument, order.reading)
     refusals = assess(order.request, order.instrument, order.quote, exposure, ctx.policy, ctx.venue_now())
     if not refusals:
         return None
     first = next((refusal for refusal in refusals if not refusal.reason.passes), refusals[0])
     detail = "; ".join(f"{refusal.reason}: {refusal.detail}" for refusal in refusals)
     state = S.READY if first.reason.passes else S.DENIED
-    return Obstacle(state, first.reason, detail, ctx.limits.wait_s)
+    return Obstacle(state, first.reason, detail, ctx.limits.wait_s, stop_for(refusals, row))

@@ -34,6 +34,7 @@ class WantedOrder:
     """An order that a job wants, once, whatever happens: `business_key` is what makes it this one.
 
     `reference` is the quote that the decision was made on; `ttl_s` is how long the order may still be placed.
+    `strategy` names what decided it (a portfolio, an alert's strategy): the source where nothing is given.
     """
 
     account_id: AccountId
@@ -44,12 +45,15 @@ class WantedOrder:
     ttl_s: float
     plan_id: str | None = None
     leg_number: int | None = None
+    strategy: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.ttl_s <= 86_400:
             raise ValueError(f"ttl_s must be above 0 and at most 86400, was {self.ttl_s}")
         if not self.source.strip():
             raise ValueError("source must name the job that wants the order")
+        if "@" in (self.strategy or self.source):
+            raise ValueError(f"strategy must be a name without '@', was {self.strategy or self.source!r}")
 
     @property
     def intent_id(self) -> IntentId:
@@ -129,6 +133,7 @@ def row_of(wanted: WantedOrder, *, now: datetime, attempts_max: int) -> OrderInt
         business_key=wanted.business_key,
         terms_sha256=terms_sha256(request),
         source=wanted.source,
+        strategy=wanted.strategy or wanted.source,
         plan_id=wanted.plan_id,
         leg_number=wanted.leg_number,
         instrument_id=str(request.instrument_id),

@@ -74,6 +74,26 @@ class OrderReason(Reason):
         "The order-rate budget of the account is used up for the moment.",
         "None: it is sent when the window moves on.",
     )
+    MESSAGE_RATE_WAITS = (
+        "MESSAGE_RATE_WAITS",
+        "The message budget of the account (orders and cancels) is used up for the moment.",
+        "None: it is sent when the window moves on.",
+    )
+    STRATEGY_STOPPED = (
+        "STRATEGY_STOPPED",
+        "The strategy that decided the order is disabled on this account.",
+        "A person enables it again after reading why it was disabled.",
+    )
+    SENDS_UNACCOUNTED = (
+        "SENDS_UNACCOUNTED",
+        "More order requests left than the ledger committed or the attempts allow; the pool is halted.",
+        "Compare the venue's orders with the ledger, stop the process that the reason names, then lift the halt.",
+    )
+    DRY_RUN = (
+        "DRY_RUN",
+        "The pool runs dry: the order passed every check, its payload is on record, and nothing was sent.",
+        "Take ALGOTRENDY_DRY_RUN from the pool if its orders are to be sent.",
+    )
     LANE_BUSY = (
         "LANE_BUSY",
         "Another order in this instrument has no known outcome and could not be told apart from this one.",

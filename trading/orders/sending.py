@@ -26,6 +26,7 @@ from ledger.tables import OrderAttempt, OrderIntent, OrderSend
 from trading.orders import gates, store
 from trading.orders.answers import apply_answers
 from trading.orders.context import DeskContext
+from trading.orders.counting import count_commit, surplus
 from trading.orders.crash import wire_record
 from trading.orders.exposure import position_of
 from trading.orders.gates import Obstacle, OutgoingOrder, lets_out
@@ -34,8 +35,11 @@ from trading.orders.intents import request_of
 from trading.orders.moves import Who
 from trading.orders.protocol import classify, validity_s
 from trading.orders.reasons import OrderReason
+from trading.orders.stops import set_stop
+from trading.orders.store import TEXT_MAX
 
 S = IntentState
+DRY_RUN = "dry_run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +167,23 @@ def _commit_and_send(ctx: DeskContext, row: OrderIntent, order: OutgoingOrder) -
     except CommitUnknown:
         return  # nothing is sent; when the lease is over the sweep finds CLAIMED or SENDING
     if isinstance(committed, Obstacle):
+        if committed.stop is not None:
+            set_stop(ctx, committed.stop)
         return
+    count_commit(ctx.broker)
     ctx.crash("C09")
     answer = _stopped_meanwhile(ctx, committed.row) or _place(ctx, order.prepared, committed.ticket)
-    _record_answer(ctx, committed, answer)
+    try:
+        _record_answer(ctx, committed, answer)
+    finally:
+        _compare_counts(ctx, committed.row)
+
+
+def _compare_counts(ctx: DeskContext, row: OrderIntent) -> None:
+    """Right after each send: has more left than was committed? The next send would be stopped too."""
+    stop = surplus(ctx, None, row)
+    if stop is not None:
+        set_stop(ctx, stop)
 
 
 def _commit(ctx: DeskContext, row: OrderIntent, order: OutgoingOrder, *, is_final: bool) -> _Committed | Obstacle:
@@ -188,6 +205,8 @@ def _commit(ctx: DeskContext, row: OrderIntent, order: OutgoingOrder, *, is_fina
             if is_final or obstacle.to_state is not S.DENIED:
                 _back(ctx, session, current, obstacle, now)
             return obstacle
+        if ctx.dry_run:
+            return _end_dry_run(ctx, session, current, order, now)
         send = _write_attempt(ctx, session, current, order, not_after=not_after, now=now)
         committed = _Committed(
             row=store.load(session, row.intent_id),
@@ -202,6 +221,29 @@ def _commit(ctx: DeskContext, row: OrderIntent, order: OutgoingOrder, *, is_fina
         )
         ctx.crash("C08")
     return committed
+
+
+def _end_dry_run(ctx: DeskContext, session: Session, row: OrderIntent, order: OutgoingOrder, now: datetime) -> Obstacle:
+    """Everything but SENDING: the exact payload is on record, and the intent is over. An order that was sent before
+    the pool ran dry is only looked for."""
+    ended = Obstacle(S.WITHDRAWN, OrderReason.DRY_RUN, f"would have sent {order.prepared.payload}"[:TEXT_MAX])
+    if row.state == S.UNKNOWN.value:
+        ended = Obstacle(S.UNKNOWN, OrderReason.DRY_RUN, wait_s=ctx.limits.wait_s)
+    else:
+        if order.is_new_attempt:
+            store.add_attempt(session, row, order.prepared, order.attempt_number, now)
+        store.observe(
+            session,
+            row,
+            source=ObservationSource.SEND_ANSWER,
+            outcome=DRY_RUN,
+            now=now,
+            client_order_id=str(order.prepared.client_order_id),
+            text=order.prepared.sha256,
+            raw=order.prepared.payload,
+        )
+    _back(ctx, session, row, ended, now)
+    return ended
 
 
 def _write_attempt(
@@ -271,6 +313,8 @@ def _stopped_meanwhile(ctx: DeskContext, row: OrderIntent) -> NotSent | None:
 
 def _place(ctx: DeskContext, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck | Exception:
     """One write to the socket, or none. Whatever is raised is kept and classified, never passed on."""
+    if ctx.dry_run:
+        return NotSent("the pool runs dry; nothing was sent")
     late_s = ctx.clock.monotonic() - ticket.send_by_monotonic_s
     if late_s > 0:
         return DeadlinePassed(f"send_by of {ticket.send_id} passed {late_s:.3f} s ago; nothing was sent")

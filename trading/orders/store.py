@@ -25,6 +25,7 @@ from trading.orders.spool import Spooled
 RAW_MAX = 20_000
 TEXT_MAX = 2_000
 POSITION_BEFORE = "position_before"
+_MESSAGES_LOOKED_AT = 2_000
 _UNRESOLVED = [
     state.value for state in (IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
 ]
@@ -213,6 +214,24 @@ def recent_sends(session: Session, account_id: str, *, since: datetime) -> tuple
     )
     count, oldest = session.exec(query).one()
     return count, oldest
+
+
+def recent_messages(session: Session, account_id: str, *, since: datetime) -> list[datetime]:
+    """When the account's orders and cancels after `since` went out, oldest first.
+
+    Cancels are known by their answers; among the ledger's last observations only, because these have no index by time.
+    """
+    sends = select(OrderSend.committed_at).where(
+        OrderSend.account_id == account_id, col(OrderSend.committed_at) > since
+    )
+    newest = session.exec(select(func.max(Observation.observation_id))).one() or 0
+    cancels = select(Observation.observed_at).where(
+        col(Observation.observation_id) > newest - _MESSAGES_LOOKED_AT,
+        Observation.account_id == account_id,
+        Observation.source == ObservationSource.CANCEL_ANSWER.value,
+        col(Observation.observed_at) > since,
+    )
+    return sorted([*session.exec(sends), *session.exec(cancels)])
 
 
 # -- observations -----------------------------------------------------------------------------------------------

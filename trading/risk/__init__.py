@@ -2,6 +2,19 @@
 
 from trading.risk.checks import assess
 from trading.risk.policy import InstrumentLimits, RiskPolicy, policy_sha256
-from trading.risk.values import Exposure, Refusal, RiskReason
+from trading.risk.sessions import TradingSession
+from trading.risk.values import Conduct, Exposure, GoodQuote, Refusal, Resting, RiskReason
 
-__all__ = ["Exposure", "InstrumentLimits", "Refusal", "RiskPolicy", "RiskReason", "assess", "policy_sha256"]
+__all__ = [
+    "Conduct",
+    "Exposure",
+    "GoodQuote",
+    "InstrumentLimits",
+    "Refusal",
+    "Resting",
+    "RiskPolicy",
+    "RiskReason",
+    "TradingSession",
+    "assess",
+    "policy_sha256",
+]

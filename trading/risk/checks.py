@@ -4,8 +4,10 @@ Invariants
 - Fails closed: what is missing or unreadable is a refusal, never a pass.
 - Counts exposure as reserved: everything open and in flight is taken as filled on the order's own side.
 - Tightening any limit never removes a refusal; raising the quantity never removes ORDER_NOTIONAL, POSITION_NOTIONAL,
-  GROSS_EXPOSURE or LEVERAGE_AFTER_FILL of an order that increases a position.
-- An order that only reduces a position is never refused for the size of the exposure that it reduces.
+  GROSS_EXPOSURE, NET_EXPOSURE, POOL_EXPOSURE or LEVERAGE_AFTER_FILL of an order that increases a position.
+- More exposure, more repeats or a lower equity never remove a refusal.
+- An order that only reduces a position is never refused for the size of the exposure that it reduces, nor for a loss.
+- One that says reduce-only, and is, is not refused for what its strategy did before.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from decimal import Decimal
 
 from brokers.rounding import is_multiple
 from brokers.types import ZERO, Instrument, OrderRequest, OrderSide, OrderType, Quote
+from trading.risk.conduct import check_conduct, check_cross, check_hours, check_jump, check_losses
 from trading.risk.policy import RiskPolicy
 from trading.risk.values import Exposure, Refusal, RiskReason
 
@@ -31,16 +34,20 @@ def assess(
     now: datetime,
 ) -> tuple[Refusal, ...]:
     """All refusals, in a fixed order; empty means: may be sent."""
-    found = [*_permission(request, policy), *_rates(request, exposure, policy)]
+    found = [*_permission(request, policy), *check_hours(request, policy, now)]
+    found += [*check_conduct(request, exposure.conduct, policy), *_rates(request, exposure, policy)]
     usable = _usable(quote, request)
     found += _quote_time(quote, usable, policy, now)
     if instrument is None or instrument.instrument_id != request.instrument_id or not instrument.is_trading:
         found.append(Refusal(RiskReason.INSTRUMENT_UNKNOWN, f"{request.instrument_id} is not known or not trading"))
         return tuple(found)
     found += _filters(request, instrument, policy)
+    found += _losses(request, exposure, policy)
     if usable is None:
         return tuple(found)
     price = expected_price(request, usable)
+    found += check_jump(usable, exposure.conduct.last_quote, policy)
+    found += check_cross(request, usable, exposure.conduct.resting, policy)
     found += _notional(request, instrument, price, policy)
     found += _collar(request, usable, price, policy)
     found += _exposure(request, instrument, price, exposure, policy)
@@ -62,6 +69,9 @@ def order_notional(request: OrderRequest, instrument: Instrument, price: Decimal
 
 
 def _permission(request: OrderRequest, policy: RiskPolicy) -> Iterator[Refusal]:
+    if policy.restricts(request.instrument_id):
+        text = f"{request.instrument_id} is in restricted_instruments"
+        yield Refusal(RiskReason.INSTRUMENT_RESTRICTED, text)
     if not policy.allows(request.instrument_id):
         yield Refusal(RiskReason.INSTRUMENT_NOT_ALLOWED, f"{request.instrument_id} is not in allowed_instruments")
     unprotected = request.order_type in (OrderType.MARKET, OrderType.STOP_MARKET)
@@ -94,11 +104,11 @@ def _quote_time(quote: Quote | None, usable: Quote | None, policy: RiskPolicy, n
         shown = "none" if quote is None else f"bid {quote.bid}, ask {quote.ask} of {quote.instrument_id}"
         yield Refusal(RiskReason.QUOTE_MISSING, f"the quote was {shown}")
         return
-    age = now - usable.time
-    if age > timedelta(seconds=float(policy.quote_age_s_max)) or age < -timedelta(seconds=_FUTURE_S_MAX):
+    age, limit = now - usable.time, policy.quote_age_limit(usable.instrument_id)
+    if age > timedelta(seconds=float(limit)) or age < -timedelta(seconds=_FUTURE_S_MAX):
         yield Refusal(
             RiskReason.QUOTE_STALE,
-            f"quote age must be within {policy.quote_age_s_max} s, was {age.total_seconds():.3f} s",
+            f"quote age must be within {limit} s, was {age.total_seconds():.3f} s",
         )
 
 
@@ -146,12 +156,21 @@ def _collar(request: OrderRequest, quote: Quote, price: Decimal, policy: RiskPol
         )
 
 
+def _losses(request: OrderRequest, exposure: Exposure, policy: RiskPolicy) -> Iterator[Refusal]:
+    position, equity = exposure.position_quantity, exposure.equity
+    if equity is not None:  # where it is None the account is unreadable, which is refused below
+        reduces = position is not None and _only_reduces(request, position)
+        yield from check_losses(request, equity, exposure.conduct, policy, reduces=reduces)
+
+
 def _exposure(
     request: OrderRequest, instrument: Instrument, price: Decimal, exposure: Exposure, policy: RiskPolicy
 ) -> Iterator[Refusal]:
-    position = exposure.position_quantity
-    if position is None or exposure.equity is None or exposure.gross_notional is None:
-        missing = [n for n in ("equity", "position_quantity", "gross_notional") if getattr(exposure, n) is None]
+    position, equity = exposure.position_quantity, exposure.equity
+    gross, net = exposure.gross_notional, exposure.net_notional
+    if position is None or equity is None or gross is None or net is None:
+        names = ("equity", "position_quantity", "gross_notional", "net_notional")
+        missing = [name for name in names if getattr(exposure, name) is None]
         yield Refusal(RiskReason.ACCOUNT_UNREADABLE, f"not readable: {', '.join(missing)}")
         return
     if request.reduce_only and not _only_reduces(request, position):
@@ -160,9 +179,10 @@ def _exposure(
             f"a reduce-only {request.side} must be at most the opposite position, was {request.quantity} "
             f"against {position}",
         )
+    sign = request.side.sign
     is_buy = request.side is OrderSide.BUY
     pending = exposure.pending_buy_quantity if is_buy else exposure.pending_sell_quantity
-    after = position + request.side.sign * (request.quantity + pending)
+    after = position + sign * (request.quantity + pending)
     if abs(after) <= abs(position):
         return
     unit = price * instrument.contract_size
@@ -170,15 +190,32 @@ def _exposure(
     if abs(after) * unit > limit:
         yield _refuse(RiskReason.POSITION_NOTIONAL, "position notional after fill", abs(after) * unit, limit)
     # This instrument's own pending quantity is in `pending_notional` already.
-    added = (abs(position + request.side.sign * request.quantity) - abs(position)) * unit
-    gross = exposure.gross_notional + exposure.pending_notional + max(added, ZERO)
+    added = max((abs(position + sign * request.quantity) - abs(position)) * unit, ZERO)
+    gross += exposure.pending_notional + added
     if gross > policy.gross_notional_max:
         yield _refuse(RiskReason.GROSS_EXPOSURE, "gross notional after fill", gross, policy.gross_notional_max)
-    if exposure.equity <= 0 or gross > policy.leverage_max * exposure.equity:
+    pending_net = exposure.pending_buy_notional if is_buy else exposure.pending_sell_notional
+    net = sign * net + pending_net + request.quantity * unit
+    if net > policy.net_notional_max:
+        yield _refuse(RiskReason.NET_EXPOSURE, "net notional after fill", net, policy.net_notional_max)
+    yield from _pool(exposure, gross, policy)
+    if equity <= 0 or gross > policy.leverage_max * equity:
         yield Refusal(
             RiskReason.LEVERAGE_AFTER_FILL,
-            f"gross {gross} must be at most {policy.leverage_max} times the equity {exposure.equity}",
+            f"gross {gross} must be at most {policy.leverage_max} times the equity {equity}",
         )
+
+
+def _pool(exposure: Exposure, gross: Decimal, policy: RiskPolicy) -> Iterator[Refusal]:
+    if exposure.pool_unread and not policy.pool_may_be_unread:
+        names = ", ".join(exposure.pool_unread)
+        yield Refusal(
+            RiskReason.POOL_UNREADABLE, f"no snapshot younger than {policy.pool_reading_age_s_max} s of {names}"
+        )
+    total = gross + exposure.pool_notional
+    if total > policy.pool_gross_notional_max:
+        limit = policy.pool_gross_notional_max
+        yield _refuse(RiskReason.POOL_EXPOSURE, "gross notional of all accounts after fill", total, limit)
 
 
 def _only_reduces(request: OrderRequest, position: Decimal) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from brokers.ids import Environment, InstrumentId
 from brokers.rounding import parse_decimal
+from trading.risk.sessions import TradingSession, is_open
 
 
 def _amount(value: Any) -> Any:
@@ -23,6 +25,7 @@ def _amount(value: Any) -> Any:
 
 
 Amount = Annotated[Decimal, BeforeValidator(_amount), Field(gt=0)]
+Fraction = Annotated[Decimal, BeforeValidator(_amount), Field(gt=0, le=1)]
 
 
 class _Frozen(BaseModel):
@@ -36,7 +39,12 @@ class InstrumentLimits(_Frozen):
     position_notional_max: Amount | None = None
     quantity_max: Amount | None = None
     price_collar: Amount | None = None
+    quote_age_s_max: Amount | None = None
+    quote_jump_max: Amount | None = None
     open_orders_max: int | None = Field(default=None, ge=1)
+    repeat_max: int | None = Field(default=None, ge=1)
+    duplicate_window_s: Amount | None = None
+    sessions: tuple[TradingSession, ...] | None = None
 
 
 class RiskPolicy(_Frozen):
@@ -45,17 +53,35 @@ class RiskPolicy(_Frozen):
     order_notional_max: Amount = Decimal(100_000)
     position_notional_max: Amount = Decimal(250_000)
     gross_notional_max: Amount = Decimal(1_000_000)
+    net_notional_max: Amount = Decimal(500_000)  # longs less shorts, either way
     leverage_max: Amount = Decimal(5)
+    pool_gross_notional_max: Amount = Decimal(2_000_000)  # of all accounts that share the ledger
+    pool_reading_age_s_max: Amount = Decimal(86_400)  # an older snapshot of another account is no reading
+    pool_may_be_unread: bool = True  # count only what is known of the other accounts
     price_collar: Amount = Decimal("0.05")  # fraction of the mid price
     quote_age_s_max: Amount = Decimal(5)
+    quote_jump_max: Amount = Decimal("0.05")  # fraction of the last good mid
+    quote_jump_window_s: Amount = Decimal(10)  # for how long the last good mid counts
     account_age_s_max: Amount = Decimal(5)  # an older reading of positions and equity is read again
+    daily_loss_max: Fraction = Decimal("0.10")  # fraction of the opening equity of the UTC day
+    daily_loss_amount_max: Amount | None = None  # in the currency of the equity
+    drawdown_max: Fraction = Decimal("0.30")  # fraction of the highest equity on record
     open_orders_max: int = Field(default=20, ge=1)  # per instrument
     order_rate_max: int = Field(default=5, ge=1)  # order requests in any window
     order_rate_window_s: Amount = Decimal(1)
-    venue_rate_share: Annotated[Decimal, BeforeValidator(_amount), Field(gt=0, le=1)] = Decimal("0.5")
+    message_rate_max: int = Field(default=10, ge=1)  # orders and cancels in any window
+    message_rate_window_s: Amount = Decimal(1)
+    venue_rate_share: Fraction = Decimal("0.5")
+    repeat_max: int = Field(default=10, ge=1)  # orders of one strategy, instrument and side in any window
+    repeat_window_s: Amount = Decimal(600)
+    duplicate_window_s: Amount = Decimal(5)
+    duplicates_denied: bool = True  # False: only noted on the order
+    market_reach: Fraction = Decimal("0.10")  # how far beyond the touch a market order may meet one of our own
     attempts_max: int = Field(default=3, ge=1, le=100)
     market_orders_allowed: bool = True
     allowed_instruments: tuple[str, ...] | None = None  # None: all; an empty list allows none
+    restricted_instruments: tuple[str, ...] = ()  # wins over allowed_instruments
+    sessions: tuple[TradingSession, ...] | None = None  # None: always; an empty list: never
     instruments: Mapping[str, InstrumentLimits] = Field(default_factory=dict)
 
     @classmethod
@@ -66,9 +92,17 @@ class RiskPolicy(_Frozen):
                 order_notional_max=Decimal(10_000_000),
                 position_notional_max=Decimal(20_000_000),
                 gross_notional_max=Decimal(100_000_000),
+                net_notional_max=Decimal(50_000_000),
                 leverage_max=Decimal(10),
+                pool_gross_notional_max=Decimal(1_000_000_000),
                 quote_age_s_max=Decimal(30),
+                quote_jump_max=Decimal("0.5"),
+                daily_loss_max=Decimal("0.5"),
+                drawdown_max=Decimal("0.7"),
                 order_rate_max=100,
+                message_rate_max=200,
+                repeat_max=1_000,
+                duplicates_denied=False,
             )
         if environment is Environment.TESTNET:
             return cls()
@@ -76,17 +110,46 @@ class RiskPolicy(_Frozen):
             order_notional_max=Decimal(10_000),
             position_notional_max=Decimal(25_000),
             gross_notional_max=Decimal(100_000),
+            net_notional_max=Decimal(50_000),
             leverage_max=Decimal(3),
+            pool_gross_notional_max=Decimal(200_000),
+            pool_may_be_unread=False,
             price_collar=Decimal("0.02"),
             quote_age_s_max=Decimal(2),
+            quote_jump_max=Decimal("0.02"),
+            daily_loss_max=Decimal("0.03"),
+            drawdown_max=Decimal("0.10"),
             order_rate_max=5,
             order_rate_window_s=Decimal(5),
+            message_rate_max=10,
+            message_rate_window_s=Decimal(5),
             market_orders_allowed=False,
             allowed_instruments=(),
         )
 
     def allows(self, instrument_id: InstrumentId) -> bool:
         return self.allowed_instruments is None or str(instrument_id) in self.allowed_instruments
+
+    def restricts(self, instrument_id: InstrumentId) -> bool:
+        return str(instrument_id) in self.restricted_instruments
+
+    def is_open(self, instrument_id: InstrumentId, at: datetime) -> bool:
+        """Whether a session of the instrument is open; always where none are given."""
+        own = self._own(instrument_id).sessions
+        sessions = self.sessions if own is None else own
+        return sessions is None or is_open(sessions, at)
+
+    def quote_age_limit(self, instrument_id: InstrumentId) -> Decimal:
+        return self._own(instrument_id).quote_age_s_max or self.quote_age_s_max
+
+    def quote_jump_limit(self, instrument_id: InstrumentId) -> Decimal:
+        return self._own(instrument_id).quote_jump_max or self.quote_jump_max
+
+    def repeat_limit(self, instrument_id: InstrumentId) -> int:
+        return self._own(instrument_id).repeat_max or self.repeat_max
+
+    def duplicate_window(self, instrument_id: InstrumentId) -> Decimal:
+        return self._own(instrument_id).duplicate_window_s or self.duplicate_window_s
 
     def order_notional_limit(self, instrument_id: InstrumentId) -> Decimal:
         return self._own(instrument_id).order_notional_max or self.order_notional_max

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlmodel import select
@@ -14,12 +16,14 @@ from brokers.ids import Environment
 from brokers.wire import SendTicket
 from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
+from ledger.records import record_account
 from ledger.states import IntentState
-from ledger.tables import Observation, OrderSend
+from ledger.tables import Observation, OrderIntent, OrderSend
 from tests.ledger.conftest import PostgresCluster
 from tests.trading.orders.conftest import POLICY, Want
 from tests.trading.orders.modelled import Fault, ModelVenue
 from trading.orders.desk import OrderDesk
+from trading.orders.intents import WantedOrder
 
 pytestmark = pytest.mark.postgres
 S = IntentState
@@ -79,6 +83,74 @@ def test_four_desks_send_each_order_once_and_keep_the_rate(
         assert len(session.exec(select(OrderSend)).all()) == 12
         assert check_intents(session) == ()
         assert check_sends(session) == ()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"position_notional_max": Decimal(2001)},
+        {"gross_notional_max": Decimal(2001)},
+        {"net_notional_max": Decimal(2001)},
+        {"open_orders_max": 4},
+        {"repeat_max": 4},
+    ],
+)
+def test_four_desks_at_once_never_exceed_a_limit(
+    ledger: Ledger, want: Want, venue: ModelVenue, clock: ManualClock, tmp_path: Path, limits: dict[str, object]
+) -> None:
+    """Intake and sender both hold the account: none of the room is given away twice, and none is wasted."""
+    venue.rests = True
+    policy = POLICY.model_copy(update=limits)
+    desks = [
+        OrderDesk(ledger=ledger, broker=venue, clock=clock, policy=policy, worker=f"w{n}", pool="p", spool=tmp_path)
+        for n in range(4)
+    ]
+    _at_once(desks, [[want(f"o{number}-{count}") for count in range(3)] for number in range(4)])
+    with ledger.read() as session:
+        live = session.exec(select(OrderIntent).where(OrderIntent.state != S.DENIED.value)).all()
+    assert (len(live), venue.sends) == (4, 4)
+
+
+def test_two_accounts_at_once_never_exceed_the_pool(
+    ledger: Ledger, want: Want, venue: ModelVenue, clock: ManualClock, tmp_path: Path
+) -> None:
+    sister = ModelVenue(clock, name="other")
+    with ledger.write() as session:
+        for broker in (venue, sister):
+            record_account(session, broker.account_id, at=clock.now())
+    policy = POLICY.model_copy(update={"pool_gross_notional_max": Decimal(2001)})
+    desks = []
+    for number, broker in enumerate((venue, sister, venue, sister)):
+        broker.rests = True
+        desk = OrderDesk(
+            ledger=ledger, broker=broker, clock=clock, policy=policy, worker=f"w{number}", pool="p", spool=tmp_path
+        )
+        desks.append(desk)
+    accounts = [venue.account_id, sister.account_id] * 2
+    wanted = [
+        [replace(want(f"o{number}-{count}"), account_id=accounts[number]) for count in range(3)] for number in range(4)
+    ]
+    _at_once(desks, wanted)
+    assert venue.sends + sister.sends == 4
+
+
+def _at_once(desks: list[OrderDesk], wanted: list[list[WantedOrder]]) -> None:
+    start, errors = threading.Barrier(len(desks)), []
+
+    def work(desk: OrderDesk, orders: list[WantedOrder]) -> None:
+        start.wait()
+        try:
+            for order in orders:
+                desk.advance(desk.submit(order).intent_id)
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(desks, wanted, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def test_an_answer_with_bytes_that_a_database_refuses_is_stored(

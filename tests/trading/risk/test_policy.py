@@ -30,10 +30,14 @@ def test_the_same_limits_have_the_same_hash_however_they_were_written() -> None:
 @pytest.mark.parametrize("name", sorted(RiskPolicy.model_fields))
 def test_every_limit_counts(name: str) -> None:
     value = getattr(POLICY, name)
-    changed: Any = not value if isinstance(value, bool) else None
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+    changed: Any = ("BTC/USDT",) if value == () else ()
+    if isinstance(value, bool):
+        changed = not value
+    elif isinstance(value, (int, Decimal)):
         changed = value + 1
-    if name == "instruments":
+    elif name == "daily_loss_amount_max":
+        changed = Decimal(1)
+    elif name == "instruments":
         changed = {"BTC/USDT": InstrumentLimits(quantity_max=Decimal(1))}
     assert changed != value
     assert policy_sha256(POLICY.model_copy(update={name: changed})) != policy_sha256(POLICY)

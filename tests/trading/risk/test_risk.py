@@ -14,7 +14,17 @@ from pydantic import ValidationError
 
 from brokers.ids import Environment, InstrumentId
 from brokers.types import Instrument, OrderRequest, OrderSide, OrderType, ProductKind, Quote
-from trading.risk import Exposure, InstrumentLimits, RiskPolicy, RiskReason, assess
+from trading.risk import (
+    Conduct,
+    Exposure,
+    GoodQuote,
+    InstrumentLimits,
+    Resting,
+    RiskPolicy,
+    RiskReason,
+    TradingSession,
+    assess,
+)
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BTC = InstrumentId("BTC/USDT:USDT")
@@ -33,10 +43,12 @@ INSTRUMENT = Instrument(
     quantity_max_market=Decimal(50),
 )
 QUOTE = Quote(BTC, Decimal(99), Decimal(101), Decimal(100), NOW)
-FLAT = Exposure(equity=Decimal(1_000_000), position_quantity=Decimal(0), gross_notional=Decimal(0))
+FLAT = Exposure(
+    equity=Decimal(1_000_000), position_quantity=Decimal(0), gross_notional=Decimal(0), net_notional=Decimal(0)
+)
 POLICY = RiskPolicy.for_environment(Environment.TESTNET)
 R = RiskReason
-NOTIONALS = ("order_notional_max", "position_notional_max", "gross_notional_max")
+NOTIONALS = ("order_notional_max", "position_notional_max", "gross_notional_max", "net_notional_max")
 
 
 def order(
@@ -115,6 +127,15 @@ def test_a_limit_holds_at_its_boundary(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"net_notional": Decimal(499_900)}, []),
+        ({"net_notional": Decimal(499_901)}, [R.NET_EXPOSURE]),
+        ({"net_notional": Decimal(-900_000)}, []),  # buying brings it nearer to zero
+        ({"net_notional": Decimal(400_000), "pending_buy_notional": Decimal(99_901)}, [R.NET_EXPOSURE]),
+        ({"net_notional": Decimal(400_000), "pending_sell_notional": Decimal(99_901)}, []),
+        ({"pool_notional": Decimal(1_999_900)}, []),
+        ({"pool_notional": Decimal(1_999_901)}, [R.POOL_EXPOSURE]),
+        ({"pool_notional": Decimal(1_500_000), "gross_notional": Decimal(499_901)}, [R.POOL_EXPOSURE]),
+        ({"pool_unread": ("bybit.testnet.b",)}, []),  # the testnet's default counts what is known
         ({"recent_sends": 4}, []),
         ({"recent_sends": 5}, [R.ORDER_RATE]),
         ({"open_orders": 19}, []),
@@ -138,7 +159,7 @@ def test_exposure_counts_what_is_open_and_in_flight(changes: dict[str, Any], exp
     assert reasons(order(limit="100"), exposure=replace(FLAT, **changes)) == expected
 
 
-@pytest.mark.parametrize("missing", ["equity", "position_quantity", "gross_notional"])
+@pytest.mark.parametrize("missing", ["equity", "position_quantity", "gross_notional", "net_notional"])
 def test_what_cannot_be_read_is_a_refusal(missing: str) -> None:
     refusals = assess(order(), INSTRUMENT, QUOTE, replace(FLAT, **{missing: None}), POLICY, NOW)
     assert [refusal.reason for refusal in refusals] == [R.ACCOUNT_UNREADABLE]
@@ -220,7 +241,13 @@ def test_all_refusals_come_at_once_with_figures() -> None:
         INSTRUMENT,
         replace(QUOTE, time=NOW - timedelta(minutes=1)),
         replace(FLAT, equity=Decimal(1), recent_sends=9, open_orders=99),
-        limited(order_notional_max="10", position_notional_max="10", gross_notional_max="10", allowed_instruments=()),
+        limited(
+            order_notional_max="10",
+            position_notional_max="10",
+            gross_notional_max="10",
+            net_notional_max="10",
+            allowed_instruments=(),
+        ),
         NOW,
     )
     assert [refusal.reason for refusal in refusals] == [
@@ -234,10 +261,121 @@ def test_all_refusals_come_at_once_with_figures() -> None:
         R.PRICE_COLLAR,
         R.POSITION_NOTIONAL,
         R.GROSS_EXPOSURE,
+        R.NET_EXPOSURE,
         R.LEVERAGE_AFTER_FILL,
     ]
     assert "at most 10, was 9018.7515" in refusals[6].detail
     assert all(refusal.detail for refusal in refusals)
+
+
+# -- what came before -------------------------------------------------------------------------------------------
+def after(**conduct: Any) -> Exposure:
+    return replace(FLAT, conduct=Conduct(**conduct))
+
+
+@pytest.mark.parametrize(
+    ("conduct", "expected"),
+    [
+        ({"repeats": 9}, []),
+        ({"repeats": 10}, [R.REPEATED_EXECUTION]),
+        ({"is_strategy_disabled": True}, [R.STRATEGY_DISABLED]),
+        ({"duplicates": ("other",)}, [R.DUPLICATE_ORDER]),
+        ({"last_quote": GoodQuote(Decimal("95.25"), NOW)}, []),  # 4.987 %
+        ({"last_quote": GoodQuote(Decimal("95.23"), NOW)}, [R.QUOTE_JUMPED]),  # 5.009 %
+        ({"last_quote": GoodQuote(Decimal("105.2"), NOW)}, []),
+        ({"last_quote": GoodQuote(Decimal("105.3"), NOW)}, [R.QUOTE_JUMPED]),
+        ({"last_quote": GoodQuote(Decimal(50), NOW - timedelta(seconds=10))}, [R.QUOTE_JUMPED]),
+        ({"last_quote": GoodQuote(Decimal(50), NOW - timedelta(seconds=10.1))}, []),
+        ({"opening_equity": Decimal(1_111_111)}, []),
+        ({"opening_equity": Decimal(1_111_112)}, [R.DAILY_LOSS]),
+        ({"highest_equity": Decimal(1_428_571)}, []),
+        ({"highest_equity": Decimal(1_428_572)}, [R.DRAWDOWN]),
+        ({"resting": (Resting(OrderSide.SELL, Decimal("100.5"), "r"),)}, []),
+        ({"resting": (Resting(OrderSide.SELL, Decimal(100), "r"),)}, [R.SELF_CROSS]),
+        ({"resting": (Resting(OrderSide.BUY, Decimal(100), "r"),)}, []),  # the same side
+    ],
+)
+def test_the_past_of_an_order_counts(conduct: dict[str, Any], expected: list[RiskReason]) -> None:
+    assert reasons(order(limit="100"), exposure=after(**conduct)) == expected
+
+
+def test_a_market_order_may_not_meet_our_own_within_its_reach() -> None:
+    for price, expected in (("111.1", [R.SELF_CROSS]), ("111.2", [])):
+        resting = (Resting(OrderSide.SELL, Decimal(price), "r"),)
+        assert reasons(order(), exposure=after(resting=resting)) == expected
+    sell = order(side=OrderSide.SELL, limit="100")
+    assert reasons(sell, exposure=after(resting=(Resting(OrderSide.BUY, Decimal(100), "r"),))) == [R.SELF_CROSS]
+    only_rests = order(limit="100", post_only=True)
+    assert reasons(only_rests, exposure=after(resting=(Resting(OrderSide.SELL, Decimal(90), "r"),))) == []
+
+
+def test_a_loss_in_money_counts_beside_the_fraction() -> None:
+    policy = limited(daily_loss_amount_max="100")
+    for opening, expected in ((1_000_100, []), (1_000_101, [R.DAILY_LOSS])):
+        assert reasons(order(), policy=policy, exposure=after(opening_equity=Decimal(opening))) == expected
+
+
+def test_what_reduces_goes_on_after_a_loss_and_after_repetition() -> None:
+    past = Conduct(
+        repeats=99,
+        duplicates=("other",),
+        is_strategy_disabled=True,
+        opening_equity=Decimal(10**8),
+        highest_equity=Decimal(10**8),
+    )
+    exposure = replace(FLAT, position_quantity=Decimal(5), conduct=past)
+    assert reasons(order("5", side=OrderSide.SELL, reduce_only=True), exposure=exposure) == []
+    plain = reasons(order("5", side=OrderSide.SELL), exposure=exposure)
+    assert plain == [R.STRATEGY_DISABLED, R.REPEATED_EXECUTION, R.DUPLICATE_ORDER]
+    assert R.DAILY_LOSS in reasons(order("5"), exposure=exposure)
+
+
+def test_an_unread_account_of_the_pool_is_refused_where_the_policy_says_so() -> None:
+    policy = limited(pool_may_be_unread=False)
+    exposure = replace(FLAT, pool_unread=("bybit.testnet.b",))
+    assert reasons(order(), policy=policy, exposure=exposure) == [R.POOL_UNREADABLE]
+    assert not RiskPolicy.for_environment(Environment.PRODUCTION).pool_may_be_unread
+
+
+def test_a_restricted_instrument_is_refused_even_when_it_is_allowed() -> None:
+    policy = limited(allowed_instruments=(str(BTC),), restricted_instruments=(str(BTC),))
+    assert reasons(order(), policy=policy) == [R.INSTRUMENT_RESTRICTED]
+
+
+NEW_YORK = TradingSession(opens="09:30", closes="16:00", zone="America/New_York")
+NIGHT = TradingSession(weekdays=("mon",), opens="22:00", closes="02:00", zone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("session", "at", "is_open"),
+    [
+        (NEW_YORK, datetime(2026, 3, 2, 14, 30, tzinfo=UTC), True),  # winter: five hours behind
+        (NEW_YORK, datetime(2026, 3, 2, 14, 29, 59, tzinfo=UTC), False),
+        (NEW_YORK, datetime(2026, 3, 2, 20, 59, 59, tzinfo=UTC), True),
+        (NEW_YORK, datetime(2026, 3, 2, 21, 0, tzinfo=UTC), False),
+        (NEW_YORK, datetime(2026, 6, 1, 13, 30, tzinfo=UTC), True),  # summer: four
+        (NEW_YORK, datetime(2026, 3, 7, 15, 0, tzinfo=UTC), False),  # a Saturday
+        (NIGHT, datetime(2026, 3, 2, 22, 0, tzinfo=UTC), True),
+        (NIGHT, datetime(2026, 3, 3, 1, 59, tzinfo=UTC), True),
+        (NIGHT, datetime(2026, 3, 3, 2, 0, tzinfo=UTC), False),
+        (NIGHT, datetime(2026, 3, 3, 22, 0, tzinfo=UTC), False),
+    ],
+)
+def test_outside_its_sessions_an_instrument_is_not_traded(session: TradingSession, at: datetime, is_open: bool) -> None:
+    quote = replace(QUOTE, time=at)
+    expected = [] if is_open else [R.OUTSIDE_SESSION]
+    assert reasons(order(), policy=limited(sessions=(session,)), quote=quote, now=at) == expected
+    own = limited(sessions=(), instruments={str(BTC): InstrumentLimits(sessions=(session,))})
+    assert reasons(order(), policy=own, quote=quote, now=at) == expected
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"opens": "9:30"}, {"closes": "24:00"}, {"zone": "Mars/Olympus"}, {"zone": "../etc"}, {"weekdays": ()}],
+)
+def test_a_session_that_cannot_be_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TradingSession(**{"opens": "09:30", "closes": "16:00", "zone": "UTC", **fields})
 
 
 # -- the policy -------------------------------------------------------------------------------------------------
@@ -251,7 +389,15 @@ def test_production_allows_nothing_until_it_is_configured() -> None:
 def test_environments_get_stricter() -> None:
     environments = (Environment.SIMULATED, Environment.TESTNET, Environment.PRODUCTION)
     ordered = [RiskPolicy.for_environment(environment) for environment in environments]
-    for name in (*NOTIONALS, "leverage_max", "quote_age_s_max"):
+    for name in (
+        *NOTIONALS,
+        "leverage_max",
+        "quote_age_s_max",
+        "quote_jump_max",
+        "daily_loss_max",
+        "drawdown_max",
+        "pool_gross_notional_max",
+    ):
         figures = [getattr(policy, name) for policy in ordered]
         assert figures == sorted(figures, reverse=True)
         assert figures[-1] < figures[0]
@@ -264,12 +410,20 @@ def test_an_instruments_own_limits_replace_the_accounts() -> None:
         quantity_max=Decimal("0.5"),
         price_collar=Decimal("0.001"),
         open_orders_max=1,
+        quote_age_s_max=Decimal("0.5"),
+        quote_jump_max=Decimal("0.001"),
+        repeat_max=2,
     )
     policy = POLICY.model_copy(update={"instruments": {str(BTC): own}})
-    exposure = replace(FLAT, open_orders=1)
-    assert reasons(order(limit="101"), policy=policy, exposure=exposure) == [
+    conduct = Conduct(repeats=2, last_quote=GoodQuote(Decimal("100.2"), NOW))
+    exposure = replace(FLAT, open_orders=1, conduct=conduct)
+    now = NOW + timedelta(seconds=0.6)
+    assert reasons(order(limit="101"), policy=policy, exposure=exposure, now=now) == [
+        R.REPEATED_EXECUTION,
         R.OPEN_ORDERS,
+        R.QUOTE_STALE,
         R.QUANTITY_ABOVE_MAXIMUM,
+        R.QUOTE_JUMPED,
         R.ORDER_NOTIONAL,
         R.PRICE_COLLAR,
         R.POSITION_NOTIONAL,
@@ -308,7 +462,12 @@ def test_every_reason_has_words() -> None:
         assert reason.value.startswith("RISK_")
         assert reason.meaning.endswith(".")
         assert reason.remedy.endswith(".")
-    assert {reason for reason in RiskReason if reason.passes} == {R.ORDER_RATE, R.QUOTE_STALE, R.OPEN_ORDERS}
+    assert {reason for reason in RiskReason if reason.passes} == {
+        R.ORDER_RATE,
+        R.QUOTE_STALE,
+        R.QUOTE_JUMPED,
+        R.OPEN_ORDERS,
+    }
 
 
 # -- properties -------------------------------------------------------------------------------------------------
@@ -318,11 +477,34 @@ exposures = st.builds(
     equity=st.none() | st.decimals(0, 10**6, places=0),
     position_quantity=st.none() | st.decimals(-5000, 5000, places=2),
     gross_notional=st.none() | st.decimals(0, 10**6, places=0),
+    net_notional=st.none() | st.decimals(-(10**6), 10**6, places=0),
     pending_buy_quantity=st.decimals(0, 1000, places=2),
     pending_sell_quantity=st.decimals(0, 1000, places=2),
     pending_notional=st.decimals(0, 10**6, places=0),
+    pending_buy_notional=st.decimals(0, 10**6, places=0),
+    pending_sell_notional=st.decimals(0, 10**6, places=0),
     open_orders=st.integers(0, 25),
     recent_sends=st.integers(0, 8),
+    pool_notional=st.decimals(0, 2 * 10**6, places=0),
+    pool_unread=st.sampled_from([(), ("bybit.testnet.other",)]),
+    conduct=st.builds(
+        Conduct,
+        last_quote=st.none()
+        | st.builds(
+            GoodQuote,
+            st.decimals(90, 110, places=1),
+            st.sampled_from([NOW, NOW - timedelta(seconds=10), NOW - timedelta(seconds=11)]),
+        ),
+        repeats=st.integers(0, 12),
+        duplicates=st.sampled_from([(), ("other key",)]),
+        resting=st.lists(
+            st.builds(Resting, st.sampled_from(OrderSide), st.decimals(80, 120, places=1), st.just("resting")),
+            max_size=2,
+        ).map(tuple),
+        is_strategy_disabled=st.booleans(),
+        opening_equity=st.none() | st.decimals(0, 10**6, places=0),
+        highest_equity=st.none() | st.decimals(0, 10**6, places=0),
+    ),
 )
 requests = st.builds(
     lambda quantity, side, limit, is_limit, reduces: order(
@@ -334,13 +516,33 @@ requests = st.builds(
     st.booleans(),
     st.booleans(),
 )
-GROWING = {R.ORDER_NOTIONAL, R.POSITION_NOTIONAL, R.GROSS_EXPOSURE, R.LEVERAGE_AFTER_FILL}
+GROWING = {
+    R.ORDER_NOTIONAL,
+    R.POSITION_NOTIONAL,
+    R.GROSS_EXPOSURE,
+    R.NET_EXPOSURE,
+    R.POOL_EXPOSURE,
+    R.LEVERAGE_AFTER_FILL,
+}
+TIGHTER_WHEN_SMALLER = (
+    *NOTIONALS,
+    "leverage_max",
+    "price_collar",
+    "quote_jump_max",
+    "daily_loss_max",
+    "drawdown_max",
+    "pool_gross_notional_max",
+    "repeat_max",
+    "open_orders_max",
+    "order_rate_max",
+    "quote_age_s_max",
+)
 
 
-@given(requests, exposures, st.sampled_from([*NOTIONALS, "leverage_max", "price_collar"]))
+@given(requests, exposures, st.sampled_from(TIGHTER_WHEN_SMALLER))
 def test_a_tighter_limit_never_removes_a_refusal(request_: OrderRequest, exposure: Exposure, name: str) -> None:
     loose = set(reasons(request_, exposure=exposure))
-    tighter = POLICY.model_copy(update={name: getattr(POLICY, name) / 10})
+    tighter = POLICY.model_copy(update={name: getattr(POLICY, name) * Decimal("0.1")})
     assert loose <= set(reasons(request_, exposure=exposure, policy=tighter))
 
 

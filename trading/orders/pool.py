@@ -1,0 +1,99 @@
+"""What the other accounts of the ledger hold or may come to hold: one ledger serves the accounts of one pool.
+
+Known are their last snapshots and their intents. An account without a snapshot that is young enough, or with a position
+that cannot be valued, is named as unread; what its intents reserve counts all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlmodel import Session, col, select
+
+from brokers.ids import InstrumentId
+from brokers.types import ZERO, Instrument
+from ledger.records import lock_account
+from ledger.tables import AccountRow, AccountSnapshot, PositionRow
+from trading.orders.reserved import pending_notional, read_counting
+
+_MARGIN = timedelta(seconds=5)  # a snapshot's time is the venue's, an intent's the ledger's
+_POOL_LOCK = "the pool"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolHoldings:
+    """Gross notional of the other accounts, and those of them that could not be read."""
+
+    notional: Decimal = ZERO
+    unread: tuple[str, ...] = ()
+
+
+def other_accounts(session: Session, account_id: str) -> tuple[str, ...]:
+    """Every account that was ever proved against this ledger, but for this one."""
+    query = select(AccountRow.account_id).where(AccountRow.account_id != account_id)
+    return tuple(session.exec(query.order_by(AccountRow.account_id)))
+
+
+def held_instruments(session: Session, account_id: str) -> tuple[InstrumentId, ...]:
+    """What the other accounts' last snapshots hold: their contract sizes are needed to value them."""
+    found = {row.instrument_id for other in other_accounts(session, account_id) for row in _positions(session, other)}
+    return tuple(InstrumentId(name) for name in sorted(found))
+
+
+def pool_holdings(
+    session: Session,
+    account_id: str,
+    instruments: Mapping[InstrumentId, Instrument],
+    *,
+    age_s_max: Decimal,
+    now: datetime,
+) -> PoolHoldings:
+    """Positions of the last snapshots plus everything open, in flight or filled since.
+
+    Takes the pool's lock when there are other accounts, after the account's own: no two orders of one pool are checked
+    at the same time.
+    """
+    others = other_accounts(session, account_id)
+    if others:
+        lock_account(session, _POOL_LOCK)
+    total, unread = ZERO, []
+    for other in others:
+        held, since = _held(session, other, instruments, now - timedelta(seconds=float(age_s_max)))
+        if held is None:
+            unread.append(other)
+        total += held or ZERO
+        for row in read_counting(session, other, since=since):
+            total += pending_notional(row, since)
+    return PoolHoldings(total, tuple(unread))
+
+
+def _held(
+    session: Session, account_id: str, instruments: Mapping[InstrumentId, Instrument], oldest: datetime
+) -> tuple[Decimal | None, datetime]:
+    """The value of the last snapshot's positions and since when intents count; None when it is too old or unvalued."""
+    snapshot = _last_snapshot(session, account_id)
+    if snapshot is None or snapshot.taken_at < oldest:
+        return None, oldest
+    total = ZERO
+    for row in _positions(session, account_id):
+        price = row.mark_price or row.average_price
+        instrument = instruments.get(InstrumentId(row.instrument_id))
+        if price is None or instrument is None:
+            return None, snapshot.taken_at - _MARGIN
+        total += abs(row.quantity) * price * instrument.contract_size
+    return total, snapshot.taken_at - _MARGIN
+
+
+def _last_snapshot(session: Session, account_id: str) -> AccountSnapshot | None:
+    query = select(AccountSnapshot).where(AccountSnapshot.account_id == account_id)
+    return session.exec(query.order_by(col(AccountSnapshot.snapshot_id).desc()).limit(1)).first()
+
+
+def _positions(session: Session, account_id: str) -> tuple[PositionRow, ...]:
+    snapshot = _last_snapshot(session, account_id)
+    if snapshot is None:
+        return ()
+    return tuple(session.exec(select(PositionRow).where(PositionRow.snapshot_id == snapshot.snapshot_id)))
