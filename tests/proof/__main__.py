@@ -17,6 +17,7 @@ from tests.proof.layers import LAYERS, replay, run_layer
 from tests.proof.result import LayerResult
 
 JOBS = 2
+WIDTH = 172
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +62,8 @@ def _trace(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, names: list[str]) -> int:
-    console, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    width = max(Console().width, WIDTH)  # a table cut to 80 columns cannot be read, not even in a log
+    console, err = Console(highlight=False, width=width), Console(stderr=True, highlight=False)
     notes: list[str] = []
 
     def say(text: str) -> None:

@@ -126,7 +126,8 @@ class Monitor:
         bound_s = max(bound_s, self.disturbed_s - self.since_s + after_s)
         if time.stepped_at_s > self.since_s - 3_600:  # times on record may lie an hour ahead after a step back
             bound_s = max(bound_s, time.stepped_at_s - self.since_s + after_s + 4 * 3_600.0)
-        return bound_s + _SLACK_S + abs(time.database_off_s) + abs(time.machine_off_s)
+        # What the clocks differ by counts twice: until the horizon is over on both, and until the gap is.
+        return bound_s + _SLACK_S + 2 * (abs(time.database_off_s) + abs(time.machine_off_s))
 
     def _asked(self, reason: str) -> None:
         """A person was asked: only where absence cannot be proved, or look-ups failed for long."""
