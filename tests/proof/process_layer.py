@@ -8,6 +8,8 @@ affair, so a replay is the same scene, not the same microsecond.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -127,6 +129,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="a part's name, or a piece of it")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # end the servers as Ctrl-C does
     rows = run(histories=options.histories, seed=options.seed, jobs=options.jobs, say=print, only=options.only)
     for row in rows:
         for failure in row.failures:

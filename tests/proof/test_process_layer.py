@@ -15,7 +15,7 @@ from tests.proof.process_recovery import POINTS, percentile, recovery
 from tests.proof.result import LayerResult
 from trading.orders.crash import CRASH_POINTS
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 REPLAY = ".venv/bin/pytest tests/proof/test_process_layer.py"
 SLOW_FAULTS = {"locked"}  # waits for SQLite's whole busy timeout: at full strength only
 
