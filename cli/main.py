@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import control, jobs, reads, stack, status, stopping
+from cli import arming, audit, control, jobs, reads, stack, status, stopping
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -61,6 +61,9 @@ app.command("reduce-only", rich_help_panel=_STOP)(stopping.reduce_only)
 app.command("resume", rich_help_panel=_STOP)(stopping.resume)
 
 app.command("decide", rich_help_panel=_PEOPLE)(control.decide)
+app.add_typer(arming.arm_app, name="arm", rich_help_panel=_PEOPLE)
+
+app.add_typer(audit.audit_app, name="audit", rich_help_panel=_FACTS)
 
 app.command("venues", rich_help_panel=_FACTS)(reads.venues)
 app.command("version", rich_help_panel=_FACTS)(reads.version)

@@ -164,6 +164,7 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
         pool=environment.value,
         control_file=control_path(),
         dry_run=is_dry_run(os.environ),
+        secrets_folder=secrets_folder(),
     ) as opened:
         proof = prove_account(opened)
         refuse_withdrawal(proof)
@@ -181,6 +182,18 @@ def ledger(environment: Environment) -> Iterator[Ledger]:
 
     with Opened.open(ledger_url(environment), environment=environment) as opened:
         yield opened
+
+
+def secrets_folder() -> Path:
+    """ALGOTRENDY_SECRETS where set, else the home folder's: the keys of armings and of the people who may arm."""
+    from trading.arming.people import secrets_folder as named
+
+    found = named()
+    if found is not None:
+        return found
+    home = Home.default()
+    home.prepare()
+    return home.secrets
 
 
 def ledger_url(environment: Environment) -> str:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class EnvironmentName(StrEnum):
+    """The environments (the words of the venue layer)."""
+
+    SIMULATED = "simulated"
+    TESTNET = "testnet"
+    PRODUCTION = "production"
+
 
 ACCOUNTS_VARIABLE = "ALGOTRENDY_ACCOUNTS"
 
@@ -36,6 +46,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask before trading outside the simulated environment.")
 ]
+EnvironmentOption = Annotated[EnvironmentName, typer.Option("--environment", "-e", help="Whose ledger and pool.")]
 ReportOption = Annotated[
     Path | None,
     typer.Option(

@@ -183,15 +183,17 @@ def venues(
 
 
 def version(json: JsonOption = False) -> None:
-    """Show the versions of AlgoTrendy, Python, Prefect and the venue SDKs."""
+    """Show the versions of AlgoTrendy, Python, Prefect and the venue SDKs, and the hash of the code that runs here."""
     import platform
     from importlib.metadata import version as version_of
 
     from cli import output
     from flows.reports.html import product_version
+    from trading.code_hash import code_sha256
 
     found = {"algotrendy": product_version(), "python": platform.python_version()}
     found |= {name: version_of(name) for name in ("prefect", "pybit", "sqlmodel", "typer")}
+    found["code"] = code_sha256()
     if json:
         output.print_json(found)
     else:

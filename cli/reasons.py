@@ -33,6 +33,8 @@ _TITLES: Final = {
     "tasks.keys": "Why an API key may not be used",
     "deployments.manifest": "Deployments",
     "ledger.reasons": "What the ledger raises",
+    "ledger.auditing": "What is wrong with the audit",
+    "trading.arming": "Why production is not armed",
     "trading.orders": "Why an order stands where it stands",
     "trading.risk": "Why an order was denied",
     "trading.rebalancing": "Why a line was not traded as wished",

@@ -47,7 +47,11 @@ class Home:
 
     @property
     def encryption_key_file(self) -> Path:
-        return self.root / "secrets" / "prefect-encryption.key"
+        return self.secrets / "prefect-encryption.key"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
 
     @property
     def key_registry(self) -> Path:
@@ -64,7 +68,7 @@ class Home:
 
     def prepare(self) -> None:
         """Make the folders, readable by the owner only."""
-        for folder in (self.root, self.prefect, self.logs, self.reports, self.root / "ledger", self.root / "secrets"):
+        for folder in (self.root, self.prefect, self.logs, self.reports, self.root / "ledger", self.secrets):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 

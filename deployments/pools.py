@@ -28,6 +28,7 @@ from tasks.process import (
     REPORTS_VARIABLE,
     is_dry_run,
 )
+from trading.arming.people import SECRETS_VARIABLE
 
 DESCRIPTIONS = {
     Environment.SIMULATED: "Jobs on simulated accounts. Nothing leaves this machine.",
@@ -54,6 +55,7 @@ class Pool:
     key_registry: Path
     control_file: Path | None = None
     dry_run: bool = False
+    secrets: Path | None = None  # where the keys of armings lie; None where the worker's own environment must name it
 
     @property
     def name(self) -> str:
@@ -70,6 +72,8 @@ class Pool:
         }
         if self.control_file is not None:
             variables[CONTROL_FILE_VARIABLE] = str(self.control_file)
+        if self.secrets is not None:
+            variables[SECRETS_VARIABLE] = str(self.secrets)
         if self.ledger_url:
             if make_url(self.ledger_url).password:
                 raise ValueError(
@@ -125,6 +129,7 @@ def pools(home: Home, environments: tuple[Environment, ...] = tuple(Environment)
             key_registry=home.key_registry,
             control_file=home.control_file(environment),
             dry_run=runs_dry(environment),
+            secrets=home.secrets,
         )
         for environment in environments
     )

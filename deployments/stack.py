@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from brokers.ids import Environment
@@ -133,6 +134,7 @@ def _bring_up(
     # The client takes seconds to import; the server takes more to start, so the import costs nothing here.
     from deployments import register
 
+    disarm_production(stack.home, say=stack.say)
     _await_simulator(stack)
     _await_server(stack)
     began = time.monotonic()
@@ -143,6 +145,20 @@ def _bring_up(
         for pool in pools:
             stack.start_worker(pool.value)
     stack.seconds["stack"] = time.monotonic() - started
+
+
+def disarm_production(home: Home, *, say: Say = quiet) -> None:
+    """Production starts disarmed: take back what was armed or asked for before this start, where there is a ledger."""
+    url = home.ledger_url(Environment.PRODUCTION)
+    if not Path(url.removeprefix("sqlite:///")).exists():
+        return
+    from ledger.arming import disarm_pool
+    from ledger.engine import Ledger
+
+    with Ledger.open(url, environment=Environment.PRODUCTION) as ledger, ledger.write() as session:
+        pool = Environment.PRODUCTION.value
+        if disarm_pool(session, pool, by="stack", reason="the stack was started", at=ledger.now(session)):
+            say("production is disarmed: it was armed, or asked to be, before this start")
 
 
 def _start_server(stack: Stack) -> None:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from sqlmodel import Session, col, select
 
 from brokers.ids import AccountId
+from ledger import audit
 from ledger.records import lock_account
 from ledger.states import ReconciliationOutcome
 from ledger.tables import ReconciliationBreak, ReconciliationRun
@@ -131,7 +132,7 @@ def open_breaks(session: Session, account_id: AccountId | str | None = None) -> 
     return tuple(session.exec(query.order_by(col(ReconciliationBreak.first_seen_at), ReconciliationBreak.break_id)))
 
 
-def decide_break(session: Session, identity: str, *, decision: str, decided_by: str) -> None:
+def decide_break(session: Session, identity: str, *, decision: str, decided_by: str, at: datetime) -> None:
     """Note what a person decided about an open break; it stays open until it is no longer seen."""
     row = session.get(ReconciliationBreak, identity)
     if row is None or row.cleared_at is not None:
@@ -139,7 +140,15 @@ def decide_break(session: Session, identity: str, *, decision: str, decided_by: 
     if not decision.strip() or not decided_by.strip():
         raise ValueError("a decision needs its text and who made it")
     row.decision, row.decided_by = decision, decided_by
-    session.flush()
+    audit.append(
+        session,
+        chain=row.account_id,
+        kind=audit.AuditKind.BREAK_DECISION,
+        subject=f"break:{identity}",
+        who=decided_by,
+        detail={"break_id": identity, "decision": decision, "decided_by": decided_by},
+        at=at,
+    )
 
 
 def record_run(

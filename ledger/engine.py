@@ -30,6 +30,7 @@ from sqlmodel import Session
 from brokers.clock import Clock
 from brokers.ids import Environment
 from ledger import durability
+from ledger.auditing import begin_audit
 from ledger.errors import (
     CommitUnknown,
     ConflictingEvidence,
@@ -226,7 +227,9 @@ def _prepare(engine: Engine, environment: Environment) -> Stamp:
     with engine.connect() as connection:
         require_environment(read_stamp(connection), environment)
     with engine.execution_options(**_write_options(engine.dialect.name == "sqlite")).begin() as connection:
-        return migrate(connection, environment)
+        stamp = migrate(connection, environment)
+        begin_audit(connection)
+        return stamp
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Table, text
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, SQLModel, col, select
@@ -55,9 +55,14 @@ def lock_account(session: Session, account_id: AccountId | str) -> None:
 
     On SQLite `ledger.write()` holds off every writer already.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(f"ledger account {account_id}".encode()).digest()[:8], signed=True)
-        session.connection().execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    hold(session.connection(), str(account_id))
+
+
+def hold(connection: Connection, name: str) -> None:
+    """Take a lock by name until the transaction ends; an account's before a pool's, so that no two wait in a ring."""
+    if connection.dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(f"ledger account {name}".encode()).digest()[:8], signed=True)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------

@@ -217,6 +217,8 @@ def risk_policy(environment: Environment, overrides: Mapping[str, Any]) -> RiskP
         raise ValueError(
             f"risk has no field {', '.join(unknown)}; fields: {', '.join(sorted(RiskPolicy.model_fields))}"
         )
+    if environment is Environment.PRODUCTION and overrides.get("arming_required", True) is not True:
+        raise ValueError("arming_required cannot be taken away in production: leave it out, and arm the pool")
     # Not strict: YAML and JSON have lists where the policy has tuples. Its amounts refuse binary floats all the same.
     return RiskPolicy.model_validate({**base.model_dump(), **overrides}, strict=False)
 

@@ -22,6 +22,9 @@ from ledger.control_file import ControlFile
 from ledger.engine import Ledger
 from tasks.config import Account, require_environment
 from tasks.keys import KeyRegistry, require_key_unused
+from trading.arming import ArmingGuard, arming_key
+from trading.arming.people import secrets_folder as named_folder
+from trading.code_hash import code_sha256
 from trading.orders import OrderDesk
 from trading.runtime import Runtime
 
@@ -45,6 +48,13 @@ def open_guarded(connection: AccountConfig, *, key_registry: Path, clock: Clock)
     return broker
 
 
+def arming_guard(account: Account, environment: Environment, folder: Path | None = None) -> ArmingGuard | None:
+    """What this process checks armings with; None where none is needed. `folder` is where the secrets lie."""
+    if environment is not Environment.PRODUCTION and not account.policy.arming_required:
+        return None
+    return ArmingGuard(key=arming_key(folder or named_folder(), environment), code_sha256=code_sha256())
+
+
 @contextmanager
 def open_runtime(
     account: Account,
@@ -56,6 +66,7 @@ def open_runtime(
     clock: Clock | None = None,
     control_file: Path | None = None,
     dry_run: bool = False,
+    secrets_folder: Path | None = None,
 ) -> Iterator[Runtime]:
     """Broker, ledger and order desk of one account, closed at the end. No request is made here.
 
@@ -78,5 +89,6 @@ def open_runtime(
             pool=pool,
             control_file=ControlFile(control_file) if control_file is not None else None,
             dry_run=dry_run,
+            arming=arming_guard(account, environment, secrets_folder),
         )
         yield Runtime(account_id=account.account_id, ledger=ledger, broker=broker, desk=desk, clock=used, worker=worker)

@@ -31,7 +31,7 @@ from trading.kill_model import KillLimits, KillReason, KillReport, KillRequest, 
 from trading.kill_store import begin, facts_of, move
 from trading.orders import IntentView
 from trading.orders.clearing import Clearing
-from trading.orders.gates import KILL_SOURCE, kill_key
+from trading.orders.kill_orders import KILL_SOURCE, kill_key
 from trading.orders.tracking import Asked
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly

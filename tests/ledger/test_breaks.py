@@ -92,7 +92,7 @@ def test_a_decision_ends_with_the_break(ledger: Ledger, samples: Any) -> None:
     identity = break_id(samples.account_id, POSITION.kind, POSITION.subject)
     run(ledger, samples, 0, POSITION)
     with ledger.write() as session:
-        decide_break(session, identity, decision="manual trade on the web site", decided_by="me")
+        decide_break(session, identity, decision="manual trade on the web site", decided_by="me", at=samples.start)
     run(ledger, samples, 1, POSITION)
     assert row_of(ledger, samples, POSITION).decided_by == "me"
     run(ledger, samples, 2)
@@ -103,10 +103,10 @@ def test_a_decision_ends_with_the_break(ledger: Ledger, samples: Any) -> None:
 def test_a_decision_needs_an_open_break_and_a_name(ledger: Ledger, samples: Any) -> None:
     identity = break_id(samples.account_id, POSITION.kind, POSITION.subject)
     with ledger.write() as session, pytest.raises(LookupError, match="no open break"):
-        decide_break(session, identity, decision="x", decided_by="me")
+        decide_break(session, identity, decision="x", decided_by="me", at=samples.start)
     run(ledger, samples, 0, POSITION)
     with ledger.write() as session, pytest.raises(ValueError, match="who made it"):
-        decide_break(session, identity, decision="x", decided_by=" ")
+        decide_break(session, identity, decision="x", decided_by=" ", at=samples.start)
 
 
 def test_two_breaks_may_not_share_an_identity(ledger: Ledger, samples: Any) -> None:

@@ -27,7 +27,7 @@ from trading.kill_model import KillLimits, KillReason, KillRefused, KillReport, 
 from trading.killing import kill_account
 from trading.orders import IntentView, ProtocolLimits, WantedOrder
 from trading.orders.crash import crash_hook
-from trading.orders.gates import KILL_SOURCE
+from trading.orders.kill_orders import KILL_SOURCE
 from trading.runtime import Runtime
 
 D = Decimal

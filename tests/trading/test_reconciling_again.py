@@ -115,7 +115,7 @@ def test_an_open_break_that_is_too_young_now_stays_and_decides_the_outcome(on: S
     assert found.still_open == ("FILL_MISSING_AT_VENUE trade invented",)
     with on.runtime.ledger.write() as session:
         assert [row.break_id for row in open_breaks(session)] == [opened]
-        decide_break(session, opened, decision="busted by the venue", decided_by="me")
+        decide_break(session, opened, decision="busted by the venue", decided_by="me", at=START)
     found = reconcile_account(on.runtime, tolerances=patient)
     assert (found.outcome, found.still_open) == (ReconciliationOutcome.NOT_RECONCILED, ())
 

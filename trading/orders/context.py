@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import TypeVar
 
 from sqlmodel import Session
@@ -20,12 +21,13 @@ from ledger.control_file import ControlFile
 from ledger.controls import effective_control
 from ledger.engine import Ledger
 from ledger.states import ControlState
+from trading.arming import ArmingGuard
 from trading.orders.crash import crash_point
 from trading.orders.pool import held_instruments
 from trading.orders.protocol import ProtocolLimits
 from trading.orders.reasons import OrderReason
 from trading.orders.spool import Spool
-from trading.risk import RiskPolicy
+from trading.risk import RiskPolicy, policy_sha256
 
 T = TypeVar("T")
 _READ_TRIES = 3
@@ -58,6 +60,7 @@ class DeskContext:
     spool: Spool
     control_file: ControlFile | None = None
     dry_run: bool = False
+    arming: ArmingGuard | None = None  # without one nothing that needs an arming leaves
     instruments: dict[InstrumentId, Instrument] = field(default_factory=dict)
     reading: AccountReading | None = None
     _venue_clock: ClockReading | None = None
@@ -71,6 +74,11 @@ class DeskContext:
     @property
     def environment(self) -> Environment:
         return self.broker.account_id.environment
+
+    @cached_property
+    def policy_sha256(self) -> str:
+        """The hash of the policy that this desk runs with."""
+        return policy_sha256(self.policy)
 
     def crash(self, name: str) -> None:
         """Pass a crash point."""

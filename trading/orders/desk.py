@@ -27,6 +27,7 @@ from ledger.engine import Ledger
 from ledger.records import lock_account
 from ledger.states import CancelState, IntentState, ObservationSource
 from ledger.tables import OrderIntent
+from trading.arming import ArmingGuard
 from trading.orders import resolving, store, tracking
 from trading.orders.adopting import Sightings, check_orders
 from trading.orders.clearing import Clearing
@@ -34,7 +35,7 @@ from trading.orders.context import DeskContext
 from trading.orders.counting import begin_counting
 from trading.orders.deciding import Verdict, decide
 from trading.orders.exposure import exposure_for, position_of, reserved_notional
-from trading.orders.gates import holds_back, lets_out
+from trading.orders.gates import may_go
 from trading.orders.intents import (
     IntentView,
     TermsConflict,
@@ -90,6 +91,7 @@ class OrderDesk:
         spool: Path | None = None,
         control_file: ControlFile | None = None,
         dry_run: bool = False,
+        arming: ArmingGuard | None = None,
     ) -> None:
         if ledger.environment is not broker.account_id.environment:
             raise ValueError(
@@ -113,6 +115,7 @@ class OrderDesk:
             spool=Spool(spool) if spool is not None else spool_of(ledger.url),
             control_file=used_file,
             dry_run=dry_run,
+            arming=arming,
         )
         begin_counting(broker)
         self._checked_history = False
@@ -207,8 +210,7 @@ class OrderDesk:
             now = ctx.ledger.now(session)
             is_allowed = True
             if row.state == S.UNKNOWN.value:  # elsewhere the sender asks, in its own transaction
-                control = ctx.control(session)
-                is_allowed = lets_out(control, session, row) and not holds_back(ctx, session, row)
+                is_allowed = may_go(ctx, session, row)
             intent = resolving.snapshot(ctx, session, row, may_send=is_allowed)
         # What time proves must hold on both clocks, the database's and the venue's.
         if intent.state is S.UNKNOWN:

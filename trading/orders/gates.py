@@ -10,17 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from brokers.capabilities import OrderIdentity
 from brokers.types import Instrument, OrderRequest, PreparedOrder, Quote
 from ledger.controls import hold_controls, state_of, strategy_scope
-from ledger.states import CancelState, ControlState, IntentState, KillState
-from ledger.tables import KillRow, OrderIntent
-from trading.orders import store
+from ledger.states import CancelState, ControlState, IntentState
+from ledger.tables import OrderIntent
+from trading.orders import armed, store
 from trading.orders.context import AccountReading, DeskContext
 from trading.orders.counting import surplus
 from trading.orders.exposure import exposure_for
+from trading.orders.kill_orders import closes_for_kill
 from trading.orders.past import strategy_of
 from trading.orders.protocol import needs_own_lane
 from trading.orders.reasons import OrderReason
@@ -28,7 +29,6 @@ from trading.orders.stops import Stop, stop_for
 from trading.risk import assess
 
 S = IntentState
-KILL_SOURCE = "kill_switch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,12 @@ class OutgoingOrder:
 
 def before_claim(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
     """What keeps a READY intent from being claimed; the first obstacle found."""
-    return control(ctx, session, row) or _strategy(ctx, session, row) or _lane(ctx, session, row)
+    return (
+        control(ctx, session, row)
+        or _arming(ctx, session, row)
+        or _strategy(ctx, session, row)
+        or _lane(ctx, session, row)
+    )
 
 
 def before_send(
@@ -71,6 +76,7 @@ def before_send(
         return Obstacle(S.EXPIRED, OrderReason.TTL_OVER, f"expired at {row.expires_at.isoformat()}")
     return (
         control(ctx, session, row)
+        or _arming(ctx, session, row, order, now)
         or _strategy(ctx, session, row)
         or _counts(ctx, session, row, now)
         or _rate(ctx, session, order, now)
@@ -95,31 +101,32 @@ def lets_out(state: ControlState, session: Session, row: OrderIntent) -> bool:
     return state is ControlState.KILL and closes_for_kill(session, row)
 
 
-def closes_for_kill(session: Session, row: OrderIntent) -> bool:
-    """A reduction that belongs to a kill of this account that is closing positions at this moment."""
-    if not row.reduce_only or row.source != KILL_SOURCE:
-        return False
-    query = select(KillRow.kill_id).where(
-        KillRow.account_id == row.account_id,
-        KillRow.state == KillState.FLATTENING.value,
-        KillRow.flatten,
-    )
-    return any(f":{kill_key(kill_id)}-" in row.business_key for kill_id in session.exec(query))
-
-
-def kill_key(kill_id: int | None) -> str:
-    """What the business keys of a kill's own orders hold."""
-    return f"kill-{kill_id}"
-
-
 def may_send(state: ControlState, *, is_reduce_only: bool) -> bool:
     """Whether a control state lets an order out."""
     return state is ControlState.RUN or (state is ControlState.REDUCE_ONLY and is_reduce_only)
 
 
-def holds_back(ctx: DeskContext, session: Session, row: OrderIntent) -> bool:
-    """Whether an order of unknown outcome is only looked for: its strategy is disabled, or the pool runs dry."""
-    return ctx.dry_run or _strategy(ctx, session, row) is not None
+def may_go(ctx: DeskContext, session: Session, row: OrderIntent) -> bool:
+    """Whether an order of unknown outcome may be sent again now, whatever its notional; else it is only looked for."""
+    is_let_out = not ctx.dry_run and lets_out(ctx.control(session), session, row)
+    return is_let_out and _arming(ctx, session, row) is None and _strategy(ctx, session, row) is None
+
+
+def _arming(
+    ctx: DeskContext,
+    session: Session,
+    row: OrderIntent,
+    order: OutgoingOrder | None = None,
+    now: datetime | None = None,
+) -> Obstacle | None:
+    """Whether an arming lets it out, and with `order` whether its notional fits; until its time is over it waits."""
+    at = now or ctx.ledger.now(session)
+    problem = (
+        armed.why_not(ctx, session, row, at)
+        if order is None
+        else armed.why_not_send(ctx, session, row, order.request, order.instrument, order.quote, at)
+    )
+    return None if problem is None else Obstacle(S.READY, problem[0], problem[1], ctx.limits.wait_s)
 
 
 def _strategy(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:

@@ -19,7 +19,7 @@ from ledger.tables import Observation, OrderIntent
 from trading.orders import store
 from trading.orders.answers import apply_answers, retry_changes
 from trading.orders.context import DeskContext
-from trading.orders.gates import holds_back, lets_out
+from trading.orders.gates import may_go
 from trading.orders.looking import Look, Trace, complete_look, quick_look
 from trading.orders.moves import Who
 from trading.orders.protocol import (
@@ -194,9 +194,7 @@ def _counts(ctx: DeskContext, last_at: datetime | None, started_at: datetime | N
 def _is_still(ctx: DeskContext, row: OrderIntent, action: Action) -> bool:
     """Whether the step stands by the database's clock and the venue's, which was measured just now."""
     with ctx.ledger.read() as session:
-        control = ctx.control(session)
-        is_allowed = lets_out(control, session, row) and not holds_back(ctx, session, row)
-        intent = snapshot(ctx, session, row, may_send=is_allowed)
+        intent = snapshot(ctx, session, row, may_send=may_go(ctx, session, row))
         now = min(ctx.ledger.now(session), ctx.measured_venue_time)
     return next_step(intent, ctx.identity(row.instrument_id), now, ctx.limits).action is action
 

@@ -23,7 +23,7 @@ from ledger.errors import CommitUnknown, LedgerError
 from ledger.records import lock_account
 from ledger.states import IntentState, ObservationSource
 from ledger.tables import OrderAttempt, OrderIntent, OrderSend
-from trading.orders import gates, store
+from trading.orders import armed, gates, store
 from trading.orders.answers import apply_answers
 from trading.orders.context import DeskContext
 from trading.orders.counting import count_commit, surplus
@@ -278,6 +278,7 @@ def _write_attempt(
         not_after=not_after,
         offset=ctx.offset,
         now=now,
+        reserved=armed.reservation(ctx, session, row, order.request, order.instrument, order.quote),
     )
 
 
@@ -299,16 +300,17 @@ def _note_position(
 
 
 def _stopped_meanwhile(ctx: DeskContext, row: OrderIntent) -> NotSent | None:
-    """A stop that was set after the commit still keeps the order here; so does a control that cannot be read."""
+    """A stop that was set after the commit still keeps the order here, and so does an arming that ended meanwhile."""
     try:
         with ctx.ledger.read() as session:
             control = ctx.control(session)
             is_let_out = lets_out(control, session, row)
+            problem = armed.why_not(ctx, session, row, ctx.ledger.now(session))
     except (SQLAlchemyError, LedgerError) as error:
         return NotSent(f"the control state could not be read before the first byte ({type(error).__name__})")
-    if is_let_out:
-        return None
-    return NotSent(f"control state became {control} before the first byte")
+    if not is_let_out:
+        return NotSent(f"control state became {control} before the first byte")
+    return None if problem is None else NotSent(f"{problem[0]} before the first byte: {problem[1]}")
 
 
 def _place(ctx: DeskContext, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck | Exception:

@@ -188,8 +188,9 @@ def add_send(
     not_after: datetime,
     offset: timedelta,
     now: datetime,
+    reserved: tuple[int | None, Decimal | None] = (None, None),
 ) -> OrderSend:
-    """Store one SENDING step; it is committed before the first byte leaves."""
+    """Store one SENDING step; it is committed before the first byte leaves. `reserved`: arming and notional."""
     ordinal = len(sends_of(session, client_order_id)) + 1
     send = OrderSend(
         send_id=f"{client_order_id}-{ordinal}",
@@ -201,6 +202,8 @@ def add_send(
         not_after=not_after,
         venue_offset_us=round(offset.total_seconds() * 1_000_000),
         committed_at=now,
+        arming_id=reserved[0],
+        notional=reserved[1],
     )
     session.add(send)
     session.flush()

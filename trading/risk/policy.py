@@ -79,6 +79,7 @@ class RiskPolicy(_Frozen):
     market_reach: Fraction = Decimal("0.10")  # how far beyond the touch a market order may meet one of our own
     attempts_max: int = Field(default=3, ge=1, le=100)
     market_orders_allowed: bool = True
+    arming_required: bool = False  # production needs an arming whatever stands here (trading.orders.armed)
     allowed_instruments: tuple[str, ...] | None = None  # None: all; an empty list allows none
     restricted_instruments: tuple[str, ...] = ()  # wins over allowed_instruments
     sessions: tuple[TradingSession, ...] | None = None  # None: always; an empty list: never
@@ -124,6 +125,7 @@ class RiskPolicy(_Frozen):
             message_rate_max=10,
             message_rate_window_s=Decimal(5),
             market_orders_allowed=False,
+            arming_required=True,
             allowed_instruments=(),
         )
 

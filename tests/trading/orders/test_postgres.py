@@ -14,6 +14,7 @@ from sqlmodel import select
 from brokers.clock import ManualClock
 from brokers.ids import Environment
 from brokers.wire import SendTicket
+from ledger.auditing import verify_audit
 from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
 from ledger.records import record_account
@@ -22,6 +23,8 @@ from ledger.tables import Observation, OrderIntent, OrderSend
 from tests.ledger.conftest import PostgresCluster
 from tests.trading.orders.conftest import POLICY, Want
 from tests.trading.orders.modelled import Fault, ModelVenue
+from tests.trading.orders.test_arming import CODE, KEY, POOL, armoury_of
+from trading.arming import ArmingGuard
 from trading.orders.desk import OrderDesk
 from trading.orders.intents import WantedOrder
 
@@ -169,3 +172,45 @@ def test_an_answer_with_bytes_that_a_database_refuses_is_stored(
     with ledger.read() as session:
         (seen,) = [o for o in session.exec(select(Observation)) if o.source == "send_answer"]
     assert seen.raw == "��{}"
+
+
+def test_armed_desks_share_one_notional_exactly(
+    ledger: Ledger, venue: ModelVenue, want: Want, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Four desks at once under one arming: never more than was armed, and the audit of it all holds."""
+    policy = POLICY.model_copy(update={"arming_required": True})
+    armoury_of(ledger, tmp_path, str(venue.account_id), policy=policy).arm(notional_max=Decimal("1500"))
+    guard = ArmingGuard(KEY, CODE)
+    desks = [
+        OrderDesk(
+            ledger=ledger,
+            broker=venue,
+            clock=clock,
+            policy=policy,
+            worker=f"w{n}",
+            pool=POOL,
+            arming=guard,
+            spool=tmp_path / "spool",
+        )
+        for n in range(4)
+    ]
+    ids = [desks[0].submit(want(f"order-{n}")).intent_id for n in range(8)]  # 500 each
+    start = threading.Barrier(len(desks))
+
+    def work(desk: OrderDesk) -> None:
+        start.wait()
+        for intent_id in ids:
+            desk.advance(intent_id)
+
+    threads = [threading.Thread(target=work, args=(desk,)) for desk in desks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    states = [desks[0].view(intent_id).state for intent_id in ids]
+    assert venue.sends == 2  # an order of 0.01 at the ask is worth 500.001: a third does not fit
+    assert states.count(S.READY) == 6, states
+    with ledger.read() as session:
+        sent = sum(send.notional or 0 for send in session.exec(select(OrderSend)))
+        assert sent == Decimal("1000.002")
+        assert verify_audit(session).findings == []

@@ -1,0 +1,132 @@
+"""Commands that prove and show the audit. They read the ledger and change nothing in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import EnvironmentName, EnvironmentOption, JsonOption
+
+if TYPE_CHECKING:
+    from ledger.auditing import AuditReport
+
+audit_app = typer.Typer(
+    help="Prove or show the audit: every control, arming, decision and send, chained by hash.", no_args_is_help=True
+)
+AnchorsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--anchors",
+        help="File of anchors; default: beside the ledger, or what ALGOTRENDY_AUDIT_ANCHORS names.",
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+
+
+@audit_app.command("verify")
+def verify(
+    environment: EnvironmentOption = EnvironmentName.SIMULATED, anchors: AnchorsOption = None, json: JsonOption = False
+) -> None:
+    """Recompute every chain, compare it with what it records and with former proofs; exit code 7 when it is broken.
+
+    When all is well the ends of the chains are noted in the file of anchors. Keep a copy of that file elsewhere.
+    """
+    from brokers.ids import Environment
+    from cli import opening, output
+    from cli.failures import ExitCode
+    from ledger.anchors import add_anchor, anchors_of, read_anchors
+    from ledger.auditing import verify_audit
+
+    with opening.ledger(Environment(environment)) as ledger:
+        file = anchors or anchors_of(ledger.url)
+        known = read_anchors(file)
+        with ledger.read() as session:
+            report, at = verify_audit(session, known), ledger.now(session)
+    if report.is_whole:
+        add_anchor(file, report.heads, at=at)
+    if json:
+        output.print_json(_as_json(report, file))
+    else:
+        _print(report, file)
+    if not report.is_whole:
+        raise typer.Exit(ExitCode.NOT_AS_WISHED)
+
+
+def _as_json(report: AuditReport, file: Path) -> dict[str, Any]:
+    return {
+        "whole": report.is_whole,
+        "links": report.links,
+        "rows_before_the_audit": report.before,
+        "heads": {chain: {"ordinal": at, "sha256": sha} for chain, (at, sha) in sorted(report.heads.items())},
+        "findings": [
+            {"reason": one.fault.value, "chain": one.chain, "ordinal": one.ordinal, "detail": one.detail}
+            for one in report.findings
+        ],
+        "anchors": str(file),
+    }
+
+
+def _print(report: AuditReport, file: Path) -> None:
+    from cli import output
+    from flows.reports.model import Column, Table
+
+    if report.findings:
+        output.say(f"The audit is broken, first at: {report.findings[0]}", style="bold red")
+        rows = tuple((one.fault.value, one.chain, str(one.ordinal or ""), one.detail) for one in report.findings)
+        columns = (Column("Reason"), Column("Chain"), Column("Link", is_number=True), Column("What"))
+        output.print_table(Table("findings", "Findings", columns, rows))
+        return
+    heads = tuple((chain, str(at), sha[:16]) for chain, (at, sha) in sorted(report.heads.items()))
+    titles = (Column("Chain"), Column("Links", is_number=True), Column("Ends with"))
+    note = f"{report.links} links hold; {report.before} rows are from before the audit. Anchors: {file}"
+    output.print_table(Table("chains", "The audit is whole", titles, heads, note=note))
+
+
+@audit_app.command("show")
+def show(
+    environment: EnvironmentOption = EnvironmentName.SIMULATED,
+    chain: Annotated[str, typer.Option("--chain", help="One chain: an account id, pool:NAME, or SCOPE/control.")] = "",
+    subject: Annotated[str, typer.Option("--subject", help="One subject, e.g. control:12 or send:ID-1.")] = "",
+    since: Annotated[
+        datetime | None, typer.Option("--since", help="From this UTC time on.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The newest so many.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """Show links of the audit, oldest first."""
+    from cli import output
+    from flows.reports.model import Column, Table
+
+    found = _links(environment, chain=chain, subject=subject, since=since, limit=limit)
+    if json:
+        output.print_json(found)
+        return
+    names = ("recorded_at", "chain", "ordinal", "kind", "subject", "who")
+    rows = tuple(tuple(str(link[name]) for name in names) for link in found)
+    columns = tuple(Column(title) for title in ("At", "Chain", "Link", "Kind", "Subject", "Who"))
+    output.print_table(Table("audit", f"Audit of {environment}", columns, rows, empty="Nothing of that kind."))
+
+
+def _links(environment: str, *, chain: str, subject: str, since: datetime | None, limit: int) -> list[dict[str, Any]]:
+    from datetime import UTC
+
+    from sqlmodel import col, select
+
+    from brokers.ids import Environment
+    from cli import opening
+    from ledger.tables import AuditRow
+
+    query = select(AuditRow)
+    if chain:
+        query = query.where(AuditRow.chain == chain)
+    if subject:
+        query = query.where(AuditRow.subject == subject)
+    if since is not None:
+        query = query.where(AuditRow.recorded_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
+    query = query.order_by(col(AuditRow.audit_id).desc()).limit(limit)
+    with opening.ledger(Environment(environment)) as ledger, ledger.read() as session:
+        return [row.model_dump() for row in reversed(session.exec(query).all())]
