@@ -60,7 +60,7 @@ def test_production_decides() -> None:
 
 
 def test_every_kind_of_disturbance_occurs() -> None:
-    told = "\n".join(line for seed in range(250) for line in trace("open only, deadline", seed))
+    told = "\n".join(line for seed in range(800) for line in trace("open only, deadline", seed))
     assert sum(PERCENT.values()) == 100
     for name in FAULTS:
         assert f"the request: {name}" in told
