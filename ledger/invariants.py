@@ -140,6 +140,9 @@ def _durable_first(evidence: Evidence, rules: Rules) -> Iterator[str]:
 
 
 def _not_placed(evidence: Evidence, rules: Rules) -> Iterator[str]:
+    for move in evidence.transitions:
+        if move.to_state == S.ADOPTED_LATE.value:  # "or later": what was adopted since was called dead all the same
+            yield f"intent {move.intent_id} was called {move.from_state}, and then its order was seen at the venue"
     for intent in evidence.intents.values():
         if S(intent.state) not in NOT_PLACED_FOR_GOOD:
             continue

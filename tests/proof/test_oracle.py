@@ -135,6 +135,7 @@ BY_LEDGER: list[tuple[Invariant, str]] = [
     (I.DURABLE_FIRST, "DELETE FROM order_send"),
     (I.DURABLE_FIRST, "UPDATE order_attempt SET payload = '{}'"),
     (I.NOT_PLACED_MEANS_NONE, "UPDATE order_intent SET state = 'expired' WHERE state = 'filled'"),
+    (I.NOT_PLACED_MEANS_NONE, "UPDATE transition SET to_state = 'adopted_late' WHERE to_state = 'denied'"),
     (I.ACKED_MEANS_ONE, "DELETE FROM observation"),
     (I.ACKED_MEANS_ONE, "UPDATE venue_order SET side = 'sell'"),
     (I.ACKED_MEANS_ONE, "UPDATE venue_order SET quantity = '0.02'"),
