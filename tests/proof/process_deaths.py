@@ -188,7 +188,7 @@ def pauses(
     with scene(database, cluster) as on:
         cases = [(f"{seed}-{n} {case.name}", case) for n, case in enumerate(drawn(PAUSES, count, chance))]
         keys = [key for key, _ in cases]
-        with on.watchers(2), ThreadPoolExecutor(jobs * 8) as pool:
+        with on.watchers(2), ThreadPoolExecutor(jobs * 4) as pool:
             list(pool.map(lambda one: _stop(on, *one, tally, replay), cases))
             on.settle(keys)
         verdict = judge(on, keys, replay=replay, tally=tally)
@@ -199,18 +199,18 @@ def _stop(on: Scene, key: str, case: Case, tally: Tally, replay: str) -> None:
     name = f"stopped at {key}"
     errand = on.errand(name, job="advance", orders=((key, case.symbol, None),), crash_at=f"{case.point}:1:stop")
     worker, intent_id = on.start(errand), on.intent_id(key, case.symbol)
-    if not wait_until(lambda: worker.is_stopped or worker.process.exitcode is not None, timeout_s=30.0):
+    if not wait_until(lambda: worker.is_stopped or worker.process.exitcode is not None, timeout_s=90.0):
         tally.fail("the worker stops", f"{on.database}: {key} did not come to {case.point}", replay)
         worker.kill()
         return
     if worker.process.exitcode is not None:
         return  # a watcher took its order before it came to the point
     tally.add(pauses=1)
-    if not wait_until(lambda: on.state_of(intent_id) in OVER, timeout_s=60.0, poll_s=0.2):
+    if not wait_until(lambda: on.state_of(intent_id) in OVER, timeout_s=90.0, poll_s=0.2):
         tally.fail("I5", f"{on.database}: {key} was not taken over while its worker was stopped", replay)
     before = on.actors_of(intent_id)
     worker.wake()
-    worker.ended(30.0)
+    worker.ended(90.0)
     late = [move for move in on.actors_of(intent_id)[len(before) :] if move[0] == name]
     if late:
         tally.fail("a stale write is refused", f"{on.database}: {key}: the woken worker moved {late}", replay)
