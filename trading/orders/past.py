@@ -80,9 +80,16 @@ def _repeats(
     waiting = sum(
         row.is_unsent and not row.reduce_only and row.side == own.side and row.decided_by == strategy
         for row in same
-        if row.created_at > since and (row.created_at, row.intent_id) < (own.created_at, own.intent_id)
+        if row.created_at > since and _comes_first(row, own)
     )
     return session.exec(sent).one() + waiting
+
+
+def _comes_first(row: Counted, own: OrderIntent) -> bool:
+    """At intake everything that was let through before; later only what was asked for earlier, so that of two orders
+    that see each other one goes."""
+    is_intake = own.state == IntentState.RECEIVED.value
+    return is_intake or (row.created_at, row.intent_id) < (own.created_at, own.intent_id)
 
 
 def _duplicates(ctx: DeskContext, own: OrderIntent, same: Sequence[Counted]) -> tuple[str, ...]:
@@ -95,8 +102,8 @@ def _duplicates(ctx: DeskContext, own: OrderIntent, same: Sequence[Counted]) -> 
         and row.has_effect
         and not row.reduce_only
         and (row.plan_id is None or row.plan_id != own.plan_id)
-        and (row.created_at, row.intent_id) < (own.created_at, own.intent_id)
-        and own.created_at - row.created_at <= window
+        and _comes_first(row, own)
+        and abs(own.created_at - row.created_at) <= window
     )
 
 

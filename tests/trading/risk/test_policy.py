@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,11 @@ def test_every_limit_counts(name: str) -> None:
         changed = {"BTC/USDT": InstrumentLimits(quantity_max=Decimal(1))}
     assert changed != value
     assert policy_sha256(POLICY.model_copy(update={name: changed})) != policy_sha256(POLICY)
+
+
+def test_the_documentation_names_every_limit() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "orders.md").read_text(encoding="utf-8")
+    assert [name for name in RiskPolicy.model_fields if f"`{name}`" not in text] == []
 
 
 def test_no_list_is_not_an_empty_list() -> None:
