@@ -315,20 +315,25 @@ def _flatten(run: _Run) -> bool:
 
 
 def _close(run: _Run) -> bool:
-    """One round of closing; False when the positions could not be read."""
-    try:
-        closed = close_positions(
-            run.runtime,
-            business_key=f"{run.key}-{run.flatten_round}",
-            settle_currencies=run.settle_currencies,
-            step=run.step,
-            source=KILL_SOURCE,
-        )
-    except BrokerError as error:
-        run.unread = f"{error.reason}: {error.message}"
-        return False
-    run.closed.extend(closed)
-    return True
+    """One round of closing, asked again while the venue cannot be read; False when the time is over first."""
+    run.extend()
+    while True:
+        try:
+            closed = close_positions(
+                run.runtime,
+                business_key=f"{run.key}-{run.flatten_round}",
+                settle_currencies=run.settle_currencies,
+                step=run.step,
+                source=KILL_SOURCE,
+            )
+        except BrokerError as error:
+            run.unread = f"{error.reason}: {error.message}"
+            if run.is_over():
+                return False
+            run.runtime.clock.wait(run.limits.poll_s)
+            continue
+        run.closed.extend(closed)
+        return True
 
 
 def _reads_all_currencies(run: _Run) -> bool:
