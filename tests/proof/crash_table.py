@@ -18,6 +18,7 @@ class Means(StrEnum):
     DATABASE = "the database goes away"
     REFUSED = "a start that is refused"
     TO_COME = "its part is still to come"
+    ELSEWHERE = "shown beside this layer"
     NOT_BY_A_PROCESS = "no process can bring it about"
 
 
@@ -57,8 +58,10 @@ CRASH_TABLE: Mapping[str, Entry] = MappingProxyType(
         "C22": Entry("proved not placed, next attempt not begun", (_K,)),
         "C23": Entry("before the same id is sent again", (_K,)),
         "C24": Entry("cancel sent, its answer not recorded", (_K,)),
-        "C25": Entry("kill switch set, cancels half done", (Means.TO_COME,), "the kill switch's own tests kill it"),
-        "C26": Entry("arming written, expired between check and send", (Means.TO_COME,), "arming"),
+        "C25": Entry("kill switch set, cancels half done", (Means.ELSEWHERE,), "tests/trading/test_killing.py"),
+        "C26": Entry(
+            "arming expired between check and send", (Means.ELSEWHERE,), "tests/trading/orders/test_arming.py"
+        ),
         "C27": Entry("a worker paused while it holds a lease, then resumed", (_S,), "at C06 to C11 and C15 to C17"),
         "C28": Entry("two workers, the clock of one jumps ten minutes", (Means.JUMPED,)),
         "C29": Entry("the database restarts, ends connections, is full, locked, read-only", (Means.DATABASE,)),
@@ -69,7 +72,9 @@ CRASH_TABLE: Mapping[str, Entry] = MappingProxyType(
             "the settings that keep a commit are read back at every start (tests/ledger/test_durability.py)",
         ),
         "C32": Entry(
-            "old and new version together", (Means.REFUSED,), "by schema; the refusal by code comes with arming"
+            "old and new version together",
+            (Means.REFUSED,),
+            "by schema; by code where an arming is needed (tests/trading/orders/test_arming.py)",
         ),
     }
 )
