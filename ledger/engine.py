@@ -87,8 +87,10 @@ class Ledger:
         self._write_turn = threading.Lock()
 
     @classmethod
-    def open(cls, url: str | URL, *, environment: Environment, clock: Clock | None = None) -> Self:
-        """Check, migrate and stamp the database.
+    def open(
+        cls, url: str | URL, *, environment: Environment, clock: Clock | None = None, begins_audit: bool = True
+    ) -> Self:
+        """Check, migrate and stamp the database, and begin its audit; a copy brings the audit of its source along.
 
         `clock` replaces the database's clock for accelerated runs and tests; production refuses it. Raises
         LedgerUrlRefused, LedgerUnavailable, DurabilityRefused, LedgerEnvironmentMismatch, LedgerSchemaNewer.
@@ -98,7 +100,7 @@ class Ledger:
         engine = _create_engine(_checked_url(url), environment)
         try:
             with _reachable(engine.url.render_as_string(hide_password=True)):
-                stamp = _prepare(engine, environment)
+                stamp = _prepare(engine, environment, begins_audit=begins_audit)
         except BaseException:
             engine.dispose()
             raise
@@ -222,13 +224,14 @@ class Ledger:
             ) from error
 
 
-def _prepare(engine: Engine, environment: Environment) -> Stamp:
+def _prepare(engine: Engine, environment: Environment, *, begins_audit: bool) -> Stamp:
     """Nothing is written before the stamp is read."""
     with engine.connect() as connection:
         require_environment(read_stamp(connection), environment)
     with engine.execution_options(**_write_options(engine.dialect.name == "sqlite")).begin() as connection:
         stamp = migrate(connection, environment)
-        begin_audit(connection)
+        if begins_audit:
+            begin_audit(connection)
         return stamp
 
 
@@ -331,6 +334,10 @@ def _create_postgresql(url: URL, environment: Environment) -> Engine:
 
     @event.listens_for(engine, "connect", insert=True)  # before SQLAlchemy asks anything of its own
     def secure(connection: Any, record: object) -> None:
-        durability.secure_postgresql(connection, environment)
+        try:
+            durability.secure_postgresql(connection, environment)
+        except BaseException:
+            connection.close()  # the pool does not know of it yet
+            raise
 
     return engine

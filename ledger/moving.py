@@ -25,6 +25,8 @@ _CONTENT = tuple(table for table in metadata.sorted_tables if table is not _META
 def copy_ledger(source: Ledger, target: Ledger) -> Mapping[str, int]:
     """Copy every row into an empty ledger of the same environment and return the number of rows by table.
 
+    Open the target with `begins_audit=False`: its audit is the source's.
+
     Both sides are read again at the end; LedgerError when the target was not empty or a table differs.
     """
     if source.environment is not target.environment:
@@ -97,7 +99,7 @@ def main(source: str, target: str, environment: Environment) -> None:
     try:
         with (
             Ledger.open(source, environment=environment) as opened,
-            Ledger.open(target, environment=environment) as new,
+            Ledger.open(target, environment=environment, begins_audit=False) as new,
         ):
             for name, rows in copy_ledger(opened, new).items():
                 typer.echo(f"{name}: {rows} rows, read back equal")

@@ -76,7 +76,7 @@ def test_half_a_hash_gives_no_code(home: Home, capsys: pytest.CaptureFixture[str
 
 
 def test_the_audit_is_proved_anchored_and_its_first_fault_named(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    stop = ("control", "halt", *ACCOUNT, "--by", "ann", "--reason", "storm")
+    stop = ("halt", "--account", "bybit-simulated-main", "--by", "ann", "--reason", "storm")
     assert main([*stop]) == ExitCode.DONE
     proof = said(capsys, "audit", "verify")
     assert (proof["whole"], proof["heads"]["bybit.simulated.main/control"]["ordinal"]) == (True, 1)

@@ -28,7 +28,13 @@ ACCOUNT = "bybit-simulated-main"
 def answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run the job to its end, with this answer in the form."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    settings = {"ENVIRONMENT": "simulated", "LEDGER_URL": url, "POOL": "simulated", "SECRETS": str(tmp_path)}
+    settings = {
+        "ENVIRONMENT": "simulated",
+        "LEDGER_URL": url,
+        "POOL": "simulated",
+        "SECRETS": str(tmp_path),
+        "KEY_REGISTRY": str(tmp_path / "keys.json"),
+    }
     for name, value in settings.items():
         monkeypatch.setenv(f"ALGOTRENDY_{name}", value)
     people = People(tmp_path)

@@ -182,8 +182,10 @@ def open_ledger(ledger_url: str) -> Iterator[OpenLedger]:
     """Open (again) the test's ledger; everything opened is closed at the end."""
     opened: list[Ledger] = []
 
-    def open_(*, environment: Environment = Environment.SIMULATED, clock: Clock | None = None) -> Ledger:
-        opened.append(Ledger.open(ledger_url, environment=environment, clock=clock))
+    def open_(
+        *, environment: Environment = Environment.SIMULATED, clock: Clock | None = None, begins_audit: bool = True
+    ) -> Ledger:
+        opened.append(Ledger.open(ledger_url, environment=environment, clock=clock, begins_audit=begins_audit))
         return opened[-1]
 
     yield open_

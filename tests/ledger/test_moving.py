@@ -53,7 +53,7 @@ def source(tmp_path: Path, samples: Any) -> Iterator[Ledger]:
 
 
 def test_a_copy_is_equal_and_carries_on(source: Ledger, open_ledger: Any, samples: Any) -> None:
-    rows = moving.copy_ledger(source, open_ledger())
+    rows = moving.copy_ledger(source, open_ledger(begins_audit=False))
     assert rows["fill"] == moving.ROWS_AT_ONCE + 3 and rows["account_snapshot"] == 3 and rows["alert"] == 0
     copy = open_ledger()
     assert copy.installation_tag == source.installation_tag
@@ -66,10 +66,10 @@ def test_a_copy_is_equal_and_carries_on(source: Ledger, open_ledger: Any, sample
 
 
 def test_a_ledger_in_use_is_not_overwritten(source: Ledger, open_ledger: Any, samples: Any) -> None:
-    target = open_ledger()
+    target = open_ledger(begins_audit=False)
     with target.write() as session:
         set_control(session, "a", ControlState.RUN, reason="r", set_by="me", at=samples.start)
-    with pytest.raises(LedgerError, match="table control has rows; copy into a new database"):
+    with pytest.raises(LedgerError, match=r"table (audit|control) has rows; copy into a new database"):
         moving.copy_ledger(source, target)
 
 
@@ -88,7 +88,7 @@ def test_a_difference_is_noticed(source: Ledger, open_ledger: Any, monkeypatch: 
 
     monkeypatch.setattr(moving, "_copy_table", lose_one)
     with pytest.raises(LedgerError, match="the copy of table balance differs"):
-        moving.copy_ledger(source, open_ledger())
+        moving.copy_ledger(source, open_ledger(begins_audit=False))
 
 
 def test_the_command_says_what_it_copied(source: Ledger, ledger_url: str) -> None:

@@ -19,14 +19,13 @@ from sqlmodel import Session, col
 
 from brokers.clock import ManualClock
 from brokers.errors import AnswerTimedOut, VenueFaulted
-from brokers.ids import Environment
 from brokers.wire import SendTicket
-from ledger.engine import Ledger
 from ledger.states import IntentState
 from ledger.tables import OrderIntent
+from tests.proof import histories
+from tests.proof.histories import Killed, Result, run_history
+from tests.proof.ledgers import open_copy, template
 from tests.proof.mutants import DEADLINE, NO_DEADLINE, OPEN_ONLY, Broken, Mutant, Verdict, resends_anything
-from tests.trading.orders import histories
-from tests.trading.orders.histories import Killed, Result, run_history
 from tests.trading.orders.modelled import START
 from trading.orders import answers, protocol, resolving, sending, store
 from trading.orders.gates import Obstacle
@@ -132,8 +131,7 @@ def try_desk(name: str, count: int, first: int = 0) -> Verdict:
 
 def _histories(folder: Path, kinds: tuple[str, ...], count: int, first: int) -> Iterator[tuple[str, int, str]]:
     clock = ManualClock(START)
-    url = f"sqlite:///{folder / 'ledger.db'}"
-    with Ledger.open(url, environment=Environment.SIMULATED, clock=clock) as ledger:
+    with open_copy(template(folder / "template.db"), folder / "ledger.db", clock) as ledger:
         for number in range(count):
             kind, seed = kinds[number % len(kinds)], first + number // len(kinds)
             yield kind, seed, _problem(partial(run_history, ledger, clock, kind=kind, seed=seed))

@@ -111,7 +111,12 @@ def postgres_ledger(cluster: PostgresCluster) -> str:
 
 def use_ledger(on: Ground, url: str) -> None:
     """Let the pool's jobs work on another ledger from now on."""
-    pool = pools.Pool(environment=Environment.SIMULATED, ledger_url=url, reports=on.stack.home.reports)
+    pool = pools.Pool(
+        environment=Environment.SIMULATED,
+        ledger_url=url,
+        reports=on.stack.home.reports,
+        key_registry=on.stack.home.key_registry,
+    )
     pools.register(on.client, pool)
     on.ledger_url = url
 

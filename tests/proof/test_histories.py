@@ -40,7 +40,7 @@ def test_no_history_duplicates_or_loses_an_order(kind: str, part: int) -> None:
     assert tally.problems == []
     assert (tally.duplicates, tally.orphans, tally.lost, tally.stuck) == (0, 0, 0, 0)
     if count >= 50:  # fewer say nothing about shares
-        assert sum(tally.kills.values()) > count * 0.2  # otherwise the histories would prove nothing
+        assert sum(tally.kills.values()) > count * 0.1  # otherwise the histories would prove nothing
         assert sum(tally.faults.values()) > count
         assert tally.states[IntentState.FILLED] > count * 0.5
 

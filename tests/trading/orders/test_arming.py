@@ -25,7 +25,7 @@ from ledger.arming import disarm_pool
 from ledger.auditing import verify_audit
 from ledger.controls import pool_scope, set_control
 from ledger.engine import Ledger
-from ledger.states import ControlState, IntentState
+from ledger.states import ControlState, IntentState, KillState
 from ledger.tables import ArmingRow, KillRow, OrderIntent, OrderSend
 from tests.trading.orders.conftest import POLICY, Want
 from tests.trading.orders.modelled import ModelVenue
@@ -325,7 +325,7 @@ def test_only_the_closing_orders_of_a_kill_under_way_need_no_arming(
         session.add(
             KillRow(
                 account_id=str(venue.account_id),
-                state="cancelling",
+                state=KillState.FLATTENING.value,
                 flatten=True,
                 requested_by="ann",
                 reason="storm",
@@ -333,11 +333,13 @@ def test_only_the_closing_orders_of_a_kill_under_way_need_no_arming(
                 updated_at=now,
             )
         )
-    assert close("by the kill", "kill_switch").state is IntentState.ACKED
-    assert close("ordinary", "close_positions").reason == R.DISARMED
+    own = "close:BTC:kill-1-1"
+    assert close(f"{own}:1", "kill_switch").state is IntentState.ACKED
+    assert close("of no kill", "kill_switch").reason == R.DISARMED
+    assert close(f"{own}:2", "close_positions").reason == R.DISARMED
     with ledger.write() as session:
-        session.exec(select(KillRow)).one().finished_at = clock.now()
-    assert close("late", "kill_switch").reason == R.DISARMED
+        session.exec(select(KillRow)).one().state = KillState.FLAT_PROVEN.value
+    assert close(f"{own}:3", "kill_switch").reason == R.DISARMED
 
 
 # -- the two steps ----------------------------------------------------------------------------------------------

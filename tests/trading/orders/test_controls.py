@@ -127,7 +127,11 @@ def test_of_file_and_database_the_stricter_counts(ledger: Ledger, venue: ModelVe
 
 
 def test_a_production_desk_on_a_servers_ledger_needs_a_control_file() -> None:
-    served = {"ALGOTRENDY_ENVIRONMENT": "production", "ALGOTRENDY_LEDGER_URL": "postgresql+psycopg://u@h/l"}
+    served = {
+        "ALGOTRENDY_ENVIRONMENT": "production",
+        "ALGOTRENDY_LEDGER_URL": "postgresql+psycopg://u@h/l",
+        "ALGOTRENDY_KEY_REGISTRY": "/var/lib/keys.json",
+    }
     with pytest.raises(EnvironmentMismatch, match="ALGOTRENDY_CONTROL_FILE"):
         Process.from_environment(served)
     named = Process.from_environment({**served, "ALGOTRENDY_CONTROL_FILE": "/var/lib/x.json"})
