@@ -181,6 +181,7 @@ def scene(database: str, cluster: PostgresCluster | None = None) -> Iterator[Sce
                 yield made
             finally:
                 made.end()
+                made.ledger.close()  # a scene that puts an old ledger back opens it anew
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
