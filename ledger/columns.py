@@ -6,8 +6,10 @@ decimal is text on SQLite and NUMERIC(38, 18) on PostgreSQL, and comes back norm
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Numeric, String, types
@@ -17,6 +19,7 @@ SCALE_MAX = 18
 _INTEGER_DIGITS_MAX = PRECISION_MAX - SCALE_MAX
 _STEP = Decimal(1).scaleb(-SCALE_MAX)
 _WIDE = Context(prec=100)
+_TEXTS_KEPT = 8_192  # of the texts that were parsed last: one decision reads the same prices and times many times
 
 
 class ExactDecimal(types.TypeDecorator[Decimal]):
@@ -38,6 +41,10 @@ class ExactDecimal(types.TypeDecorator[Decimal]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else canonical(Decimal(value))
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None] | None:
+        """On SQLite straight from the text: hundreds of amounts are read for one decision."""
+        return super().result_processor(dialect, coltype) if dialect.name == "postgresql" else _decimal_of
 
 
 def require_storable(value: Decimal) -> Decimal:
@@ -105,4 +112,18 @@ class UtcDateTime(types.TypeDecorator[datetime]):
             return None
         if isinstance(value, datetime):
             return value.astimezone(UTC)
-        return datetime.fromisoformat(value).astimezone(UTC)
+        return _time_of(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """On SQLite straight from the text, as above."""
+        return super().result_processor(dialect, coltype) if dialect.name == "postgresql" else _time_of
+
+
+@lru_cache(_TEXTS_KEPT)
+def _decimal_of(text: str | None) -> Decimal | None:
+    return None if text is None else canonical(Decimal(text))
+
+
+@lru_cache(_TEXTS_KEPT)
+def _time_of(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)

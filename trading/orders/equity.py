@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
+from sqlalchemy import bindparam, or_
 from sqlmodel import Session, col, select
 
 from brokers.types import ZERO, CashEventKind
+from ledger.reading import read_columns
 from ledger.states import ControlState
 from ledger.tables import CashEventRow, Control, EquityMark
 from trading.risk import RiskReason
@@ -24,6 +26,20 @@ _LOSSES = tuple(reason.value for reason in RiskReason if reason.is_loss)
 _FLOWS = [kind.value for kind in (CashEventKind.DEPOSIT, CashEventKind.WITHDRAWAL, CashEventKind.TRANSFER)]
 _SAME_READING = timedelta(seconds=1)  # its time is a difference of clocks and trembles a little
 _DOLLARS = ["USD", "USDT", "USDC"]
+_LAST_STOP = (
+    select(Control.control_id)
+    .where(
+        Control.scope == bindparam("account_id"),
+        or_(*(col(Control.reason).startswith(code, autoescape=True) for code in _LOSSES)),
+    )
+    .order_by(col(Control.control_id).desc())
+    .limit(1)
+)
+_EARLIER = select(col(EquityMark.highest), col(EquityMark.updated_at)).where(
+    EquityMark.account_id == bindparam("account_id"),
+    EquityMark.day < bindparam("day"),
+    col(EquityMark.updated_at) > bindparam("since"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +113,7 @@ def _paid_since(session: Session, mark: EquityMark, read_at: datetime) -> tuple[
 
 def _earlier(session: Session, today: EquityMark, since: datetime, read_at: datetime) -> Iterator[Decimal]:
     """The highest of each earlier day, moved by what was paid in and out since."""
-    query = select(EquityMark).where(
-        EquityMark.account_id == today.account_id,
-        EquityMark.day < today.day,
-        col(EquityMark.updated_at) > since,
-    )
-    marks = list(session.exec(query))
+    marks = read_columns(session, _EARLIER, account_id=today.account_id, day=today.day, since=since).all()
     if not marks:
         return
     flows = select(CashEventRow).where(
@@ -119,11 +130,10 @@ def _earlier(session: Session, today: EquityMark, since: datetime, read_at: date
 
 def _measured_since(session: Session, account_id: str) -> datetime:
     """When a person let the account run again after its last stop for a loss; from the beginning where none was."""
-    rows = select(Control).where(Control.scope == account_id)
-    stops = [col(Control.reason).startswith(code, autoescape=True) for code in _LOSSES]
-    stop = session.exec(rows.where(stops[0] | stops[1]).order_by(col(Control.control_id).desc()).limit(1)).first()
-    if stop is None:
+    stop_id = read_columns(session, _LAST_STOP, account_id=account_id).scalar()
+    if stop_id is None:
         return datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
-    later = rows.where(col(Control.control_id) > stop.control_id, Control.state == ControlState.RUN.value)
+    rows = select(Control).where(Control.scope == account_id)
+    later = rows.where(col(Control.control_id) > stop_id, Control.state == ControlState.RUN.value)
     lowered = session.exec(later.order_by(col(Control.control_id)).limit(1)).first()
     return lowered.set_at if lowered is not None else datetime.min.replace(tzinfo=UTC) + timedelta(days=1)

@@ -53,13 +53,15 @@ def exposure_for(
     read_at = _started_at(now, ctx, reading)
     since = read_at - _READING_MARGIN
     others = _others(session, ctx, own, min(since, now - _past(ctx, request)))
-    same = [row for row in others if row.instrument_id == own.instrument_id]
+    own_instrument_id, sides = own.instrument_id, {side.value: side for side in OrderSide}
+    same = [row for row in others if row.instrument_id == own_instrument_id]
+    sizes = {name: _contract_size(ctx, InstrumentId(name)) or ONE for name in {row.instrument_id for row in others}}
     pending, moves, notional = dict.fromkeys(OrderSide, ZERO), dict.fromkeys(OrderSide, ZERO), ZERO
     for row in others:
-        side = OrderSide(row.side)
+        side = sides[row.side]
         notional += pending_notional(row, since)
-        moves[side] += pending_move(row, since, _contract_size(ctx, InstrumentId(row.instrument_id)) or ONE)
-        if row.instrument_id == own.instrument_id:
+        moves[side] += pending_move(row, since, sizes[row.instrument_id])
+        if row.instrument_id == own_instrument_id:
             pending[side] += pending_quantity(row, since)
     age_s_max = ctx.policy.pool_reading_age_s_max
     pool = pool_holdings(session, ctx.account_id, ctx.instruments, age_s_max=age_s_max, now=now)

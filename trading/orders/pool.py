@@ -11,16 +11,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from brokers.ids import InstrumentId
 from brokers.types import ZERO, Instrument
+from ledger.reading import read_columns
 from ledger.records import lock_account
 from ledger.tables import AccountRow, AccountSnapshot, PositionRow
 from trading.orders.reserved import pending_notional, read_counting
 
 _MARGIN = timedelta(seconds=5)  # a snapshot's time is the venue's, an intent's the ledger's
 _POOL_LOCK = "the pool"
+_OTHERS = (
+    select(AccountRow.account_id)
+    .where(AccountRow.account_id != bindparam("account_id"))
+    .order_by(AccountRow.account_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,7 @@ class PoolHoldings:
 
 def other_accounts(session: Session, account_id: str) -> tuple[str, ...]:
     """Every account that was ever proved against this ledger, but for this one."""
-    query = select(AccountRow.account_id).where(AccountRow.account_id != account_id)
-    return tuple(session.exec(query.order_by(AccountRow.account_id)))
+    return tuple(read_columns(session, _OTHERS, account_id=account_id).scalars())
 
 
 def held_instruments(session: Session, account_id: str) -> tuple[InstrumentId, ...]:

@@ -5,13 +5,15 @@ One query per account, and only the columns that are counted: it is asked before
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from brokers.types import ZERO
+from ledger.reading import read_columns
 from ledger.states import TERMINAL_STATES, IntentState
 from ledger.tables import OrderIntent
 
@@ -40,10 +42,15 @@ _COLUMNS = (
     col(OrderIntent.created_at),
     col(OrderIntent.updated_at),
 )
+_COUNTING = select(*_COLUMNS).where(  # type: ignore[call-overload]  # more columns than the stubs have overloads
+    OrderIntent.account_id == bindparam("account_id"),
+    OrderIntent.intent_id != bindparam("own_intent_id"),
+    col(OrderIntent.state).not_in(_NOT_COUNTED),
+    col(OrderIntent.state).not_in(_TERMINAL) | (col(OrderIntent.updated_at) >= bindparam("since")),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """One intent that counts, in the order of the columns that are read."""
 
     intent_id: str
@@ -91,13 +98,8 @@ def read_counting(
     session: Session, account_id: str, *, since: datetime, own_intent_id: str = ""
 ) -> tuple[Counted, ...]:
     """The account's intents that are open, or ended at `since` or later; denied ones never count."""
-    query = select(*_COLUMNS).where(  # type: ignore[call-overload]  # more columns than the stubs have overloads
-        OrderIntent.account_id == account_id,
-        OrderIntent.intent_id != own_intent_id,
-        col(OrderIntent.state).not_in(_NOT_COUNTED),
-        col(OrderIntent.state).not_in(_TERMINAL) | (col(OrderIntent.updated_at) >= since),
-    )
-    return tuple(Counted(*row) for row in session.exec(query))
+    found = read_columns(session, _COUNTING, account_id=account_id, own_intent_id=own_intent_id, since=since)
+    return tuple(map(Counted._make, found.all()))
 
 
 def pending_quantity(row: Counted, since: datetime) -> Decimal:
