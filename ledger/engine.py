@@ -66,6 +66,7 @@ __all__ = [
 ]
 
 _BEGIN = "ledger_begin"
+_QUERY_ONLY = "ledger_query_only"  # what it was last set to on a connection
 _SQLITE_NOT_COMMITTED = frozenset({5, 6, 13, 19})  # BUSY, LOCKED, FULL, CONSTRAINT: with the transaction still open
 _POSTGRESQL_LOST = ("08", "57P")  # connection exceptions, operator intervention
 
@@ -317,7 +318,13 @@ def _create_sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
-        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if statement == 'BEGIN IMMEDIATE' else 'ON'}")
+        query_only = "OFF" if statement == "BEGIN IMMEDIATE" else "ON"
+        # Of the database connection, not of its turn in the pool: a new one starts without.
+        known = connection.connection.info
+        if known.get(_QUERY_ONLY) != query_only:
+            known.pop(_QUERY_ONLY, None)
+            connection.exec_driver_sql(f"PRAGMA query_only={query_only}")
+            known[_QUERY_ONLY] = query_only
         connection.exec_driver_sql(statement)
 
     return engine

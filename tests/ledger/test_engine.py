@@ -216,6 +216,21 @@ def test_a_read_session_cannot_write(ledger: Ledger) -> None:
         session.add(control())
 
 
+def test_every_session_has_its_own_right_to_write(ledger: Ledger) -> None:
+    """Whatever the connection was used for before, also on one that is new."""
+    for is_new in (False, False, True, False):
+        if is_new:
+            ledger._engine.dispose()
+        for _ in range(2):
+            with ledger.write() as session:
+                session.add(control())
+        for _ in range(2):
+            with pytest.raises((DBAPIError, LedgerUnavailable), match=r"read-?only"), ledger.read() as session:
+                session.add(control())
+                session.flush()
+    assert count(ledger) == 8
+
+
 def test_a_reading_forgotten_add_is_not_stored(ledger: Ledger) -> None:
     with ledger.read() as session:
         session.add(control())

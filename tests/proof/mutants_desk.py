@@ -70,9 +70,10 @@ def _send_first(ctx: Any, row: OrderIntent, order: Any) -> None:
         sending._record_answer(ctx, committed, answer)
 
 
-def _set_always(session: Session, row: OrderIntent, values: dict[str, Any]) -> None:
+def _set_always(session: Session, row: OrderIntent, values: dict[str, Any]) -> OrderIntent:
     statement = update(OrderIntent).where(col(OrderIntent.intent_id) == row.intent_id).values(**values)
     session.connection().execute(statement.execution_options(synchronize_session=False))
+    return store.load(session, row.intent_id)
 
 
 def _at_once(intent: IntentSnapshot, *_: object) -> datetime:

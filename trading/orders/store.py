@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, update
+from sqlalchemy import bindparam, func, update
 from sqlmodel import Session, col, select
 
 from brokers.types import PreparedOrder
@@ -31,6 +31,10 @@ _UNRESOLVED = [
 ]
 _SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
+_INTENT = (
+    select(OrderIntent).where(OrderIntent.intent_id == bindparam("intent_id")).execution_options(populate_existing=True)
+)
+
 
 class LostRace(Exception):
     """Someone else moved first: the intent is no longer in the state and epoch that this move started from."""
@@ -39,7 +43,7 @@ class LostRace(Exception):
 # -- intents ----------------------------------------------------------------------------------------------------
 def load(session: Session, intent_id: str) -> OrderIntent:
     """The current row; UnknownIntent when there is none."""
-    row = session.get(OrderIntent, str(intent_id), populate_existing=True)
+    row: OrderIntent | None = session.execute(_INTENT, {"intent_id": str(intent_id)}).scalar()
     if row is None:
         raise UnknownIntent(f"the ledger has no intent {intent_id}")
     return row
@@ -82,8 +86,7 @@ def move(
     if to_state in TERMINAL_STATES:
         values["reserved_notional"] = Decimal(0)
     values |= changes
-    _compare_and_set(session, row, values)
-    moved = load(session, row.intent_id)
+    moved = _compare_and_set(session, row, values)
     _record(session, moved, from_state.value, to_state, who, worker, str(reason), detail, now, observation_id)
     return moved
 
@@ -91,8 +94,7 @@ def move(
 def touch(session: Session, row: OrderIntent, **changes: Any) -> OrderIntent:
     """Change fields without a move, from the row's state and epoch, or raise LostRace."""
     assert "state" not in changes and "epoch" not in changes
-    _compare_and_set(session, row, changes)
-    return load(session, row.intent_id)
+    return _compare_and_set(session, row, changes)
 
 
 def take_lease(session: Session, row: OrderIntent, *, worker: str, now: datetime, lease_s: float) -> OrderIntent:
@@ -106,11 +108,11 @@ def take_lease(session: Session, row: OrderIntent, *, worker: str, now: datetime
     }
     if row.lease_owner is not None:
         values["clean_ladders"] = 0
-    _compare_and_set(session, row, values)
-    return load(session, row.intent_id)
+    return _compare_and_set(session, row, values)
 
 
-def _compare_and_set(session: Session, row: OrderIntent, values: dict[str, Any]) -> None:
+def _compare_and_set(session: Session, row: OrderIntent, values: dict[str, Any]) -> OrderIntent:
+    """Set and give the row as it is now, or raise LostRace when it is no longer in the state and epoch of `row`."""
     statement = (
         update(OrderIntent)
         .where(
@@ -119,11 +121,13 @@ def _compare_and_set(session: Session, row: OrderIntent, values: dict[str, Any])
             col(OrderIntent.epoch) == row.epoch,
         )
         .values(**values)
-        .execution_options(synchronize_session=False)
+        .returning(OrderIntent)
+        .execution_options(synchronize_session=False, populate_existing=True)
     )
-    result = session.connection().execute(statement)
-    if result.rowcount != 1:
+    moved: Sequence[OrderIntent] = session.execute(statement).scalars().all()
+    if len(moved) != 1:
         raise LostRace(f"intent {row.intent_id} is no longer {row.state} at epoch {row.epoch}")
+    return moved[0]
 
 
 def _record(
