@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select
 
 from brokers.port import Broker
+from ledger.reading import read_columns
 from ledger.states import ControlState
 from ledger.tables import OrderAttempt, OrderIntent, OrderSend
 from trading.orders.context import DeskContext
@@ -22,6 +24,16 @@ from trading.orders.reasons import OrderReason
 from trading.orders.stops import Stop, halt_scope
 
 WINDOW_S = 60.0
+_SENDS_OF_INTENT = select(func.count()).where(
+    OrderSend.client_order_id == OrderAttempt.client_order_id, OrderAttempt.intent_id == bindparam("intent_id")
+)
+_SENDS_OF_WINDOW = select(
+    func.count(),
+    func.count(func.distinct(OrderAttempt.intent_id)),
+).where(
+    OrderSend.client_order_id == OrderAttempt.client_order_id,
+    col(OrderSend.committed_at) > bindparam("since"),
+)
 
 
 @dataclass
@@ -73,10 +85,7 @@ def _of_process(broker: Broker) -> str:
 
 def _of_intent(ctx: DeskContext, session: Session, row: OrderIntent) -> str:
     allowed = row.attempts_max * ctx.limits.sends_max
-    query = select(func.count()).where(
-        OrderSend.client_order_id == OrderAttempt.client_order_id, OrderAttempt.intent_id == row.intent_id
-    )
-    sends = session.exec(query).one()
+    sends = read_columns(session, _SENDS_OF_INTENT, intent_id=row.intent_id).scalar_one()
     if sends < allowed:  # one more is about to be committed
         return ""
     return f"intent {row.intent_id} has {sends} sends of {allowed} allowed"
@@ -84,14 +93,7 @@ def _of_intent(ctx: DeskContext, session: Session, row: OrderIntent) -> str:
 
 def _of_window(ctx: DeskContext, session: Session, now: datetime) -> str:
     """All accounts of the ledger, so that a process that runs wild is seen by every other."""
-    query = select(
-        func.count(),
-        func.count(func.distinct(OrderAttempt.intent_id)),
-    ).where(
-        OrderSend.client_order_id == OrderAttempt.client_order_id,
-        col(OrderSend.committed_at) > now - timedelta(seconds=WINDOW_S),
-    )
-    sends, intents = session.exec(query).one()
+    sends, intents = read_columns(session, _SENDS_OF_WINDOW, since=now - timedelta(seconds=WINDOW_S)).one()
     allowed = intents * ctx.policy.attempts_max * ctx.limits.sends_max
     if sends <= allowed:
         return ""

@@ -207,9 +207,9 @@ def _commit(ctx: DeskContext, row: OrderIntent, order: OutgoingOrder, *, is_fina
             return obstacle
         if ctx.dry_run:
             return _end_dry_run(ctx, session, current, order, now)
-        send = _write_attempt(ctx, session, current, order, not_after=not_after, now=now)
+        moved, send = _write_attempt(ctx, session, current, order, not_after=not_after, now=now)
         committed = _Committed(
-            row=store.load(session, row.intent_id),
+            row=moved,
             send=send,
             ticket=SendTicket(
                 send_id=send.send_id,
@@ -248,12 +248,13 @@ def _end_dry_run(ctx: DeskContext, session: Session, row: OrderIntent, order: Ou
 
 def _write_attempt(
     ctx: DeskContext, session: Session, row: OrderIntent, order: OutgoingOrder, *, not_after: datetime, now: datetime
-) -> OrderSend:
+) -> tuple[OrderIntent, OrderSend]:
+    """Attempt, move to SENDING and send; the moved row and the send."""
     prepared, client_order_id = order.prepared, str(order.prepared.client_order_id)
     if order.is_new_attempt:
         store.add_attempt(session, row, prepared, order.attempt_number, now)
         _note_position(session, row, order, client_order_id, now)
-    sends = len(store.sends_of(session, client_order_id))
+    ordinal = len(store.sends_of(session, client_order_id)) + 1
     moved = store.move(
         session,
         row,
@@ -261,7 +262,7 @@ def _write_attempt(
         who=Who.RESOLVER if row.state == S.UNKNOWN.value else Who.WORKER,
         worker=ctx.worker,
         reason=OrderReason.COMMITTED_TO_SEND,
-        detail=f"attempt {order.attempt_number}, send {sends + 1}",
+        detail=f"attempt {order.attempt_number}, send {ordinal}",
         now=now,
         attempt_count=order.attempt_number,
         client_order_id=client_order_id,
@@ -269,10 +270,11 @@ def _write_attempt(
         last_ladder_at=None,
         **_lease(ctx, now),
     )
-    return store.add_send(
+    send = store.add_send(
         session,
         moved,
         client_order_id,
+        ordinal=ordinal,
         epoch=moved.epoch,
         worker=ctx.worker,
         not_after=not_after,
@@ -280,6 +282,7 @@ def _write_attempt(
         now=now,
         reserved=armed.reservation(ctx, session, row, order.request, order.instrument, order.quote),
     )
+    return moved, send
 
 
 def _note_position(

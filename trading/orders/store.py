@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam, func, update
+from sqlalchemy import bindparam, func, union_all, update
 from sqlmodel import Session, col, select
 
 from brokers.types import PreparedOrder
 from brokers.wire import WireRecord
+from ledger.reading import read_columns
 from ledger.states import TERMINAL_STATES, CancelState, IntentState, ObservationSource
 from ledger.tables import FillRow, Observation, OrderAttempt, OrderIntent, OrderSend, Transition
 from trading.orders.intents import UnknownIntent
@@ -33,6 +34,58 @@ _SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
 _INTENT = (
     select(OrderIntent).where(OrderIntent.intent_id == bindparam("intent_id")).execution_options(populate_existing=True)
+)
+_SENDS = (
+    select(OrderSend).where(OrderSend.client_order_id == bindparam("client_order_id")).order_by(col(OrderSend.ordinal))
+)
+_RECENT_SENDS = select(func.count(), func.min(OrderSend.committed_at)).where(
+    OrderSend.account_id == bindparam("account_id"), col(OrderSend.committed_at) > bindparam("since")
+)
+# Cancels are known by their answers; among the ledger's last observations only, because these have no index by time.
+_RECENT_MESSAGES = union_all(
+    select(col(OrderSend.committed_at)).where(
+        OrderSend.account_id == bindparam("account_id"), col(OrderSend.committed_at) > bindparam("since")
+    ),
+    select(col(Observation.observed_at)).where(
+        col(Observation.observation_id)
+        > select(func.coalesce(func.max(Observation.observation_id), 0) - _MESSAGES_LOOKED_AT).scalar_subquery(),
+        Observation.account_id == bindparam("account_id"),
+        Observation.source == ObservationSource.CANCEL_ANSWER.value,
+        col(Observation.observed_at) > bindparam("since"),
+    ),
+)
+_ANSWERED_SENDS = (
+    select(col(OrderSend.send_id), col(OrderSend.not_after), col(Observation.outcome))
+    .join(
+        Observation,
+        (col(Observation.send_id) == col(OrderSend.send_id)) & col(Observation.outcome).in_(_SEND_OUTCOMES),
+        isouter=True,
+    )
+    .where(OrderSend.client_order_id == bindparam("client_order_id"))
+    .order_by(col(OrderSend.ordinal), col(Observation.observation_id))
+)
+_FILLS = select(col(FillRow.quantity), col(FillRow.price)).where(
+    FillRow.account_id == bindparam("account_id"), FillRow.venue_order_id == bindparam("venue_order_id")
+)
+_NEIGHBOUR = (
+    select(OrderIntent.intent_id)
+    .where(
+        OrderIntent.account_id == bindparam("account_id"),
+        OrderIntent.instrument_id == bindparam("instrument_id"),
+        OrderIntent.intent_id != bindparam("intent_id"),
+        col(OrderIntent.state).in_(_UNRESOLVED),
+    )
+    .limit(1)
+)
+_DUE = (
+    select(OrderIntent.intent_id)
+    .where(
+        OrderIntent.account_id == bindparam("account_id"),
+        col(OrderIntent.state).not_in([state.value for state in TERMINAL_STATES]),
+        col(OrderIntent.next_check_at).is_(None) | (col(OrderIntent.next_check_at) <= bindparam("now")),
+        col(OrderIntent.lease_until).is_(None) | (col(OrderIntent.lease_until) <= bindparam("now")),
+    )
+    .order_by(col(OrderIntent.created_at), OrderIntent.intent_id)
 )
 
 
@@ -163,8 +216,7 @@ def sends_of(session: Session, client_order_id: str | None) -> tuple[OrderSend, 
     """The sends of one attempt, in order."""
     if client_order_id is None:
         return ()
-    query = select(OrderSend).where(OrderSend.client_order_id == client_order_id).order_by(col(OrderSend.ordinal))
-    return tuple(session.exec(query))
+    return tuple(session.execute(_SENDS, {"client_order_id": client_order_id}).scalars())
 
 
 def add_attempt(session: Session, row: OrderIntent, prepared: PreparedOrder, number: int, now: datetime) -> None:
@@ -187,6 +239,7 @@ def add_send(
     row: OrderIntent,
     client_order_id: str,
     *,
+    ordinal: int,
     epoch: int,
     worker: str,
     not_after: datetime,
@@ -195,7 +248,6 @@ def add_send(
     reserved: tuple[int | None, Decimal | None] = (None, None),
 ) -> OrderSend:
     """Store one SENDING step; it is committed before the first byte leaves. `reserved`: arming and notional."""
-    ordinal = len(sends_of(session, client_order_id)) + 1
     send = OrderSend(
         send_id=f"{client_order_id}-{ordinal}",
         client_order_id=client_order_id,
@@ -216,29 +268,13 @@ def add_send(
 
 def recent_sends(session: Session, account_id: str, *, since: datetime) -> tuple[int, datetime | None]:
     """How many order requests the account committed after `since`, and when the oldest of them was."""
-    query = select(func.count(), func.min(OrderSend.committed_at)).where(
-        OrderSend.account_id == account_id, col(OrderSend.committed_at) > since
-    )
-    count, oldest = session.exec(query).one()
+    count, oldest = read_columns(session, _RECENT_SENDS, account_id=account_id, since=since).one()
     return count, oldest
 
 
 def recent_messages(session: Session, account_id: str, *, since: datetime) -> list[datetime]:
-    """When the account's orders and cancels after `since` went out, oldest first.
-
-    Cancels are known by their answers; among the ledger's last observations only, because these have no index by time.
-    """
-    sends = select(OrderSend.committed_at).where(
-        OrderSend.account_id == account_id, col(OrderSend.committed_at) > since
-    )
-    newest = session.exec(select(func.max(Observation.observation_id))).one() or 0
-    cancels = select(Observation.observed_at).where(
-        col(Observation.observation_id) > newest - _MESSAGES_LOOKED_AT,
-        Observation.account_id == account_id,
-        Observation.source == ObservationSource.CANCEL_ANSWER.value,
-        col(Observation.observed_at) > since,
-    )
-    return sorted([*session.exec(sends), *session.exec(cancels)])
+    """When the account's orders and cancels after `since` went out, oldest first."""
+    return sorted(read_columns(session, _RECENT_MESSAGES, account_id=account_id, since=since).scalars())
 
 
 # -- observations -----------------------------------------------------------------------------------------------
@@ -342,11 +378,22 @@ def answers_to(session: Session, sends: Sequence[OrderSend]) -> dict[str, Observ
     return counting
 
 
+def _answered_sends(session: Session, client_order_id: str | None) -> tuple[tuple[datetime, Outcome | None], ...]:
+    """Deadline and counting answer of each send of an attempt, in order: what `sends_of` and `answers_to` tell."""
+    if client_order_id is None:
+        return ()
+    counting: dict[str, tuple[datetime, Outcome | None]] = {}
+    for send_id, not_after, answer in read_columns(session, _ANSWERED_SENDS, client_order_id=client_order_id).all():
+        before = counting.get(send_id, (not_after, None))[1]
+        if before is None or not before.proves_existence:
+            counting[send_id] = (not_after, None if answer is None else Outcome(answer))
+    return tuple(counting.values())
+
+
 def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSnapshot:
     """Everything that the next step depends on, as of this transaction."""
     is_settled = IntentState(row.state).is_live_at_venue or IntentState(row.state).is_terminal
-    sends = () if is_settled else sends_of(session, row.client_order_id)
-    answers = answers_to(session, sends)
+    sends = () if is_settled else _answered_sends(session, row.client_order_id)
     return IntentSnapshot(
         state=IntentState(row.state),
         state_since=row.updated_at,
@@ -354,8 +401,8 @@ def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSna
         lease_until=row.lease_until,
         attempt_count=row.attempt_count,
         attempts_max=row.attempts_max,
-        answers=tuple(Outcome(answers[s.send_id].outcome) if s.send_id in answers else None for s in sends),
-        not_after=max((send.not_after for send in sends), default=None),
+        answers=tuple(answer for _, answer in sends),
+        not_after=max((not_after for not_after, _ in sends), default=None),
         clean_ladders=row.clean_ladders,
         last_ladder_at=row.last_ladder_at,
         next_check_at=row.next_check_at,
@@ -375,23 +422,19 @@ def position_before(session: Session, client_order_id: str) -> Observation | Non
 
 def fills_quantity(session: Session, account_id: str, venue_order_id: str) -> tuple[Decimal, Decimal]:
     """Sum of the recorded fills of one order: quantity, and quantity times price."""
-    query = select(FillRow).where(FillRow.account_id == account_id, FillRow.venue_order_id == venue_order_id)
     quantity = value = Decimal(0)
-    for fill in session.exec(query):
-        quantity += fill.quantity
-        value += fill.quantity * fill.price
+    for filled, price in read_columns(session, _FILLS, account_id=account_id, venue_order_id=venue_order_id).all():
+        quantity += filled
+        value += filled * price
     return quantity, value
 
 
 def has_unresolved_neighbour(session: Session, row: OrderIntent) -> bool:
     """Whether another intent in the same instrument is on its way or without a known outcome."""
-    query = select(OrderIntent.intent_id).where(
-        OrderIntent.account_id == row.account_id,
-        OrderIntent.instrument_id == row.instrument_id,
-        OrderIntent.intent_id != row.intent_id,
-        col(OrderIntent.state).in_(_UNRESOLVED),
+    found = read_columns(
+        session, _NEIGHBOUR, account_id=row.account_id, instrument_id=row.instrument_id, intent_id=row.intent_id
     )
-    return session.exec(query.limit(1)).first() is not None
+    return found.first() is not None
 
 
 def is_order_of_another(session: Session, row: OrderIntent, venue_order_id: str) -> bool:
@@ -406,13 +449,7 @@ def is_order_of_another(session: Session, row: OrderIntent, venue_order_id: str)
 
 def due_intents(session: Session, account_id: str, *, now: datetime) -> tuple[str, ...]:
     """Intents of an account that may need a step now, oldest first."""
-    query = select(OrderIntent.intent_id).where(
-        OrderIntent.account_id == account_id,
-        col(OrderIntent.state).not_in([state.value for state in TERMINAL_STATES]),
-        col(OrderIntent.next_check_at).is_(None) | (col(OrderIntent.next_check_at) <= now),
-        col(OrderIntent.lease_until).is_(None) | (col(OrderIntent.lease_until) <= now),
-    )
-    return tuple(session.exec(query.order_by(col(OrderIntent.created_at), OrderIntent.intent_id)))
+    return tuple(read_columns(session, _DUE, account_id=account_id, now=now).scalars())
 
 
 def _storable(text: str, length_max: int) -> str:
