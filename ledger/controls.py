@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import text
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, text
+from sqlmodel import Session, col, func, select
 
 from brokers.ids import AccountId
+from ledger.reading import read_columns
 from ledger.states import ControlState
 from ledger.tables import Control
 
@@ -95,25 +96,47 @@ def _lock(session: Session, function: str) -> None:
         session.connection().execute(text(f"SELECT {function}(:key)"), {"key": _LOCK_KEY})
 
 
+_CURRENT = select(Control).where(Control.scope == bindparam("scope")).order_by(col(Control.control_id).desc()).limit(1)
+_NEWEST = select(func.max(Control.control_id)).where(col(Control.scope).in_(bindparam("scopes", expanding=True)))
+_STATES = select(col(Control.scope), col(Control.state)).where(
+    col(Control.control_id).in_(_NEWEST.group_by(Control.scope))
+)
+
+
 def current_control(session: Session, scope: AccountId | str) -> Control | None:
     """The row that counts for one scope, or None when it was never set."""
-    query = select(Control).where(Control.scope == str(scope)).order_by(col(Control.control_id).desc())
-    return session.exec(query.limit(1)).first()
+    found: Control | None = session.execute(_CURRENT, {"scope": str(scope)}).scalar()
+    return found
 
 
 def effective_control(
     session: Session, account_id: AccountId | str, pool: str, *, file: ReadsStates | None = None
 ) -> ControlState:
     """What account and pool let out together; RUN when nothing was set, HALT when something cannot be read."""
-    scopes = [str(account_id), *([pool_scope(pool)] if pool else [])]
-    said = file.states(scopes) if file is not None else []
-    return strictest([*said, *(scope_control(session, scope) for scope in scopes)])
+    return states_of(session, [scopes_of(account_id, pool)], file=file)[0]
+
+
+def scopes_of(account_id: AccountId | str, pool: str) -> list[str]:
+    """The scopes that an account's orders stand under, whatever their strategy."""
+    return [str(account_id), *([pool_scope(pool)] if pool else [])]
 
 
 def state_of(session: Session, scope: AccountId | str, *, file: ReadsStates | None = None) -> ControlState:
     """What counts for one scope: the stricter of database and file."""
-    said = file.states([str(scope)]) if file is not None else []
-    return strictest([*said, scope_control(session, scope)])
+    return states_of(session, [[str(scope)]], file=file)[0]
+
+
+def states_of(
+    session: Session, groups: Sequence[Sequence[str]], *, file: ReadsStates | None = None
+) -> list[ControlState]:
+    """What counts for each group of scopes: the strictest of database and file, the database asked once."""
+    said = [file.states(group) if file is not None else [] for group in groups]
+    found = read_columns(session, _STATES, scopes=[scope for group in groups for scope in group]).all()
+    stored = {scope: _state(text) for scope, text in found}
+    return [
+        strictest([*of_file, *(stored[scope] for scope in group if scope in stored)])
+        for group, of_file in zip(groups, said, strict=True)
+    ]
 
 
 # PAUSE lets nothing out, REDUCE_ONLY reductions: together nothing, although REDUCE_ONLY is the graver state.
@@ -138,10 +161,11 @@ def lets_more_out(state: ControlState, than: ControlState) -> bool:
 
 def scope_control(session: Session, scope: AccountId | str) -> ControlState:
     """What the database says of one scope alone; RUN when it was never set, HALT when it cannot be read."""
-    row = current_control(session, scope)
-    if row is None:
-        return ControlState.RUN
+    return states_of(session, [[str(scope)]])[0]
+
+
+def _state(text: str) -> ControlState:
     try:
-        return ControlState(row.state)
+        return ControlState(text)
     except ValueError:
         return ControlState.HALT  # written by a version that knows more states than this one

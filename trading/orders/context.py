@@ -18,7 +18,7 @@ from brokers.ids import Environment, InstrumentId
 from brokers.port import Broker
 from brokers.types import Balance, ClockReading, Instrument, Position, ProductKind, Quote
 from ledger.control_file import ControlFile
-from ledger.controls import effective_control
+from ledger.controls import effective_control, scopes_of, states_of
 from ledger.engine import Ledger
 from ledger.states import ControlState
 from trading.arming import ArmingGuard
@@ -87,6 +87,12 @@ class DeskContext:
     def control(self, session: Session) -> ControlState:
         """What account and pool let out: the database as of this transaction, the control file as of now."""
         return effective_control(session, self.account_id, self.pool, file=self.control_file)
+
+    def controls(self, session: Session, strategy: str) -> tuple[ControlState, ControlState]:
+        """The same, and what counts for one more scope, a strategy's: one query for both."""
+        groups = [scopes_of(self.account_id, self.pool), [strategy]]
+        together, of_strategy = states_of(session, groups, file=self.control_file)
+        return together, of_strategy
 
     def identity(self, instrument_id: str) -> OrderIdentity:
         return self.broker.identity(InstrumentId(instrument_id))

@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from brokers.capabilities import OrderIdentity
 from brokers.types import Instrument, OrderRequest, PreparedOrder, Quote
-from ledger.controls import hold_controls, state_of, strategy_scope
+from ledger.controls import hold_controls, strategy_scope
 from ledger.states import CancelState, ControlState, IntentState
 from ledger.tables import OrderIntent
 from trading.orders import armed, store
@@ -58,10 +58,11 @@ class OutgoingOrder:
 
 def before_claim(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
     """What keeps a READY intent from being claimed; the first obstacle found."""
+    state, of_strategy = _held_controls(ctx, session, row)
     return (
-        control(ctx, session, row)
+        _control(ctx, session, row, state)
         or _arming(ctx, session, row)
-        or _strategy(ctx, session, row)
+        or _strategy(ctx, row, of_strategy)
         or _lane(ctx, session, row)
     )
 
@@ -74,10 +75,11 @@ def before_send(
         return Obstacle(S.WITHDRAWN, OrderReason.WITHDRAWN_UNSENT, row.cancel_reason)
     if now >= row.expires_at:
         return Obstacle(S.EXPIRED, OrderReason.TTL_OVER, f"expired at {row.expires_at.isoformat()}")
+    state, of_strategy = _held_controls(ctx, session, row)
     return (
-        control(ctx, session, row)
+        _control(ctx, session, row, state)
         or _arming(ctx, session, row, order, now)
-        or _strategy(ctx, session, row)
+        or _strategy(ctx, row, of_strategy)
         or _counts(ctx, session, row, now)
         or _rate(ctx, session, order, now)
         or (None if row.state == S.UNKNOWN.value else _risk(ctx, session, row, order))
@@ -85,10 +87,18 @@ def before_send(
 
 
 # -- who may send -----------------------------------------------------------------------------------------------
-def control(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
-    """The control state of account and pool; nobody changes one before this transaction ends."""
+def _held_controls(ctx: DeskContext, session: Session, row: OrderIntent) -> tuple[ControlState, ControlState]:
+    """The control states of account and pool, and of the strategy; nobody changes one before this transaction ends."""
     hold_controls(session)
-    state = ctx.control(session)
+    return _controls(ctx, session, row)
+
+
+def _controls(ctx: DeskContext, session: Session, row: OrderIntent) -> tuple[ControlState, ControlState]:
+    return ctx.controls(session, strategy_scope(strategy_of(row), row.account_id))
+
+
+def _control(ctx: DeskContext, session: Session, row: OrderIntent, state: ControlState) -> Obstacle | None:
+    """Whether account and pool let it out."""
     if lets_out(state, session, row):
         return None
     return Obstacle(S.READY, OrderReason.CONTROL_STOPS, f"control state is {state}", ctx.limits.wait_s)
@@ -108,8 +118,11 @@ def may_send(state: ControlState, *, is_reduce_only: bool) -> bool:
 
 def may_go(ctx: DeskContext, session: Session, row: OrderIntent) -> bool:
     """Whether an order of unknown outcome may be sent again now, whatever its notional; else it is only looked for."""
-    is_let_out = not ctx.dry_run and lets_out(ctx.control(session), session, row)
-    return is_let_out and _arming(ctx, session, row) is None and _strategy(ctx, session, row) is None
+    if ctx.dry_run:
+        return False
+    state, of_strategy = _controls(ctx, session, row)
+    is_let_out = lets_out(state, session, row)
+    return is_let_out and _arming(ctx, session, row) is None and _strategy(ctx, row, of_strategy) is None
 
 
 def _arming(
@@ -120,6 +133,8 @@ def _arming(
     now: datetime | None = None,
 ) -> Obstacle | None:
     """Whether an arming lets it out, and with `order` whether its notional fits; until its time is over it waits."""
+    if not armed.needs_arming(ctx, session, row):
+        return None
     at = now or ctx.ledger.now(session)
     problem = (
         armed.why_not(ctx, session, row, at)
@@ -129,9 +144,8 @@ def _arming(
     return None if problem is None else Obstacle(S.READY, problem[0], problem[1], ctx.limits.wait_s)
 
 
-def _strategy(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
+def _strategy(ctx: DeskContext, row: OrderIntent, state: ControlState) -> Obstacle | None:
     """A strategy that was disabled sends nothing more, but for reductions, until a person enables it."""
-    state = state_of(session, strategy_scope(strategy_of(row), row.account_id), file=ctx.control_file)
     if row.reduce_only or state is ControlState.RUN:
         return None
     detail = f"strategy {strategy_of(row)} is {state}"
