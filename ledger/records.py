@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Table, bindparam, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, SQLModel, col, select
@@ -23,6 +23,7 @@ from brokers.ids import AccountId
 from brokers.types import AccountProof, CashEvent, Fill, Order
 from ledger.columns import derived
 from ledger.errors import ConflictingEvidence
+from ledger.reading import read_columns
 from ledger.tables import AccountRow, CashEventRow, FeedCursor, FillRow, OrderAttempt, OrderIntent, OrderRow
 
 CHUNK = 500  # rows in one statement, far below either database's limit of bound values
@@ -186,12 +187,17 @@ def _age(row: OrderRow) -> tuple[datetime, Any, bool]:
     return row.updated_at, row.filled_quantity, row.status not in ("accepted", "working", "partially_filled")
 
 
+_INTENTS_OF = select(col(OrderAttempt.client_order_id), col(OrderAttempt.intent_id)).where(
+    col(OrderAttempt.client_order_id).in_(bindparam("client_order_ids", expanding=True))
+)
+
+
 def intents_by_client_order_id(session: Session, client_order_ids: Collection[str]) -> dict[str, str]:
     """Which of these client order ids are ours: client order id to intent id."""
     found: dict[str, str] = {}
     for chunk in _chunks(client_order_ids):
-        attempts = select(OrderAttempt).where(col(OrderAttempt.client_order_id).in_(chunk))
-        found |= {row.client_order_id: row.intent_id for row in session.exec(attempts)}
+        for client_order_id, intent_id in read_columns(session, _INTENTS_OF, client_order_ids=chunk).all():
+            found[client_order_id] = intent_id
     return found
 
 

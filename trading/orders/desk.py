@@ -245,7 +245,8 @@ class OrderDesk:
         clock = self._ctx.clock
         ids = list(dict.fromkeys(str(intent_id) for intent_id in intent_ids))
         deadline = clock.monotonic() + timeout_s
-        views = {intent_id: self.view(intent_id) for intent_id in ids}
+        with self._ctx.ledger.read() as session:
+            views = {intent_id: view_of(store.load(session, intent_id)) for intent_id in ids}
         due_at_s = dict.fromkeys(ids, clock.monotonic())
         decided: dict[str, Decided] = {}
         while True:

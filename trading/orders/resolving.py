@@ -10,9 +10,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from brokers.ids import VenueOrderId
+from ledger.reading import read_columns
 from ledger.records import upsert_orders
 from ledger.states import IntentState, ObservationSource
 from ledger.tables import Observation, OrderIntent
@@ -35,6 +37,13 @@ from trading.orders.reasons import OrderReason
 from trading.orders.sending import resend
 
 S = IntentState
+_LOOKS = select(col(Observation.outcome), col(Observation.observed_at)).where(
+    Observation.client_order_id == bindparam("client_order_id"),
+    Observation.intent_id == bindparam("intent_id"),
+    col(Observation.observed_at) > bindparam("since"),
+    col(Observation.outcome).in_([trace.value for trace in Trace]),
+    col(Observation.source).in_([ObservationSource.FIND_ORDER.value, ObservationSource.LADDER.value]),
+)
 
 
 # -- what is known ----------------------------------------------------------------------------------------------
@@ -48,14 +57,11 @@ def snapshot(ctx: DeskContext, session: Session, row: OrderIntent, *, may_send: 
 
 
 def _looks(session: Session, row: OrderIntent, since: datetime) -> Looks:
-    query = select(Observation.outcome, Observation.observed_at).where(
-        Observation.client_order_id == row.client_order_id,
-        Observation.intent_id == row.intent_id,
-        col(Observation.observed_at) > since,
-        col(Observation.outcome).in_([trace.value for trace in Trace]),
-        col(Observation.source).in_([ObservationSource.FIND_ORDER.value, ObservationSource.LADDER.value]),
-    )
-    rows = list(session.exec(query))
+    if row.client_order_id is None:
+        return Looks(0, None, None)
+    rows = read_columns(
+        session, _LOOKS, client_order_id=row.client_order_id, intent_id=row.intent_id, since=since
+    ).all()
     times = [at for _, at in rows]
     absent = [at for outcome, at in rows if outcome == Trace.ABSENT.value]
     return Looks(len(rows), min(times, default=None), max(absent, default=None))

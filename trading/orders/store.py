@@ -35,6 +35,16 @@ _SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _INTENT = (
     select(OrderIntent).where(OrderIntent.intent_id == bindparam("intent_id")).execution_options(populate_existing=True)
 )
+_MOVE = (
+    update(OrderIntent)
+    .where(
+        col(OrderIntent.intent_id) == bindparam("of_intent_id"),
+        col(OrderIntent.state) == bindparam("from_state"),
+        col(OrderIntent.epoch) == bindparam("from_epoch"),
+    )
+    .returning(OrderIntent)
+    .execution_options(synchronize_session=False, populate_existing=True)
+)
 _SENDS = (
     select(OrderSend).where(OrderSend.client_order_id == bindparam("client_order_id")).order_by(col(OrderSend.ordinal))
 )
@@ -166,18 +176,8 @@ def take_lease(session: Session, row: OrderIntent, *, worker: str, now: datetime
 
 def _compare_and_set(session: Session, row: OrderIntent, values: dict[str, Any]) -> OrderIntent:
     """Set and give the row as it is now, or raise LostRace when it is no longer in the state and epoch of `row`."""
-    statement = (
-        update(OrderIntent)
-        .where(
-            col(OrderIntent.intent_id) == row.intent_id,
-            col(OrderIntent.state) == row.state,
-            col(OrderIntent.epoch) == row.epoch,
-        )
-        .values(**values)
-        .returning(OrderIntent)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    moved: Sequence[OrderIntent] = session.execute(statement).scalars().all()
+    started_from = {"of_intent_id": row.intent_id, "from_state": row.state, "from_epoch": row.epoch}
+    moved: Sequence[OrderIntent] = session.execute(_MOVE.values(**values), started_from).scalars().all()
     if len(moved) != 1:
         raise LostRace(f"intent {row.intent_id} is no longer {row.state} at epoch {row.epoch}")
     return moved[0]

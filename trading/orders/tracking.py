@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from brokers.errors import BrokerError, NotSent, OrderAlreadyDone, OrderNotFound, Refused
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.types import Fill, Order
 from ledger.errors import ConflictingEvidence
+from ledger.reading import read_columns
 from ledger.records import insert_fills, upsert_orders
 from ledger.states import CancelState, IntentState, ObservationSource
 from ledger.tables import Observation, OrderIntent, OrderRow
@@ -27,6 +29,9 @@ S = IntentState
 _PRICE_STEP = Decimal("1e-12")
 _BEFORE_S = 2.0
 _DOUBT_EVERY_S = 5.0  # looks that do not fit are noted no more often
+_OWNER = select(col(OrderRow.intent_id)).where(
+    OrderRow.account_id == bindparam("account_id"), OrderRow.venue_order_id == bindparam("venue_order_id")
+)
 _DOUBTS = {True: "not_shown", False: "fills_do_not_fit"}
 
 
@@ -65,9 +70,9 @@ def _missing_fills(ctx: DeskContext, row: OrderIntent, order: Order | None) -> t
         return ()
     with ctx.ledger.read() as session:
         recorded, _ = store.fills_quantity(session, row.account_id, str(order.venue_order_id))
+        if order.filled_quantity <= recorded:
+            return ()
         sends = store.sends_of(session, row.client_order_id)
-    if order.filled_quantity <= recorded:
-        return ()
     started_at = sends[0].committed_at + ctx.offset if sends else order.created_at
     since = min(started_at, order.created_at) - timedelta(seconds=_BEFORE_S)
     until = max(ctx.venue_now(), order.updated_at) + timedelta(seconds=_BEFORE_S)
@@ -132,7 +137,9 @@ def _doubt(
 
 def _own(session: Session, row: OrderIntent, order: Order) -> None:
     """Link the venue's order to the intent also where the venue does not carry our id."""
-    stored = session.get(OrderRow, (row.account_id, str(order.venue_order_id)))
+    key = (row.account_id, str(order.venue_order_id))
+    owner = read_columns(session, _OWNER, account_id=key[0], venue_order_id=key[1]).first()
+    stored = session.get(OrderRow, key) if owner is not None and owner.intent_id is None else None
     if stored is not None and stored.intent_id is None:
         stored.intent_id = row.intent_id
         session.flush()
