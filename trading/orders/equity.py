@@ -35,6 +35,7 @@ _LAST_STOP = (
     .order_by(col(Control.control_id).desc())
     .limit(1)
 )
+_MARK = select(EquityMark).where(EquityMark.account_id == bindparam("account_id"), EquityMark.day == bindparam("day"))
 _EARLIER = select(col(EquityMark.highest), col(EquityMark.updated_at)).where(
     EquityMark.account_id == bindparam("account_id"),
     EquityMark.day < bindparam("day"),
@@ -54,7 +55,7 @@ def mark_equity(session: Session, account_id: str, *, equity: Decimal, read_at: 
     """Note a reading of the equity and tell what it is compared with. `read_at` is on the ledger's clock."""
     since = _measured_since(session, account_id)
     day = read_at.astimezone(UTC).date()
-    mark = session.get(EquityMark, (account_id, day.isoformat()))
+    mark: EquityMark | None = session.execute(_MARK, {"account_id": account_id, "day": day.isoformat()}).scalar()
     if mark is None or mark.updated_at <= since:
         mark = _begin(session, mark, account_id, day.isoformat(), equity, read_at)
     elif read_at > mark.updated_at and (equity != mark.latest or read_at - mark.updated_at > _SAME_READING):
