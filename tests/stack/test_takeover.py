@@ -1,21 +1,16 @@
-"""Two workers of one pool: one is stopped in the middle of a send and the other takes over; a dead watch comes back."""
+"""A dead watch comes back. (Runs that are stopped and taken over take minutes: `make prove` has them.)"""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter
 
-from brokers.ids import Environment
 from deployments import runs
-from tests.ledger.conftest import PostgresCluster
-from tests.proof.process_prefect import Ground, postgres_ledger, processes_of, ready, stopped, use_ledger
-from tests.proof.process_scene import Tally, Verdict
+from tests.proof.process_prefect import processes_of
 
 if TYPE_CHECKING:
     from deployments.processes import Child
@@ -23,32 +18,6 @@ if TYPE_CHECKING:
     from tests.conftest import Eventually
 
 WATCH = "watch-orders/watch-orders-bybit-simulated-main"
-
-
-@pytest.fixture
-def on_postgres(stack: Stack, client: SyncPrefectClient) -> Iterator[Ground]:
-    """The stack's simulated pool on a PostgreSQL ledger, for one test."""
-    own = stack.home.ledger_url(Environment.SIMULATED)
-    cluster = PostgresCluster.create()
-    on = Ground(stack, client, own)
-    try:
-        for child in [child for child in stack.supervisor.children if child.name.startswith("worker-")]:
-            stack.supervisor.end(child)
-        if not on.is_on_target():
-            ready(on)
-        use_ledger(on, postgres_ledger(cluster))
-        yield on
-    finally:
-        use_ledger(on, own)
-        cluster.stop()
-
-
-@pytest.mark.postgres
-def test_a_stopped_run_is_taken_over_and_changes_nothing_when_it_wakes(on_postgres: Ground) -> None:
-    tally, verdict = Tally(), Verdict()
-    stopped(on_postgres, "C09:1", tally, verdict, "tests/stack/test_takeover.py")
-    assert tally.failures == []
-    assert (tally.pauses, verdict.duplicated, verdict.lost, verdict.stuck) == (1, 0, 0, 0)
 
 
 def test_a_watch_that_is_killed_is_started_again(

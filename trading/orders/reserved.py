@@ -42,11 +42,15 @@ _COLUMNS = (
     col(OrderIntent.created_at),
     col(OrderIntent.updated_at),
 )
-_COUNTING = select(*_COLUMNS).where(  # type: ignore[call-overload]  # more columns than the stubs have overloads
-    OrderIntent.account_id == bindparam("account_id"),
-    OrderIntent.intent_id != bindparam("own_intent_id"),
-    col(OrderIntent.state).not_in(_NOT_COUNTED),
-    col(OrderIntent.state).not_in(_TERMINAL) | (col(OrderIntent.updated_at) >= bindparam("since")),
+_COUNTING = (
+    select(*_COLUMNS)
+    .where(  # type: ignore[call-overload]  # more columns than the stubs have overloads
+        OrderIntent.account_id == bindparam("account_id"),
+        OrderIntent.intent_id != bindparam("own_intent_id"),
+        col(OrderIntent.state).not_in(_NOT_COUNTED),
+        col(OrderIntent.state).not_in(_TERMINAL) | (col(OrderIntent.updated_at) >= bindparam("since")),
+    )
+    .order_by(col(OrderIntent.created_at), col(OrderIntent.intent_id))
 )
 
 
