@@ -43,8 +43,8 @@ _COLUMNS = (
     col(OrderIntent.updated_at),
 )
 _COUNTING = (
-    select(*_COLUMNS)
-    .where(  # type: ignore[call-overload]  # more columns than the stubs have overloads
+    select(*_COLUMNS)  # type: ignore[call-overload]  # more columns than the stubs have overloads
+    .where(
         OrderIntent.account_id == bindparam("account_id"),
         OrderIntent.intent_id != bindparam("own_intent_id"),
         col(OrderIntent.state).not_in(_NOT_COUNTED),
