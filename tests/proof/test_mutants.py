@@ -42,7 +42,7 @@ def test_without_a_mutant_nothing_is_found() -> None:
 
 
 def test_the_real_desk_shows_a_move_without_compare_and_set() -> None:
-    verdict = try_desk("desk: set without compare", 10, 9)
+    verdict = try_desk("desk: set without compare", 60)
     assert verdict.is_killed
     assert "transition" in verdict.detail
 
