@@ -50,9 +50,22 @@ def judge(session: Session, venue: HistoryVenue, *, pool: str = "") -> Verdict:
     account_id = str(venue.account_id)
     lanes = [account_id] if needs_own_lane(venue.order_identity) else []
     rules = Rules(lanes=lanes, pools={account_id: pool} if pool else {})
-    findings = check_evidence(evidence, rules)
+    findings = _beside_the_wire(check_evidence(evidence, rules), venue, evidence)
     truth = [Finding(invariant, text) for invariant, check in CHECKS.items() for text in check(venue, evidence)]
     return Verdict((*findings, *truth), len(venue.doubled), _is_noticed(venue, evidence))
+
+
+def _beside_the_wire(findings: tuple[Finding, ...], venue: HistoryVenue, evidence: Evidence) -> Iterator[Finding]:
+    """Without what the ledger says of a second order that only the wire made: that is how it is noticed."""
+    owner = {row.client_order_id: intent_id for intent_id, rows in evidence.attempts.items() for row in rows}
+    doubled = {owner.get(venue.origins[venue_order_id], "") for venue_order_id in venue.doubled} - {""}
+    for finding in findings:
+        is_of_wire = finding.invariant in _SHOWN_BY_A_SECOND and any(named in finding.detail for named in doubled)
+        if not is_of_wire:
+            yield finding
+
+
+_SHOWN_BY_A_SECOND = (Invariant.ONE_ORDER, Invariant.FILLS_EQUAL, Invariant.NOT_OVERFILLED)
 
 
 # -- what is really there ---------------------------------------------------------------------------------------

@@ -119,6 +119,14 @@ def test_a_broken_protocol_is_found_with_its_replay(source: Path, place: Path, m
     assert '--layer histories --kind "open only, deadline" --seed' in found[0].replay
 
 
+def test_what_only_the_wire_doubled_is_noticed_and_no_finding(source: Path, place: Path) -> None:
+    clock = ManualClock(START)
+    with open_copy(source, place / "ledger.db", clock) as ledger:
+        result = run_history(ledger, clock, kind="open only, deadline", seed=188)
+    assert (result.verdict.doubled, result.verdict.is_noticed) == (2, True)
+    assert result.problems == []
+
+
 def test_batches_cover_every_seed_of_every_kind_once() -> None:
     made = batches(1_000, 30, size=70)
     for kind in CLASSES:
