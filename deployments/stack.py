@@ -55,8 +55,8 @@ class Stack:
         """Ask the simulator's control interface; numbers come as text."""
         return control(self.addresses.simulator_url, name, post=post, **query)
 
-    def start_worker(self, pool: str, *, env: Mapping[str, str] | None = None) -> Child:
-        """Start a process worker of the pool and wait until the server knows it.
+    def start_worker(self, pool: str, *, env: Mapping[str, str] | None = None, runs_max: int | None = None) -> Child:
+        """Start a process worker of the pool, for `runs_max` runs at a time, and wait until the server knows it.
 
         Each has a name of its own: the server goes on calling an ended worker online for a while.
         """
@@ -64,7 +64,10 @@ class Stack:
         worker = f"{pool}-{self.workers_started}"
         child = self.supervisor.start(
             f"worker-{worker}",
-            [*_prefect(), "worker", "start", "--pool", pool, "--type", "process", "--name", worker],
+            [
+                *(*_prefect(), "worker", "start", "--pool", pool, "--type", "process", "--name", worker),
+                *(() if runs_max is None else ("--limit", str(runs_max))),
+            ],
             env={**settings.client_settings(self.home, api_url=self.addresses.api_url), **(env or {})},
             cwd=self.home.root,
         )

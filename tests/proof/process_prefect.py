@@ -150,7 +150,8 @@ def killed(on: Ground, point: str, tally: Tally, total: Verdict, replay: str) ->
 def stopped(on: Ground, point: str, tally: Tally, total: Verdict, replay: str) -> None:
     """SIGSTOP at the point until the other worker's run is through; then the zombie wakes up and may change nothing."""
     before = _shaken(on)
-    fragile = on.stack.start_worker("simulated", env={VARIABLE: f"{point}:stop"})
+    # One run at a time: the run that takes over must not be this worker's, where it would stop at the same point.
+    fragile = on.stack.start_worker("simulated", env={VARIABLE: f"{point}:stop"}, runs_max=1)
     run_id = on.start("rebalance", mode="execute")
     found: list[psutil.Process] = []
     if not wait_until(lambda: found.extend(processes_of(run_id)) or any(_stands(p) for p in found), timeout_s=90.0):
