@@ -12,7 +12,7 @@ from ledger.states import KillState
 from trading.kill_model import KillReport, KillResult
 
 LOWERING = (
-    "The control state stays as it is until a person lowers it: `algotrendy resume` or the job *control*, with a "
+    "The control state stays as it is until a person lowers it: algotrendy resume or the job control, with a "
     "reason, in production by two people. A kill is lowered only when it is proved, or when what it left is "
     "acknowledged.",
 )

@@ -12,7 +12,7 @@ from tests.proof.mutants_desk import DESK_MUTANTS, try_desk
 from tests.proof.result import Failure, LayerResult
 
 RARE_HISTORIES = 5_000
-DESK_PART = 25  # one history of the real desk for so many of the model
+DESK_PART = 10  # one history of the real desk for so many of the model
 Attempt = Callable[[str, int, int], Verdict]
 
 
