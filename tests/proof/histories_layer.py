@@ -167,7 +167,10 @@ def replay(*, kind: str, seed: int, say: Say) -> list[Failure]:
                 say(f"{view.business_key}: {view.state} {view.reason} {view.detail}, {view.filled_quantity} filled")
             with ledger.read() as session:
                 say(f"hash {history_hash(session, kind, seed)}")
-        return list(failures(tally))
+        broken = list(failures(tally))
+        for failure in broken:
+            say(f"BROKEN {failure.invariant}: {failure.detail}")
+        return broken
     finally:
         shutil.rmtree(place)
 
