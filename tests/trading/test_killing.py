@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from simulators.core.config import AccountConfig
 from simulators.core.types import PositionMode
 from simulators.testing import small_config
 from tests.trading.simulated import ACCOUNT, Stage, VenueClock, stage
+from trading.closing import ClosingLimits, close_positions
 from trading.kill_model import KillLimits, KillReason, KillRefused, KillReport, KillRequest
 from trading.killing import kill_account
 from trading.orders import IntentView, ProtocolLimits, WantedOrder
@@ -365,14 +367,16 @@ def test_a_crash_anywhere_is_continued_by_the_next_process(tmp_path: Path, point
         assert (on.positions(), open_at_venue(on), creates(on)) == ({}, [], 4)
 
 
-def test_two_at_once_do_no_harm(on: Stage) -> None:
+def test_two_at_once_do_no_harm(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each one's waits move the one clock of both, past the time of an order that waits for its turn.
+    unhurried = partial(close_positions, limits=ClosingLimits(order_ttl_s=7_200.0, round_timeout_s=3_600.0))
+    monkeypatch.setattr("trading.killing.close_positions", unhurried)
     rest(on.runtime, *(f"order-{n}" for n in range(4)))
     on.sim.control.place_order("main", "AAPLUSDT", "buy", "10")
     set_state(on.runtime)
     others = [on.runtime, on.open_again()]
     with ThreadPoolExecutor(2) as pool:
-        # Each one's waits move the clock of both.
-        patient = KillLimits(timeout_s=1000)
+        patient = KillLimits(timeout_s=10_000)
         reports = list(pool.map(lambda runtime: kill(runtime, flatten=True, limits=patient), others))
     assert {report.kill_id for report in reports} == {1}
     assert kill_rows(on) == [("flat_proven", True)], [report.left for report in reports]
