@@ -380,4 +380,6 @@ def test_two_at_once_do_no_harm(on: Stage, monkeypatch: pytest.MonkeyPatch) -> N
         reports = list(pool.map(lambda runtime: kill(runtime, flatten=True, limits=patient), others))
     assert {report.kill_id for report in reports} == {1}
     assert kill_rows(on) == [("flat_proven", True)], [report.left for report in reports]
-    assert (on.positions(), open_at_venue(on), creates(on)) == ({}, [], 5)
+    assert (on.positions(), open_at_venue(on)) == ({}, [])
+    # A second closing order may leave; it only reduces, so nothing is closed twice.
+    assert sum(item.qty for item in on.sim.control.executions("main") if item.side.value == "sell") == 10
