@@ -78,6 +78,7 @@ class LaneRow(SQLModel, table=True):
     state: str = LaneState.RUNNING.value
     reason: str = ""
     stopped_by: int | None = Field(default=None, sa_column=row_number(nullable=True))
+    leased_alert: int | None = Field(default=None, sa_column=row_number(nullable=True))  # at most one is worked on
     lease_owner: str | None = None
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     epoch: int = 0

@@ -114,6 +114,7 @@ def _create_lane() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("stopped_by", _number(), nullable=True),
+        sa.Column("leased_alert", _number(), nullable=True),
         sa.Column("lease_owner", sa.String(), nullable=True),
         sa.Column("lease_until", _time(), nullable=True),
         sa.Column("epoch", sa.Integer(), nullable=False),
