@@ -20,6 +20,7 @@ from ledger.inbox_moves import (
     Move,
     chunked,
     head_of,
+    lock_alerts,
     lock_lane,
     move,
     settle_lane,
@@ -47,6 +48,7 @@ def expire(connection: Connection, now: datetime, *, worker: str) -> int:
         return 0
     free = _lock_free(connection, sorted({row.lane for row in stale}))
     ended: set[int] = set()
+    lock_alerts(connection, [row.alert_id for row in stale if row.lane in free])
     for chunk in chunked([row.alert_id for row in stale if row.lane in free]):
         ended |= _end_stale(connection, chunk, now)
     gone = [row for row in stale if row.alert_id in ended]
