@@ -43,7 +43,11 @@ class Scene:
     def __init__(self, ledger: Ledger, clock: ManualClock, **limits: Any) -> None:
         self.ledger = ledger
         self.clock = clock
-        self.store = AlertStore(ledger, limits=QueueLimits(**limits), clock=clock, free_bytes=lambda: 1 << 40)
+        self.limit(**limits)
+
+    def limit(self, **limits: Any) -> None:
+        """A store with other limits on the same ledger."""
+        self.store = AlertStore(self.ledger, limits=QueueLimits(**limits), clock=self.clock, free_bytes=lambda: 1 << 40)
 
     def delivery(self, source: str = "tv", raw: bytes | None = None, **body: Any) -> Delivery:
         return Delivery(
