@@ -43,6 +43,7 @@ class Scene:
     def __init__(self, ledger: Ledger, clock: ManualClock, **limits: Any) -> None:
         self.ledger = ledger
         self.clock = clock
+        self.queued = 0
         self.limit(**limits)
 
     def limit(self, **limits: Any) -> None:
@@ -63,7 +64,8 @@ class Scene:
 
     def queue(self, **body: Any) -> int:
         """Send an alert of its own bytes and have it read."""
-        number = self.send(**{"salt": f"{self.clock.now()} {body}", **body}).alert_id
+        self.queued += 1
+        number = self.send(**{"salt": self.queued, **body}).alert_id
         self.store.admit(read, worker="reader")
         return number
 
