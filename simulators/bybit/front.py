@@ -72,7 +72,7 @@ class BybitFront:
         """Switch request limits on or off."""
         self.limits.enabled = enabled
 
-    def open_stream(self, call: Call, handling: Handling) -> Stream | None:
+    def open_stream(self, call: Call, handling: Handling) -> Stream | Answer | None:
         """Open nothing: Bybit streams over web sockets, which are not simulated."""
         return None
 

@@ -51,9 +51,9 @@ class Service(Generic[ControlT]):
         )
         record, plan = self.simulator.receive(call)
         if not plan.fired:
-            stream = self.simulator.open_stream(call, record, plan)
-            if stream is not None:
-                return await self._stream(request, stream, None)
+            opened = self.simulator.open_stream(call, record, plan)
+            if opened is not None:
+                return await self._opened(request, opened, None)
             return _response(self.simulator.execute(call, record, plan))
         return await self._faulty(request, call, record, plan)
 
@@ -80,9 +80,9 @@ class Service(Generic[ControlT]):
             await self._venue_time(plan.before_venue_s)
         action = plan.terminal
         if action is None or action.kind in _EXECUTING:
-            stream = self.simulator.open_stream(call, record, plan)
-            if stream is not None:
-                return await self._stream(request, stream, action)
+            opened = self.simulator.open_stream(call, record, plan)
+            if opened is not None:
+                return await self._opened(request, opened, action)
         answer: Answer | None = None
         for _ in range(_copies(action)):
             answer = self.simulator.execute(call, record, plan)
@@ -137,6 +137,13 @@ class Service(Generic[ControlT]):
         return response
 
     # streams
+    async def _opened(
+        self, request: web.BaseRequest, opened: Stream | Answer, action: Action | None
+    ) -> web.StreamResponse:
+        if isinstance(opened, Answer):
+            return _response(opened)
+        return await self._stream(request, opened, action)
+
     async def _stream(self, request: web.BaseRequest, stream: Stream, action: Action | None) -> web.StreamResponse:
         """Send what a stream has to say until one side ends it, or until a fault cuts it after so many bytes."""
         cuts = action is not None and action.kind in _CUTTING

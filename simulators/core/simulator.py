@@ -126,15 +126,19 @@ class Simulator:
         self.requests.append(record)
         return record
 
-    def open_stream(self, call: Call, record: RequestRecord, plan: Plan) -> Stream | None:
-        """Let the front open a stream, if the request asks for one and may."""
+    def open_stream(self, call: Call, record: RequestRecord, plan: Plan) -> Stream | Answer | None:
+        """Let the front open a stream, if the request asks for one."""
         with self.lock:
-            stream = self.front.open_stream(call, plan.handling)
-            if stream is not None:
-                record.handled += 1
+            opened = self.front.open_stream(call, plan.handling)
+            if opened is None:
+                return None
+            record.handled += 1
+            if isinstance(opened, Answer):
+                record.status, record.code = opened.status, opened.code
+            else:
                 record.executed += 1
                 record.status = 200
-            return stream
+            return opened
 
     def poll(self, stream: Stream) -> list[bytes]:
         """Return what a stream has to say now."""

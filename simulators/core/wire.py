@@ -107,8 +107,8 @@ class Front(Protocol):
         """Answer a request; called with the simulator's lock held."""
         ...
 
-    def open_stream(self, call: Call, handling: Handling) -> Stream | None:
-        """Open a stream where a request asks for one and may; None: `handle` answers."""
+    def open_stream(self, call: Call, handling: Handling) -> "Stream | Answer | None":
+        """Open a stream where a request asks for one, or say why it may not; None: `handle` answers."""
         ...
 
     def logged_body(self, call: Call) -> str:

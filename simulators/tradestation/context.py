@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from simulators.core.accounts import Account
 from simulators.core.types import Instrument, MarketKind
@@ -23,6 +23,9 @@ from simulators.tradestation.config import (
 from simulators.tradestation.errors import INVALID_ACCOUNT, WRONG_ACCOUNT_TYPE, ApiError, bad_request
 from simulators.tradestation.sessions import Hours
 from simulators.tradestation.tape import Tape
+
+if TYPE_CHECKING:
+    from simulators.tradestation.streams import TradeStationStream
 
 Row = dict[str, object]
 E = TypeVar("E", bound=Enum)
@@ -42,6 +45,7 @@ class House:
     accounts: dict[str, TradeStationAccount]
     symbols: Mapping[str, TradeStationSymbol]
     confirm_ids: set[tuple[str, str]]
+    streams: "set[TradeStationStream]"
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return a listed instrument, whatever the case of its name."""
@@ -69,6 +73,11 @@ class Body:
     def has(self, name: str) -> bool:
         """Tell whether a field is given and is not empty."""
         return self._values.get(name.lower()) not in (None, "", [], {})
+
+    def asks(self, name: str) -> bool:
+        """Tell whether an option is given and switched on."""
+        value = self._values.get(name.lower())
+        return self.has(name) and value is not False and str(value).lower() not in ("false", "0")
 
     def text(self, name: str, *, required: bool = False) -> str:
         """Return a string field, "" when absent."""

@@ -5,6 +5,7 @@ from typing import Any
 from simulators.core.control import Control, ControlError, exposed
 from simulators.tradestation.config import ClientConfig, TradeStationAccount
 from simulators.tradestation.front import TradeStationFront
+from simulators.tradestation.streams import TradeStationStream
 
 
 class TradeStationControl(Control):
@@ -39,6 +40,53 @@ class TradeStationControl(Control):
         """End every refresh token of a key, as its user would; return how many there were."""
         with self._simulator.lock:
             return self._front.oauth.revoke(self._client(client_id).client_id)
+
+    @exposed("GET")
+    def streams(self) -> list[dict[str, object]]:
+        """List the open streams."""
+        with self._simulator.lock:
+            found = self._front.house.streams
+            return [{"kind": one.kind, "client_id": one.context.client.client_id, **one.context.path} for one in found]
+
+    def _each(self, kind: str) -> list[TradeStationStream]:
+        return [stream for stream in self._front.house.streams if kind in ("", stream.kind)]
+
+    @exposed("POST")
+    def go_away(self, kind: str = "") -> int:
+        """End streams of a kind, or all, as a server does that shuts down; return how many."""
+        with self._simulator.lock:
+            chosen = self._each(kind)
+            for stream in chosen:
+                stream.goodbye()
+            return len(chosen)
+
+    @exposed("POST")
+    def end_streams(self, kind: str = "") -> int:
+        """End streams of a kind, or all, without a word; return how many."""
+        with self._simulator.lock:
+            chosen = self._each(kind)
+            for stream in chosen:
+                stream.levers.ended = True
+            return len(chosen)
+
+    @exposed("POST")
+    def mute_streams(self, muted: bool = True, kind: str = "") -> int:
+        """Keep open streams silent, heartbeats included, or let them speak again; return how many."""
+        with self._simulator.lock:
+            chosen = self._each(kind)
+            for stream in chosen:
+                stream.levers.muted = muted
+            return len(chosen)
+
+    @exposed("POST")
+    def stream_error(self, error: str, message: str = "", kind: str = "") -> int:
+        """Put an error, e.g. DualLogon, into streams of a kind, or all, and end them; return how many."""
+        with self._simulator.lock:
+            chosen = self._each(kind)
+            for stream in chosen:
+                stream.say({"Error": error, "Message": message or error})
+                stream.levers.ended = True
+            return len(chosen)
 
     @exposed("POST")
     def create_account(self, **fields: Any) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """The gateway: sign-in, bearer tokens, scopes, quotas, routes, and the two forms of refusal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from simulators.core.accounts import Account
@@ -14,20 +15,27 @@ from simulators.tradestation.book import Book
 from simulators.tradestation.config import AccountType, TradeStationAccount, TradeStationConfig
 from simulators.tradestation.context import Context, House, Row
 from simulators.tradestation.errors import TEXTS, TITLES, ApiError
+from simulators.tradestation.groups import Siblings, confirm_group, place_group
 from simulators.tradestation.limits import RequestQuotas
 from simulators.tradestation.oauth import TOKEN_PATHS, Bearer, OAuth
+from simulators.tradestation.streams import (
+    OrderStream,
+    PositionStream,
+    QuoteStream,
+    TradeStationStream,
+    check_room,
+)
 from simulators.tradestation.tape import Tape
 
 Handler = Callable[[Context], Row]
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """One endpoint: which scope it needs and which quota it counts against."""
+class Place:
+    """A method and path, which scope they need and which quota they count against."""
 
     method: str
     path: str
-    handler: Handler
     scope: str
     resource: str
 
@@ -42,31 +50,50 @@ class Route:
         return {name[1:-1]: part for name, part in pairs if name.startswith("{")}
 
 
+@dataclass(frozen=True, slots=True)
+class Route(Place):
+    """One endpoint that answers at once."""
+
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRoute(Place):
+    """One endpoint that streams."""
+
+    stream: type[TradeStationStream]
+
+
+P = TypeVar("P", bound=Place)
 _ACCOUNTS = "/v3/brokerage/accounts"
+_STREAMS = "/v3/brokerage/stream/accounts"
+_HISTORY = f"{_ACCOUNTS}/{{accounts}}/historicalorders"
 _ORDERS = "/v3/orderexecution/orders"
 ROUTES = (
-    Route("GET", _ACCOUNTS, account.accounts, "ReadAccount", "accounts"),
-    Route("GET", f"{_ACCOUNTS}/{{accounts}}/balances", account.balances, "ReadAccount", "balances"),
-    Route("GET", f"{_ACCOUNTS}/{{accounts}}/bodbalances", account.bod_balances, "ReadAccount", "balances"),
-    Route("GET", f"{_ACCOUNTS}/{{accounts}}/positions", account.positions, "ReadAccount", "positions"),
-    Route("GET", f"{_ACCOUNTS}/{{accounts}}/orders", reading.orders, "ReadAccount", "orders"),
-    Route("GET", f"{_ACCOUNTS}/{{accounts}}/orders/{{orderIds}}", reading.orders_by_id, "ReadAccount", "orders"),
-    Route("GET", f"{_ACCOUNTS}/{{accounts}}/historicalorders", reading.historical_orders, "ReadAccount", "orders"),
-    Route(
-        "GET",
-        f"{_ACCOUNTS}/{{accounts}}/historicalorders/{{orderIds}}",
-        reading.historical_orders_by_id,
-        "ReadAccount",
-        "orders",
-    ),
-    Route("GET", "/v3/marketdata/symbols/{symbols}", market.symbols, "MarketData", "symbols"),
-    Route("GET", "/v3/marketdata/quotes/{symbols}", market.quotes, "MarketData", "quotes"),
-    Route("POST", _ORDERS, trade.place, "Trade", "order"),
-    Route("PUT", f"{_ORDERS}/{{orderID}}", trade.replace_order, "Trade", "order"),
-    Route("DELETE", f"{_ORDERS}/{{orderID}}", trade.cancel, "Trade", "order"),
-    Route("POST", "/v3/orderexecution/orderconfirm", execution.confirm, "Trade", "order"),
-    Route("GET", "/v3/orderexecution/routes", execution.routes, "Trade", "order"),
-    Route("GET", "/v3/orderexecution/activationtriggers", execution.triggers, "Trade", "order"),
+    Route("GET", _ACCOUNTS, "ReadAccount", "accounts", account.accounts),
+    Route("GET", f"{_ACCOUNTS}/{{accounts}}/balances", "ReadAccount", "balances", account.balances),
+    Route("GET", f"{_ACCOUNTS}/{{accounts}}/bodbalances", "ReadAccount", "balances", account.bod_balances),
+    Route("GET", f"{_ACCOUNTS}/{{accounts}}/positions", "ReadAccount", "positions", account.positions),
+    Route("GET", f"{_ACCOUNTS}/{{accounts}}/orders", "ReadAccount", "orders", reading.orders),
+    Route("GET", f"{_ACCOUNTS}/{{accounts}}/orders/{{orderIds}}", "ReadAccount", "orders", reading.orders_by_id),
+    Route("GET", _HISTORY, "ReadAccount", "orders", reading.historical_orders),
+    Route("GET", f"{_HISTORY}/{{orderIds}}", "ReadAccount", "orders", reading.historical_orders_by_id),
+    Route("GET", "/v3/marketdata/symbols/{symbols}", "MarketData", "symbols", market.symbols),
+    Route("GET", "/v3/marketdata/quotes/{symbols}", "MarketData", "quotes", market.quotes),
+    Route("POST", _ORDERS, "Trade", "order", trade.place),
+    Route("PUT", f"{_ORDERS}/{{orderID}}", "Trade", "order", trade.replace_order),
+    Route("DELETE", f"{_ORDERS}/{{orderID}}", "Trade", "order", trade.cancel),
+    Route("POST", "/v3/orderexecution/orderconfirm", "Trade", "order", execution.confirm),
+    Route("POST", "/v3/orderexecution/ordergroups", "Trade", "order", place_group),
+    Route("POST", "/v3/orderexecution/ordergroupconfirm", "Trade", "order", confirm_group),
+    Route("GET", "/v3/orderexecution/routes", "Trade", "order", execution.routes),
+    Route("GET", "/v3/orderexecution/activationtriggers", "Trade", "order", execution.triggers),
+)
+STREAMS = (
+    StreamRoute("GET", f"{_STREAMS}/{{accounts}}/orders", "ReadAccount", "streams", OrderStream),
+    StreamRoute("GET", f"{_STREAMS}/{{accounts}}/orders/{{orderIds}}", "ReadAccount", "streams", OrderStream),
+    StreamRoute("GET", f"{_STREAMS}/{{accounts}}/positions", "ReadAccount", "streams", PositionStream),
+    StreamRoute("GET", "/v3/marketdata/stream/quotes/{symbols}", "MarketData", "streams", QuoteStream),
 )
 
 
@@ -92,7 +119,9 @@ class TradeStationFront:
             accounts={one.name: one for one in config.accounts},
             symbols=symbols,
             confirm_ids=set(),
+            streams=set(),
         )
+        self._siblings = Siblings(self.house)
         venue.matching.trades_now = book.trades_now
         for one in config.accounts:
             self.adopt(venue.accounts[one.name], one)
@@ -151,9 +180,24 @@ class TradeStationFront:
         failed = {"Error": "FAILED", "Message": message or "Order failed.", "OrderID": number}
         return Answer(status=200, body=dump({"Orders": [failed], "Errors": []}), code="FAILED")
 
-    def open_stream(self, call: Call, handling: Handling) -> Stream | None:
-        """Open a stream where a request asks for one and may."""
-        return None
+    def open_stream(self, call: Call, handling: Handling) -> Stream | Answer | None:
+        """Open a stream where a request asks for one, or say why it may not."""
+        self.venue.settle()
+        headers: dict[str, str] = {}
+        try:
+            found = _find(STREAMS, call)
+            if found is None:
+                return None
+            route, path = found
+            bearer = self._admit(call, route, headers)
+            context = self._context(call, bearer, path, handling)
+            check_room(context, route.stream.kind)
+            ends_ms = bearer.ends_ms if self.house.config.streams.end_with_token else None
+            stream = route.stream(context, ends_ms=ends_ms)
+        except ApiError as error:
+            return _refused(error, headers)
+        self.house.streams.add(stream)
+        return stream
 
     def handle(self, call: Call, handling: Handling) -> Answer:
         """Answer one request."""
@@ -163,10 +207,12 @@ class TradeStationFront:
             return signing_in
         headers: dict[str, str] = {}
         try:
-            route, path = _route(call)
+            found = _find(ROUTES, call)
+            if found is None:
+                raise ApiError(404, f"No resource {call.method} {call.path}")
+            route, path = found
             bearer = self._admit(call, route, headers)
-            context = self._context(call, bearer, path, handling)
-            body = route.handler(context)
+            body = route.handler(self._context(call, bearer, path, handling))
         except ApiError as error:
             return _refused(error, headers)
         _spoil(body, handling)
@@ -175,7 +221,7 @@ class TradeStationFront:
         code = "200" if accepted else "FAILED"
         return Answer(status=200, body=dump(body), headers=headers, executed=accepted, code=code)
 
-    def _admit(self, call: Call, route: Route, headers: dict[str, str]) -> Bearer:
+    def _admit(self, call: Call, route: Place, headers: dict[str, str]) -> Bearer:
         """Check token, scope and quota; put the quota's headers into `headers`."""
         bearer = self.oauth.bearer(call)
         if bearer is None:
@@ -194,13 +240,13 @@ class TradeStationFront:
         return Context(self.house, bearer.client, path, query, call.body, handling)
 
 
-def _route(call: Call) -> tuple[Route, dict[str, str]]:
+def _find(routes: Iterable[P], call: Call) -> tuple[P, dict[str, str]] | None:
     parts = [unquote(part) for part in call.path.split("/")]
-    for route in ROUTES:
+    for route in routes:
         found = route.match(call.method, parts)
         if found is not None:
             return route, found
-    raise ApiError(404, f"No resource {call.method} {call.path}")
+    return None
 
 
 def _rows(body: Row, name: str) -> list[Row]:

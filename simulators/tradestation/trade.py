@@ -92,7 +92,7 @@ def read_order(context: Context, body: Body) -> Asked:
             raise not_simulated(name)
     options = body.inner("AdvancedOptions")
     for name in rules.ADVANCED:
-        if options.has(name) and options.text(name) not in ("False", "0"):
+        if options.asks(name):
             raise not_simulated(f"AdvancedOptions.{name}")
     account = context.one(body.text("AccountID", required=True))
     confirm = body.text("OrderConfirmID")

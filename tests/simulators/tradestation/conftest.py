@@ -106,7 +106,7 @@ class Wire:
         return self.place(OrderType="Limit", LimitPrice=price, **changes)
 
     def future(self, **changes: Any) -> str:
-        return self.place(AccountID=FUTURES, Symbol="MESZ26", Quantity="2", **changes)
+        return self.place(**{"AccountID": FUTURES, "Symbol": "MESZ26", "Quantity": "2", **changes})
 
     def seen(self, order_id: str, account: str = EQUITIES) -> dict[str, Any]:
         (row,) = self.get(f"/v3/brokerage/accounts/{account}/orders/{order_id}")["Orders"]
