@@ -171,7 +171,7 @@ def _decimals(step: Decimal) -> int:
     return max(-exponent, 0)
 
 
-def quote_row(instrument: Instrument, quote: Quote, bar: Bar) -> Row:
+def quote_row(instrument: Instrument, quote: Quote, bar: Bar, *, venue: str) -> Row:
     """Return one quote snapshot. Sizes are what the book holds, or a round lot where it is endless."""
     size = plain(quote.size) if quote.size is not None else "100"
     change = quote.last - bar.previous_close
@@ -194,6 +194,9 @@ def quote_row(instrument: Instrument, quote: Quote, bar: Bar) -> Row:
         "DailyOpenInterest": "0",
         "TradeTime": iso(bar.traded_ms),
         "TickSizeTier": "0",
+        "LastSize": size,
+        "LastVenue": venue,
+        "VWAP": plain((bar.high + bar.low + quote.last) / 3, 6),
         "MarketFlags": {"IsDelayed": False, "IsHardToBorrow": False, "IsBats": False, "IsHalted": False},
     }
 
