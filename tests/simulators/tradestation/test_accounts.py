@@ -213,9 +213,7 @@ def test_what_is_not_there_is_404(wire: Any, method: str, path: str):
 
 
 # quotas
-@pytest.mark.parametrize(
-    "config_changes", [{"clock": MANUAL, "rate_limits": QuotaConfig(per_window={"balances": 2})}]
-)
+@pytest.mark.parametrize("config_changes", [{"clock": MANUAL, "rate_limits": QuotaConfig(per_window={"balances": 2})}])
 def test_a_quota_is_a_rolling_window_of_one_resource(wire: Any, control: TradeStationControl):
     path = f"/v3/brokerage/accounts/{EQUITIES}/balances"
 
