@@ -212,6 +212,15 @@ def test_what_is_not_there_is_404(wire: Any, method: str, path: str):
     assert (answer.status_code, answer.json()["Error"]) == (404, "NotFound")
 
 
+@pytest.mark.parametrize("config_changes", [{"clock": MANUAL}])
+def test_every_answer_carries_the_venues_date(wire: Any, control: TradeStationControl):
+    assert wire.send("GET", "/v3/brokerage/accounts").headers["Date"] == "Mon, 02 Mar 2026 15:00:00 GMT"
+    control.advance(seconds=61)
+    control.fault("clock_skew", path="/v3/*", skew_ms=-1_000)
+    dates = [wire.send("GET", path).headers["Date"] for path in ("/v3/brokerage/accounts", "/v3/nothing")]
+    assert dates == ["Mon, 02 Mar 2026 15:01:00 GMT", "Mon, 02 Mar 2026 15:01:01 GMT"]
+
+
 # quotas
 @pytest.mark.parametrize("config_changes", [{"clock": MANUAL, "rate_limits": QuotaConfig(per_window={"balances": 2})}])
 def test_a_quota_is_a_rolling_window_of_one_resource(wire: Any, control: TradeStationControl):
