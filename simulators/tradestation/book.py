@@ -105,6 +105,7 @@ class Book:
         self.tickets: dict[str, Ticket] = {}
         self.events: list[OrderEvent] = []
         self.count = 0
+        self.halted: set[str] = set()
         self._coming: Ticket | None = None
 
     # tickets
@@ -138,6 +139,8 @@ class Book:
         ticket = self.tickets.get(order.order_id)
         if ticket is None:
             return True
+        if order.request.symbol in self.halted:
+            return False
         return self.hours.is_open(ticket.asset, self.venue.now_ms(), extended=ticket.duration.extended)
 
     def sight(self, order: Order, at_ms: int) -> Sight:

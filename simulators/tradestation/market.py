@@ -30,6 +30,7 @@ def quote(house: House, instrument: Instrument) -> Row:
         house.venue.board.quote(instrument),
         house.tape.bar(instrument),
         venue=house.symbols[instrument.symbol].exchange,
+        flags=house.flags[instrument.symbol],
     )
 
 

@@ -186,6 +186,28 @@ def test_yesterdays_orders_leave_todays_list(wire: Any, control: TradeStationCon
     assert wire.rows(f"historicalorders/{filled}?since=2026-03-02", "Orders")[0]["Status"] == "FLL"
 
 
+def test_a_halted_symbol_rejects_and_fills_nothing(wire: Any, control: TradeStationControl):
+    resting = wire.limit("190")
+    control.set_flags("AAPL", halted=True)
+    assert wire.get("/v3/marketdata/quotes/AAPL")["Quotes"][0]["MarketFlags"]["IsHalted"] is True
+    row = wire.seen(wire.place())
+    assert (row["Status"], row["RejectReason"]) == ("REJ", "Trading in this symbol is halted")
+    control.set_price("AAPL", "180")
+    assert wire.seen(resting)["Status"] == "OPN"
+    assert wire.seen(wire.place(Symbol="MSFT"))["Status"] == "FLL"
+    control.set_flags("AAPL")
+    assert wire.seen(resting)["Status"] == "FLL"
+
+
+def test_flags_of_a_symbol(wire: Any, control: TradeStationControl):
+    control.set_flags("AAPL", delayed=True, hard_to_borrow=True)
+    flags = wire.get("/v3/marketdata/quotes/AAPL")["Quotes"][0]["MarketFlags"]
+    assert (flags["IsDelayed"], flags["IsHardToBorrow"], flags["IsHalted"]) == (True, True, False)
+    (row,) = wire.post(TradeAction="SELLSHORT").json()["Orders"]
+    assert "available to borrow" in row["Message"]
+    assert wire.place()
+
+
 @pytest.mark.parametrize("config_changes", [at("2026-03-02T15:00:00")])
 def test_a_position_of_yesterday_is_marked_at_the_close(wire: Any, control: TradeStationControl):
     wire.place()
