@@ -10,6 +10,7 @@ from simulators.demo import EQUITIES_ACCOUNT, FUTURES_ACCOUNT, crypto, equity, f
 from simulators.tradestation.config import (
     AccountType,
     ClientConfig,
+    QuirksConfig,
     QuotaConfig,
     TradeStationAccount,
     TradeStationConfig,
@@ -78,6 +79,10 @@ def usdc_perpetual() -> InstrumentConfig:
         qty_min=Decimal("0.001"),
         leverage_max=Decimal(100),
     )
+
+
+RECORDED_QUIRKS = QuirksConfig(working_ack=True, zero_fields=True, early_out=True, ack_fill_ms=200)
+"""How TradeStation's own simulation was seen to tell of orders (recordings of April to June 2026)."""
 
 
 def small_tradestation_config(**changes: Any) -> TradeStationConfig:

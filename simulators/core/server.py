@@ -23,7 +23,7 @@ CONTROL_PREFIX = "/_control/"
 BODY_BYTES_MAX = 4 * 1024 * 1024
 HTML = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
 VENUE_POLL_S = 0.005
-STREAM_POLL_S = 0.01
+STREAM_POLL_S = 0.02
 ControlT = TypeVar("ControlT", bound=Control)
 Listener = web.ServerRunner
 

@@ -214,21 +214,24 @@ class Book:
             return
         if sight.code == "ACK" and order.filled_qty and self.quirks.ack_fill_ms:
             self.venue.later(self.quirks.ack_fill_ms, lambda: self._settled(account, order))
+        self._tell_end(account.name, sight)
+
+    def _tell_end(self, account: str, sight: Sight) -> None:
         if sight.closed and self.quirks.early_out and sight.code in ("FLL", "OUT"):
-            self.tell(account.name, replace(sight, closed=False))
-        self.tell(account.name, sight)
+            self.tell(account, replace(sight, closed=False))
+        self.tell(account, sight)
 
     def _settled(self, account: Account, order: Order) -> None:
         """Tell what a fill, shown as ACK so far, came to, unless more has happened since."""
         now = account.orders[order.order_id].now
         if now == order:
-            self.tell(account.name, self.sight(now, self.venue.now_ms()))
+            self._tell_end(account.name, self.sight(now, self.venue.now_ms()))
 
 
 def _same(before: Order, after: Order) -> bool:
     old, new = before.request, after.request
     same_terms = (before.qty, before.price, old.trigger_price) == (after.qty, after.price, new.trigger_price)
-    return same_terms and before.filled_qty == after.filled_qty and before.status is after.status
+    return same_terms and before.filled_qty == after.filled_qty
 
 
 def _ended(order: Order, ticket: Ticket) -> str:

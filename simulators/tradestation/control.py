@@ -103,6 +103,12 @@ class TradeStationControl(Control):
             return len(chosen)
 
     @exposed("POST")
+    def reset(self) -> None:
+        """Go back to the configuration; streams of what was before end."""
+        self.end_streams()
+        super().reset()
+
+    @exposed("POST")
     def create_account(self, **fields: Any) -> dict[str, object]:
         """Open an account from the fields of TradeStationAccount and fund it."""
         config = TradeStationAccount.model_validate(fields)

@@ -65,13 +65,15 @@ class Wire:
         self.token = answer.json()["access_token"]
         return self
 
-    def send(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+    def send(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float = 5, **options: Any
+    ) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         data = None if body is None else json.dumps(body) if not isinstance(body, str) else body
         headers.update({"Content-Type": "application/json"} if data is not None else {})
         url = f"{self.url}{path}"
         return self.session.request(
-            method, url, data=data, headers=headers, allow_redirects=False, timeout=5, **options
+            method, url, data=data, headers=headers, allow_redirects=False, timeout=timeout_s, **options
         )
 
     def get(self, path: str) -> dict[str, Any]:

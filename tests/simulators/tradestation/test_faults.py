@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -101,6 +102,24 @@ def test_body_faults(wire: Any, control: TradeStationControl, kind: str, fields:
     with pytest.raises(requests.exceptions.JSONDecodeError):
         answer.json()
     assert placed(control) == 1
+
+
+@pytest.mark.parametrize("config_changes", [{"clock": MANUAL}])
+def test_an_order_may_reach_the_venue_late_and_its_answer_the_client_later(
+    wire: Any, control: TradeStationControl, eventually: Callable[..., None]
+):
+    control.fault("delay", path=ORDERS, before_venue_s=2)
+    with ThreadPoolExecutor(1) as other:
+        answer = other.submit(wire.place)
+        assert not placed(control)
+        eventually(lambda: bool(control.advance(seconds=1)) and answer.done())
+    assert answer.result()
+    (order,) = control.orders(EQUITIES)
+    assert order.created_ms >= MANUAL.build().now_ms() + 2_000
+    control.fault("delay", path=ORDERS, after_s=0.3)
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        wire.send("POST", ORDERS, wire.order(), timeout_s=0.01)
+    eventually(lambda: placed(control) == 2)
 
 
 def test_a_redirect_is_offered(wire: Any, control: TradeStationControl):

@@ -12,6 +12,7 @@ import requests
 from simulators import Running, TradeStationControl
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.core.config import ClockConfig
+from simulators.testing import RECORDED_QUIRKS
 from simulators.tradestation.config import QuirksConfig, StreamConfig
 
 EQUITIES, FUTURES = "SIM123456M", "SIM123456F"
@@ -140,6 +141,24 @@ def test_an_end_may_come_twice_first_without_its_time(wire: Any, listen: Callabl
     wire.place()
     rows = stream.until(lambda row: "ClosedDateTime" in row)
     assert codes(rows)[-2:] == ["FLL", "FLL"]
+
+
+@pytest.mark.parametrize("config_changes", [{"clock": MANUAL, "quirks": RECORDED_QUIRKS}])
+def test_a_life_as_recorded(wire: Any, listen: Callable[[str], Reader], control: TradeStationControl):
+    stream = listen(ORDERS)
+    stream.until(is_end)
+    wire.limit("190", TimeInForce={"Duration": "GTC"})
+    control.set_price("AAPL", "189")
+    control.advance(seconds=1)
+    rows = stream.until(lambda row: "ClosedDateTime" in row)
+    assert [
+        (row["Status"], row["Legs"][0]["ExecQuantity"], row["FilledPrice"], row["CommissionFee"]) for row in rows
+    ] == [
+        ("ACK", "0", "0", "0"),
+        ("ACK", "10", "190", "1"),
+        ("FLL", "10", "190", "1"),
+        ("FLL", "10", "190", "1"),
+    ]
 
 
 def test_a_stream_of_some_orders(wire: Any, listen: Callable[[str], Reader]):
@@ -287,6 +306,13 @@ def test_only_so_many_streams_of_a_kind(wire: Any, listen: Callable[[str], Reade
 def test_a_stream_needs_a_token_and_its_scope(wire: Any, sim: Running[TradeStationControl]):
     assert requests.get(f"{sim.url}{ORDERS}", timeout=5).status_code == 401
     assert wire.send("GET", f"{ORDERS}/{','.join(map(str, range(51)))}").status_code == 400
+
+
+def test_a_reset_ends_the_streams_of_what_was(listen: Callable[[str], Reader], control: TradeStationControl):
+    stream = listen(ORDERS)
+    stream.until(is_end)
+    control.reset()
+    assert stream.ended()
 
 
 def test_a_client_that_leaves_is_forgotten(
