@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 from simulators.bybit.simulator import BybitConfig, build_bybit
 from simulators.core.control import Control
@@ -45,26 +47,29 @@ def _announce(url: str, venue: str, sign_in: dict[str, object], state_file: Path
     print(line, flush=True)
 
 
-def _bybit(options: argparse.Namespace) -> tuple[Service[Control], dict[str, object]]:
-    if options.config:
-        config = BybitConfig.load(options.config)
-    else:
-        config = demo_config(seed=options.seed, market_start=options.market_start)
+class _Loads(Protocol):
+    """A kind of configuration: it is read from a file."""
+
+    def load(self, path: Path) -> Any: ...
+
+
+def _config(options: argparse.Namespace, kind: _Loads, demo: Callable[..., Any]) -> Any:
+    """Return the configuration in a file, or the demonstration's, with or without request limits."""
+    given = {"seed": options.seed, "market_start": options.market_start}
+    config = kind.load(options.config) if options.config else demo(**given)
     if options.no_rate_limits:
         unlimited = config.rate_limits.model_copy(update={"enabled": False})
         config = config.model_copy(update={"rate_limits": unlimited})
-    simulator = build_bybit(config)
+    return config
+
+
+def _bybit(options: argparse.Namespace) -> tuple[Service[Control], dict[str, object]]:
+    simulator = build_bybit(_config(options, BybitConfig, demo_config))
     return Service(simulator, Control(simulator)), {}
 
 
 def _tradestation(options: argparse.Namespace) -> tuple[Service[Control], dict[str, object]]:
-    if options.config:
-        config = TradeStationConfig.load(options.config)
-    else:
-        config = tradestation_demo_config(seed=options.seed, market_start=options.market_start)
-    if options.no_rate_limits:
-        unlimited = config.rate_limits.model_copy(update={"enabled": False})
-        config = config.model_copy(update={"rate_limits": unlimited})
+    config: TradeStationConfig = _config(options, TradeStationConfig, tradestation_demo_config)
     simulator = build_tradestation(config)
     clients = [
         {

@@ -324,11 +324,16 @@ class Venue:
         if position.side is request.side:
             raise Refusal(Reason.REDUCE_ONLY_SAME_SIDE)
 
-    def cancel(self, account: Account, order_id: str, *, reason: Reason = Reason.CANCELLED_BY_USER) -> Order:
-        """Acknowledge a cancel; the engine applies it now or after `lags.apply_ms`."""
+    @staticmethod
+    def _open_order(account: Account, order_id: str) -> Order:
         order = account.order(order_id)
         if order is None or not order.is_open:
             raise Refusal(Reason.ORDER_NOT_FOUND, order=order)
+        return order
+
+    def cancel(self, account: Account, order_id: str, *, reason: Reason = Reason.CANCELLED_BY_USER) -> Order:
+        """Acknowledge a cancel; the engine applies it now or after `lags.apply_ms`."""
+        order = self._open_order(account, order_id)
         if self.lags.apply_ms:
             self.later(self.lags.apply_ms, lambda: self.cancel_now(account, order_id, reason))
             return order
@@ -353,9 +358,7 @@ class Venue:
         trigger_price: Decimal | None = None,
     ) -> Order:
         """Change an open order's quantity, price or trigger; an order that now crosses trades."""
-        order = account.order(order_id)
-        if order is None or not order.is_open:
-            raise Refusal(Reason.ORDER_NOT_FOUND, order=order)
+        order = self._open_order(account, order_id)
         instrument = self.instrument(order.request.kind, order.request.symbol)
         request = replace(
             order.request,
@@ -382,9 +385,7 @@ class Venue:
 
     def to_market(self, account: Account, order_id: str, *, qty: Decimal | None = None) -> Order:
         """Turn an open order into a market order, which trades at once or, before its release, when it is released."""
-        order = account.order(order_id)
-        if order is None or not order.is_open:
-            raise Refusal(Reason.ORDER_NOT_FOUND, order=order)
+        order = self._open_order(account, order_id)
         instrument = self.instrument(order.request.kind, order.request.symbol)
         request = replace(
             order.request,

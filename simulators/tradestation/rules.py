@@ -68,7 +68,7 @@ def judge(house: House, account: Account, instrument: Instrument, wish: Wish) ->
         raise Failed(f"Account {account.name} is not authorized to trade {asset.value} symbols")
     held = account.position(instrument.symbol, PositionSide.BOTH).signed_qty
     if asset is AssetType.STOCK:
-        _check_side(wish, held)
+        check_side(wish.action, wish.qty, held)
         if wish.action is TradeAction.SELLSHORT:
             _check_short(house, instrument, kind)
     elif wish.action not in (TradeAction.BUY, TradeAction.SELL):
@@ -86,16 +86,16 @@ def judge(house: House, account: Account, instrument: Instrument, wish: Wish) ->
     return _in_time(house, instrument.symbol, wish, ticket)
 
 
-def _check_side(wish: Wish, held: Decimal) -> None:
+def check_side(action: TradeAction, qty: Decimal, held: Decimal) -> None:
     """Refuse an order on the wrong side of a position, or one that crosses zero: it must be sent as two."""
     stands = f"You are {'short' if held < 0 else 'long'} {plain(abs(held))} shares."
     conflicts = {
         TradeAction.SELLSHORT: ("EC601", held > 0),
-        TradeAction.SELL: ("EC602", held <= 0 or wish.qty > held),
+        TradeAction.SELL: ("EC602", held <= 0 or qty > held),
         TradeAction.BUY: ("EC701", held < 0),
-        TradeAction.BUYTOCOVER: ("EC702", held >= 0 or wish.qty > -held),
+        TradeAction.BUYTOCOVER: ("EC702", held >= 0 or qty > -held),
     }
-    code, is_conflict = conflicts[wish.action]
+    code, is_conflict = conflicts[action]
     if is_conflict:
         raise Failed(f"[{code}]: {stands}")
 

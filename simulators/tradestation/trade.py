@@ -39,6 +39,7 @@ from simulators.tradestation.sessions import AssetType
 
 CONFIRM_ID_MAX = 22
 UNSUPPORTED = ("Legs", "OSOs", "BuyingPowerWarning")
+REPLACE_FAILED = "Failed to Cancel/Replace order."
 DEFAULT_ROUTE = "Intelligent"
 _SHAPES = {
     "Market": (OrderType.MARKET, False),
@@ -298,6 +299,8 @@ def replace_order(context: Context) -> Row:
     if not to_market and qty is None and limit is None and stop is None:
         raise bad_request("At least one property must be changed")
     _check_change(order, qty, limit, stop)
+    if qty is not None and ticket.asset is AssetType.STOCK and ticket.closes:
+        _check_size(account, order, ticket, qty)
     changed = to_market or _changes(order, qty, limit, stop)
     with context.house.book.holding_back() as kept:
         try:
@@ -307,9 +310,18 @@ def replace_order(context: Context) -> Row:
                 context.venue.amend(account, order.order_id, qty=qty, price=limit, trigger_price=stop)
         except Refusal as refusal:
             failed = explain(refusal, rules.TYPE_WORDS[type_of(order)])
-            raise bad_request(failed.message.replace("Order failed.", "Failed to Cancel/Replace order.")) from None
+            raise bad_request(failed.message.replace("Order failed.", REPLACE_FAILED)) from None
     _tell_replaced(context, account, order, kept)
     return {"Message": "Cancel/Replace order sent.", "OrderID": order.order_id}
+
+
+def _check_size(account: Account, order: Order, ticket: Ticket, qty: Decimal) -> None:
+    """Refuse a closing order that would grow beyond its position."""
+    held = account.position(order.request.symbol, PositionSide.BOTH).signed_qty
+    try:
+        rules.check_side(ticket.action, qty - order.filled_qty, held)
+    except Failed as failed:
+        raise bad_request(failed.message.replace("Order failed.", REPLACE_FAILED)) from None
 
 
 def _changes(order: Order, qty: Decimal | None, limit: Decimal | None, stop: Decimal | None) -> bool:

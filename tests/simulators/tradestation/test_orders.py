@@ -445,6 +445,17 @@ def test_a_bad_replacement_changes_nothing(wire: Any, changes: dict[str, str], s
     assert wire.seen(order_id) == before
 
 
+def test_a_closing_order_does_not_grow_beyond_its_position(wire: Any):
+    wire.place()
+    order_id = wire.limit("210", TradeAction="SELL", Quantity="5")
+    answer = replace(wire, order_id, Quantity="11")
+    assert (answer.status_code, answer.json()["Message"]) == (
+        400,
+        "Failed to Cancel/Replace order. Reason: [EC602]: You are long 10 shares.",
+    )
+    assert replace(wire, order_id, Quantity="10").status_code == 200
+
+
 def test_an_order_that_is_done_is_not_replaced(wire: Any):
     answer = replace(wire, wire.place(), Quantity="5")
     assert (answer.status_code, answer.json()["Message"]) == (
