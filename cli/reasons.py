@@ -34,6 +34,7 @@ _TITLES: Final = {
     "deployments.manifest": "Deployments",
     "ledger.reasons": "What the ledger raises",
     "ledger.auditing": "What is wrong with the audit",
+    "trading.alerts": "What became of an alert, and why",
     "trading.arming": "Why production is not armed",
     "trading.orders": "Why an order stands where it stands",
     "trading.risk": "Why an order was denied",
