@@ -65,9 +65,11 @@ def _bare(alert: Alert, held: PositionSide, own: PositionSide, route: Route) -> 
     if route.bare_action is BareAction.REFUSE:
         text = f"{alert.action} without a position; set bare_action of route {route.name} to say what it means"
         raise AlertRefused(AlertReason.BARE_ACTION_UNDECIDED, text)
+    if held is own and alert.is_target_only:
+        return Intended(nothing=AlertReason.ALREADY_THERE, detail=f"the account is {held} already")
     if held is not opposite_of(own):
         return Intended(opens=own)
-    is_exit = route.bare_action is BareAction.TRADERSPOST
+    is_exit = route.bare_action is BareAction.EXIT_OR_ENTER
     return Intended(closes=held, opens=None if is_exit else own)
 
 

@@ -55,7 +55,7 @@ class BareAction(StrEnum):
     """What buy or sell means when the body names no position."""
 
     REFUSE = "refuse"
-    TRADERSPOST = "traderspost"  # with an opposite position: close it; otherwise open or add
+    EXIT_OR_ENTER = "exit_or_enter"  # with an opposite position: close it; otherwise open or add
     DIRECTION = "direction"  # buy: be long, sell: be short; an opposite position is reversed
 
 
@@ -110,6 +110,7 @@ class Source(_Strict):
 
     `max_age_s`: an alert that was older when it arrived is stale. `secrets` maps a field of the body to the sha256 of
     what it has to hold: a second factor beside the token, where the dialect carries one.
+    `volume_mode` says what PineConnector's `risk` means.
     """
 
     name: Name
@@ -118,6 +119,7 @@ class Source(_Strict):
     require_time: bool = False
     max_age_s: Seconds = 60
     secrets: Mapping[str, Sha256] = Field(default_factory=dict)
+    volume_mode: QuantityMode | None = None
 
     @field_validator("secrets")
     @classmethod

@@ -62,8 +62,8 @@ def test_follows_the_table_of_intents(action: Any, target: Any, previous: Any, h
 
 
 @pytest.mark.parametrize(("held", "expected"), [(0, "open buy 10"), (-5, "close buy 5"), (5, "open buy 10")])
-def test_a_bare_action_by_the_rule_of_traderspost(held: int, expected: str) -> None:
-    assert shown(decide(make_alert(), make_route(bare_action="traderspost"), make_snapshot(held))) == expected
+def test_a_bare_action_that_exits_or_enters(held: int, expected: str) -> None:
+    assert shown(decide(make_alert(), make_route(bare_action="exit_or_enter"), make_snapshot(held))) == expected
 
 
 def test_a_bare_action_is_refused_where_the_route_does_not_say_what_it_means() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from brokers.types import OrderSide, OrderType, PositionSide, TimeInForce
 from trading.alerts.dialects.bodies import TEXT_MAX
 from trading.alerts.dialects.fields import Fields
-from trading.alerts.dialects.reading import Reading, viewed
+from trading.alerts.dialects.reading import Reading, cancels_first, viewed
 from trading.alerts.model import Alert, AlertAction, Dialect, QuantityMode, Settled, settled
 from trading.alerts.reasons import AlertReason, AlertRefused
 
@@ -62,7 +62,6 @@ def read(found: dict[str, Any]) -> Reading:
     quantity, mode, is_contracts = _quantity(fields)
     stop_loss, brackets = _brackets(fields)
     cancel_first = fields.flag("cancel_first")
-    is_whole = terms.action is AlertAction.REVERSE or (terms.action is AlertAction.EXIT and quantity is None)
     alert = Alert(
         source="",
         dialect=Dialect.ALGOTRENDY,
@@ -89,7 +88,7 @@ def read(found: dict[str, Any]) -> Reading:
         stop_loss=stop_loss,
         brackets=brackets,
         reduce_only=fields.flag("reduce_only") or False,
-        cancel_first=is_whole if cancel_first is None else cancel_first,
+        cancel_first=cancels_first(terms, quantity) if cancel_first is None else cancel_first,
         price_hint=fields.hint("price"),
         comment=fields.free_text("comment"),
     )

@@ -20,6 +20,7 @@ from trading.alerts.reasons import AlertReason, AlertRefused
 Choice = TypeVar("Choice", bound=StrEnum)
 NAME_MAX = 80
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_PLACEHOLDER = re.compile(r"\{\{[A-Za-z0-9_.() \"]{0,60}\}\}", re.ASCII)
 _UNIX = re.compile(r"[0-9]{10}(?:[0-9]{3})?", re.ASCII)
 _NOTHING = frozenset({"", "nan", "na", "null", "none"})
 _LONG = frozenset({"long", "bullish"})
@@ -159,12 +160,16 @@ class Fields:
         return Fields(value, place=f"{self._place}{name}.")
 
     def unsupported(self, *names: str) -> None:
-        """Refuse what the dialect can ask for and what is not done here. false, null and "" ask for nothing."""
+        """Refuse what the dialect can ask for and what is not done here. false, null, 0 and "" ask for nothing."""
         for name in names:
             value = self._left.pop(name, None)
-            if value is not None and value is not False and value != "":
+            if value and value != "0":
                 text = f"{self._place}{name} is not carried out; leave it out"
                 raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)
+
+    def asked(self, *names: str) -> tuple[str, ...]:
+        """Take fields that are not read further, and say which of them ask for something."""
+        return tuple(f"{self._place}{name}" for name in names if self._left.pop(name, None))
 
     def ignore(self, *names: str) -> None:
         """Fields that say nothing about the order."""
@@ -193,7 +198,8 @@ class Fields:
 def require_resolved(value: str, *, field: str) -> None:
     """Refuse a placeholder that TradingView left as it was."""
     if "{{" in value or "}}" in value:
-        text = f"{field} still holds a placeholder: {value[:60]!r}"
+        found = _PLACEHOLDER.search(value)
+        text = f"{field} still holds a placeholder: {found.group() if found else 'braces'}"
         raise AlertRefused(AlertReason.PLACEHOLDER_UNRESOLVED, text)
 
 
