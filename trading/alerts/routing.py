@@ -20,7 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from brokers import strictyaml
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.strictjson import encode
-from brokers.types import TimeInForce
+from brokers.types import OrderType, TimeInForce
+from trading.alerts.market_hours import CalendarUnknown, require_calendar
 from trading.alerts.model import Alert, Dialect, QuantityMode
 from trading.alerts.reasons import AlertReason, AlertRefused
 from trading.alerts.reviewing import ReviewRule
@@ -72,7 +73,6 @@ class WhenClosed(StrEnum):
 
     REFUSE = "refuse"
     WAIT = "wait"  # for the opening, as long as the alert has not expired
-    EXTENDED = "extended"  # sent as an order for extended hours; the venue refuses what it does not trade then
 
 
 class WhenPositionDiffers(StrEnum):
@@ -143,7 +143,7 @@ class Route(_Strict):
     only that one is meant. The instrument is `instrument`, or the contract of the day in `roll`, or follows from the
     symbol where it is plain. `quantity` counts only where the body has none. `quantity_max`, `notional_max` (of one
     opening order) and `position_max` (after it, either side) are hard: an order above them is refused, not made
-    smaller. Times to live count from the alert's own time. `calendar` is a market such as XNYS; without one the
+    smaller. Times to live count from the alert's own time. `calendar` is a market such as NYSE; without one the
     market is always open. `exit_stops_lane`: an exit that cannot be carried out stops the lane until a person looks.
     """
 
@@ -188,7 +188,7 @@ class Route(_Strict):
         if any(first >= second for first, second in pairwise(days)):
             raise ValueError("roll must name its contracts in the order of their days, each day once")
         if self.when_closed is not WhenClosed.REFUSE and not self.calendar:
-            raise ValueError("when_closed needs a calendar such as XNYS")
+            raise ValueError("when_closed needs a calendar such as NYSE")
         try:
             if self.instrument is None and not self.roll:
                 instrument_of(self.viewed, self.account.venue)
@@ -231,6 +231,9 @@ class Route(_Strict):
         if alert.is_delayed and self.delayed_data is Allowed.REFUSE:
             text = f"exchange {alert.exchange_raw!r} says delayed data; route {self.name} refuses them"
             raise AlertRefused(AlertReason.DATA_DELAYED, text)
+        if alert.extended_hours and alert.order_type is not OrderType.MARKET:
+            text = "an order that rests in extended hours cannot be placed yet; leave extended_hours out"
+            raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)
         if alert.brackets and self.brackets is Allowed.REFUSE:
             text = f"{', '.join(alert.brackets)} would not be placed; let the strategy send its exit, or set brackets"
             raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)
@@ -303,6 +306,14 @@ class AlertConfig(_Strict):
                     f"route {route.name} leads to {route.account}, and this ledger is of {environment.value}; "
                     "apply it to the ledger of its own environment"
                 )
+
+    def require_calendars(self) -> None:
+        """Refuse a calendar that there is none of. Loads the library of calendars, so that `parse` need not."""
+        for route in self.routes:
+            try:
+                require_calendar(route.calendar)
+            except CalendarUnknown as error:
+                raise RoutesRefused(f"route {route.name}: {error}") from None
 
     def source(self, name: str) -> Source:
         """The source of a name; SOURCE_UNKNOWN when the routes have none."""

@@ -82,7 +82,6 @@ class AlertLeg:
     request: OrderRequest
     is_reduction: bool
     after: tuple[LegName, ...] = ()
-    extended_hours: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

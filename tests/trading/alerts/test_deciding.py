@@ -99,6 +99,16 @@ def test_an_exit_has_no_limit_of_size() -> None:
     assert shown(decide(alert, make_route(quantity_max="1", position_max="1"), make_snapshot(500))) == "close sell 500"
 
 
+@pytest.mark.parametrize(
+    ("held", "expected"), [(0, "nothing_to_do NO_POSITION"), (5, "nothing_to_do NO_POSITION"), (-25, "close buy 10")]
+)
+def test_what_may_only_reduce_never_opens(held: int, expected: str) -> None:
+    for target in (None, LONG):
+        alert = make_alert(target=target, reduce_only=True)
+        assert alert.is_exit
+        assert shown(decide(alert, make_route(), make_snapshot(held))) == expected
+
+
 def test_a_reversal_is_two_legs_and_the_opening_waits_for_the_closing() -> None:
     alert = make_alert(action=AlertAction.REVERSE, target=LONG, previous=SHORT)
     plan = decide(alert, make_route(), make_snapshot(-5))
