@@ -136,6 +136,7 @@ def _closing(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intende
         name=LegName.CLOSE,
         request=_request(alert, route, snapshot, side, quantity, is_reduction=True),
         is_reduction=True,
+        extended_hours=_rests_outside(alert),
     )
 
 
@@ -154,6 +155,7 @@ def _opening(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intende
         request=_request(alert, route, snapshot, side_of(wants.opens), quantity, is_reduction=False),
         is_reduction=False,
         after=(LegName.CLOSE,) if wants.is_reversal else (),
+        extended_hours=_rests_outside(alert),
     )
 
 
@@ -179,6 +181,11 @@ def _request(
         trigger_price=stop,
         reduce_only=is_reduction and item.product is not ProductKind.SPOT,
     )
+
+
+def _rests_outside(alert: Alert) -> bool:
+    """A market order within regular hours is over before they end, whatever its sender allows."""
+    return alert.extended_hours and alert.order_type is not OrderType.MARKET
 
 
 def _time_in_force(alert: Alert, route: Route, snapshot: AlertSnapshot) -> TimeInForce:

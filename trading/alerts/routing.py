@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from brokers import strictyaml
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.strictjson import encode
-from brokers.types import OrderType, TimeInForce
+from brokers.types import TimeInForce
 from trading.alerts.market_hours import CalendarUnknown, require_calendar
 from trading.alerts.model import Alert, Dialect, QuantityMode
 from trading.alerts.reasons import AlertReason, AlertRefused
@@ -231,9 +231,6 @@ class Route(_Strict):
         if alert.is_delayed and self.delayed_data is Allowed.REFUSE:
             text = f"exchange {alert.exchange_raw!r} says delayed data; route {self.name} refuses them"
             raise AlertRefused(AlertReason.DATA_DELAYED, text)
-        if alert.extended_hours and alert.order_type is not OrderType.MARKET:
-            text = "an order that rests in extended hours cannot be placed yet; leave extended_hours out"
-            raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)
         if alert.brackets and self.brackets is Allowed.REFUSE:
             text = f"{', '.join(alert.brackets)} would not be placed; let the strategy send its exit, or set brackets"
             raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)

@@ -304,6 +304,12 @@ def test_what_the_account_or_the_clock_forbids_is_refused() -> None:
     assert shown(decide(make_alert(), make_route(), small)) == "refused QUANTITY_ABOVE_VENUE"
 
 
+def test_only_what_rests_outside_regular_hours_says_so() -> None:
+    limit = {"order_type": OrderType.LIMIT, "limit_price": D(99), "extended_hours": True}
+    assert decide(make_alert(**limit), make_route(), make_snapshot()).legs[0].extended_hours
+    assert not decide(make_alert(extended_hours=True), make_route(), make_snapshot()).legs[0].extended_hours
+
+
 def test_stops_and_targets_are_not_left_out_in_silence() -> None:
     alert = make_alert(stop_loss=D(90), brackets=("stop_loss",))
     assert shown(decide(alert, make_route(), make_snapshot())) == "refused FIELD_UNSUPPORTED"

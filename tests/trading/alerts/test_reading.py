@@ -100,8 +100,6 @@ def test_an_exit_lives_longer_and_may_stop_its_lane() -> None:
         ({"symbol": "MSFT"}, InboxState.REFUSED, AlertReason.ROUTE_MISSING),
         ({"exchange": "NASDAQ_DL"}, InboxState.REFUSED, AlertReason.DATA_DELAYED),
         ({"take_profit": "300"}, InboxState.REFUSED, AlertReason.FIELD_UNSUPPORTED),
-        ({"extended_hours": True, "order_type": "limit", "limit_price": "9"}, InboxState.REFUSED,
-         AlertReason.FIELD_UNSUPPORTED),
         ({"time": "2026-07-20T14:30:01Z"}, InboxState.EXPIRED, AlertReason.ALERT_STALE),
         ({"time": "2026-07-20T14:31:08Z"}, InboxState.CONFLICT, AlertReason.ALERT_FROM_FUTURE),
     ],
