@@ -29,7 +29,7 @@ def status(
     ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Show what may leave now (database and file), arming, kills, orders that need a person, open breaks, and who answers.
+    """Show what may leave now (database and file), arming, kills, orders for a person, open breaks, and who answers.
 
     Exit code 7: something could not be read, a kill is not over, or an order needs a person.
     """
