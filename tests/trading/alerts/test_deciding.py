@@ -183,6 +183,7 @@ def test_cancels_come_before_everything_else_of_a_plan() -> None:
     alert = make_alert(action=AlertAction.EXIT, quantity=None, cancel_first=True)
     plan = decide(alert, make_route(), make_snapshot(5, open_orders=(make_order(OrderSide.SELL, "5", OURS),)))
     assert (plan.verdict, plan.cancels, plan.legs) == (PlanVerdict.CANCEL_FIRST, (OURS,), ())
+    assert plan.reason is AlertReason.CANCELS_DECIDED
     assert shown(decide(alert, make_route(), make_snapshot(5))) == "close sell 5"
 
 

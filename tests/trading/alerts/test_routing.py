@@ -44,6 +44,7 @@ def parse(text: str) -> AlertConfig:
 
 def test_a_file_is_read_and_its_canonical_text_is_the_same_configuration() -> None:
     config = parse(FILE)
+    assert config.route(make_alert(source="tv-momentum", strategy="momentum", symbol="AAPL")).name == "aapl"
     again = parse(config.to_json())
     assert (again, again.sha256, again.to_json()) == (config, config.sha256, config.to_json())
     assert [str(account) for account in config.accounts] == [
