@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from brokers import strictyaml
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
@@ -198,10 +207,10 @@ class Route(_Strict):
             raise ValueError(error.detail) from None
         return self
 
-    @cached_property
+    @property
     def viewed(self) -> ViewedSymbol:
         """The symbol as it stands in alerts."""
-        return read_symbol(self.symbol)
+        return _viewed(self.symbol)
 
     def instrument_at(self, at: datetime) -> InstrumentId:
         """The instrument on the day (UTC) of an aware time; ROLL_TABLE_OVER when the table has no further contract."""
@@ -249,6 +258,7 @@ class AlertConfig(_Strict):
     version: Annotated[int, Field(ge=1, le=1)] = 1
     sources: tuple[Source, ...] = ()
     routes: tuple[Route, ...] = ()
+    _index: tuple[tuple[Route, ...], dict[tuple[str, str], list[Route]]] = PrivateAttr(default=((), {}))
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
@@ -263,7 +273,8 @@ class AlertConfig(_Strict):
             if route.source not in known:
                 text = f"route {route.name} is for source {route.source!r}; known: {', '.join(sorted(known)) or 'none'}"
                 raise ValueError(text)
-        _require_apart(self.routes)
+        self._index = (self.routes, _grouped(self.routes))
+        _require_apart(self._index[1].values())
         return self
 
     @staticmethod
@@ -291,9 +302,11 @@ class AlertConfig(_Strict):
         """The hash of all settings."""
         return hashlib.sha256(self.to_json().encode("utf-8")).hexdigest()
 
-    @cached_property
-    def _by_symbol(self) -> dict[tuple[str, str], list[Route]]:
-        return _grouped(self.routes)
+    def _candidates(self, alert: Alert) -> Sequence[Route]:
+        """Routes of the alert's source and symbol. The index belongs to these very routes: a copy makes its own."""
+        if self._index[0] is not self.routes:
+            self._index = (self.routes, _grouped(self.routes))
+        return self._index[1].get((alert.source, alert.symbol), ())
 
     @property
     def accounts(self) -> tuple[AccountId, ...]:
@@ -327,7 +340,7 @@ class AlertConfig(_Strict):
     def route(self, alert: Alert) -> Route:
         """The one route that takes the alert; ROUTE_MISSING says what was looked for, other reasons
         what the route does not take."""
-        found = [route for route in self._by_symbol.get((alert.source, alert.symbol), ()) if route.takes(alert)]
+        found = [route for route in self._candidates(alert) if route.takes(alert)]
         assert len(found) <= 1, f"routes overlap: {[route.name for route in found]}"
         if not found:
             raise AlertRefused(
@@ -348,6 +361,11 @@ def _matches(pattern: str, strategy: str) -> bool:
     return strategy == pattern
 
 
+@lru_cache(maxsize=4 * ROUTES_MAX)
+def _viewed(symbol: str) -> ViewedSymbol:
+    return read_symbol(symbol)
+
+
 def _read(text: str) -> tuple[Any, str]:
     """The data of a file, or what is wrong with it. Canonical JSON is YAML, too, and read a hundred times faster."""
     if text.startswith("{"):
@@ -366,8 +384,8 @@ def _grouped(routes: tuple[Route, ...]) -> dict[tuple[str, str], list[Route]]:
     return groups
 
 
-def _require_apart(routes: tuple[Route, ...]) -> None:
-    for group in _grouped(routes).values():
+def _require_apart(groups: Iterable[Sequence[Route]]) -> None:
+    for group in groups:
         for one, other in combinations(group, 2):
             if _meet(one, other):
                 raise ValueError(

@@ -159,6 +159,13 @@ def test_an_alert_finds_its_one_route_or_is_refused(changes: dict[str, Any], rou
     assert caught.value.reason is AlertReason.ROUTE_MISSING
 
 
+def test_a_copy_with_other_routes_goes_by_them() -> None:
+    config = make_config()
+    assert config.route(make_alert()).name == "aapl"
+    copy = config.model_copy(update={"routes": (make_route(name="other"),)})
+    assert (copy.route(make_alert()).name, config.route(make_alert()).name) == ("other", "aapl")
+
+
 def test_a_roll_table_gives_the_contract_of_the_day_and_ends() -> None:
     route = parse(FILE).routes[1]
     moments = ("2026-07-20T14:00", "2026-09-13T23:59", "2026-09-14T00:00", "2026-12-13T12:00")
