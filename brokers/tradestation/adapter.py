@@ -292,8 +292,9 @@ class TradeStationBroker(Broker):
         for order in self._all_orders(reach, clamped=True):
             if order.status.is_open or not order.filled_quantity:
                 continue
-            if since <= order.updated_at < until and instrument_id in (None, order.instrument_id):
-                found.append(orders.fill(order, time=order.updated_at))
+            ended_at = orders.end_of(order)
+            if since <= ended_at < until and instrument_id in (None, order.instrument_id):
+                found.append(orders.fill(order, time=ended_at))
         return tuple(sorted(found, key=lambda fill: (fill.time, fill.venue_order_id)))
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:

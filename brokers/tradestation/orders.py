@@ -8,7 +8,7 @@ shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from brokers.errors import AnswerUnreadable, BrokerError
@@ -49,6 +49,7 @@ _DURATIONS = {
     "IOC": TimeInForce.IOC,
     "FOK": TimeInForce.FOK,
 }
+_WITHIN_A_SECOND = timedelta(microseconds=999_999)
 _AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 SHOWN_PRODUCTS = frozenset({"STOCK", "FUTURE"})
 
@@ -155,6 +156,13 @@ def fees(row: Row) -> dict[str, Decimal]:
         value for name in ("CommissionFee", "UnbundledRouteFee") if (value := number_or_none(row, name)) is not None
     ]
     return {text(row, "Currency") or CURRENCY: sum(known, ZERO)} if known else {}
+
+
+def end_of(order: Order) -> datetime:
+    """When an order ended, at the latest: TradeStation writes whole seconds, and what happened within one must not be
+    taken for older than what was read in it."""
+    at = order.updated_at
+    return at if at.microsecond else at + _WITHIN_A_SECOND
 
 
 def fill(order: Order, *, time: datetime) -> Fill:

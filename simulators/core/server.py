@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -50,6 +51,15 @@ class Service(Generic[ControlT]):
             received_ms=wall_ns() // 1_000_000,
         )
         record, plan = self.simulator.receive(call)
+        response = await self._answer(request, call, record, plan)
+        if not response.prepared:
+            at_s = (self.simulator.gateway_ms() + plan.skew_ms) / 1000
+            response.headers["Date"] = formatdate(at_s, usegmt=True)  # in the venue's time: some clients read it
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, call: Call, record: RequestRecord, plan: Plan
+    ) -> web.StreamResponse:
         if not plan.fired:
             opened = self.simulator.open_stream(call, record, plan)
             if opened is not None:
