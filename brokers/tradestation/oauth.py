@@ -24,6 +24,7 @@ from brokers.errors import AnswerUnreadable, AuthenticationRefused, BrokerError,
 from brokers.guard import Origin, SendGuard, Verb
 from brokers.strictjson import decode
 from brokers.tradestation.profile import AUDIENCE, SCOPES
+from brokers.tradestation.reasons import LOGIN, LoginReason, LoginRefused
 from brokers.tradestation.tokens import Tokens, TokenStore
 from brokers.transport_httpx import GuardedTransport
 
@@ -31,7 +32,6 @@ TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 AUTHORIZE_PATH = "/authorize"
 REMAINING_S_MIN = 120.0
 LIFETIME_S_MAX = 86_400
-LOGIN = "algotrendy login tradestation"
 _CODES_REFUSED = (400, 401, 403)
 
 
@@ -90,8 +90,9 @@ class TokenEndpoint:
         )
         refresh = answer.get("refresh_token")
         if not isinstance(refresh, str) or not refresh:
-            raise AuthenticationRefused(
-                "the login gave no refresh token: the key lacks the scope offline_access; ask TradeStation for it"
+            raise LoginRefused(
+                LoginReason.LOGIN_DENIED,
+                "the login gave no refresh token: the key lacks the scope offline_access; ask TradeStation for it",
             )
         return self._tokens(answer, SecretStr(refresh))
 
@@ -163,7 +164,9 @@ class AccessTokens:
         with self._store.locked():
             stored = self._store.read()
             if stored is None:
-                raise AuthenticationRefused(f"nobody has logged in for this key on this machine; run: {LOGIN}")
+                raise LoginRefused(
+                    LoginReason.LOGIN_NEEDED, f"nobody has logged in for this key on this machine; run: {LOGIN}"
+                )
             is_good = stored.remaining_s(self._clock.now()) >= REMAINING_S_MIN
             if is_good and stored.access.get_secret_value() != refused:
                 return stored  # another process was first
@@ -184,5 +187,7 @@ def _token_error(status: int, body: bytes) -> BrokerError:
     if status not in _CODES_REFUSED or not name:
         kind: type[OutcomeUnknown] = VenueFaulted if status >= 400 else AnswerUnreadable
         return kind(f"the token endpoint answered HTTP {status}", code=str(status))
-    remedy = f"log in again: {LOGIN}" if name in ("invalid_grant", "access_denied") else "check the API key and secret"
+    if name == "invalid_grant":
+        return LoginRefused(LoginReason.LOGIN_NEEDED, f"TradeStation answered {name}: {words}; log in again: {LOGIN}")
+    remedy = "check the API key and secret of the account"
     return AuthenticationRefused(f"the token endpoint answered {name}: {words}; {remedy}", code=name, text=words)

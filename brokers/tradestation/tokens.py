@@ -19,7 +19,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from brokers.errors import AuthenticationRefused, NotSent
+from brokers.errors import NotSent
+from brokers.tradestation.reasons import LOGIN, LoginReason, LoginRefused
 
 FOLDER = "tradestation"
 _VERSION = 1
@@ -48,7 +49,7 @@ class TokenStore:
         self.file = folder / FOLDER / f"{name}.json"
 
     def read(self) -> Tokens | None:
-        """The tokens; None before the first login. AuthenticationRefused when the file cannot be used."""
+        """The tokens; None before the first login. LoginRefused when the file cannot be used."""
         try:
             mode = self.file.stat().st_mode
             text = self.file.read_text(encoding="utf-8")
@@ -115,9 +116,10 @@ class TokenStore:
         except (ValueError, TypeError, KeyError) as error:
             raise self._unusable(f"it is not a token file ({type(error).__name__})") from None
 
-    def _unusable(self, why: str) -> AuthenticationRefused:
-        return AuthenticationRefused(
-            f"the tokens in {self.file} cannot be used: {why}; or log in again: algotrendy login tradestation"
+    def _unusable(self, why: str) -> LoginRefused:
+        return LoginRefused(
+            LoginReason.LOGIN_STORE_UNUSABLE,
+            f"the tokens in {self.file} cannot be used: {why}; or delete the file and log in again: {LOGIN}",
         )
 
 
