@@ -292,8 +292,9 @@ class TradeStationBroker(Broker):
         for order in self._all_orders(reach, clamped=True):
             if order.status.is_open or not order.filled_quantity:
                 continue
+            # A second that has begun belongs to the window: the fill is told now, with the time of that second's end.
             ended_at = orders.end_of(order)
-            if since <= ended_at < until and instrument_id in (None, order.instrument_id):
+            if since <= ended_at and order.updated_at < until and instrument_id in (None, order.instrument_id):
                 found.append(orders.fill(order, time=ended_at))
         return tuple(sorted(found, key=lambda fill: (fill.time, fill.venue_order_id)))
 
