@@ -29,7 +29,7 @@ def status(
     ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Show what may leave now (database and file), kills, orders that need a person, open breaks, and who answers.
+    """Show what may leave now (database and file), arming, kills, orders for a person, open breaks, and who answers.
 
     Exit code 7: something could not be read, a kill is not over, or an order needs a person.
     """
@@ -77,11 +77,11 @@ def _pool(environment: Environment) -> dict[str, Any]:
     except ControlFileUnreadable as error:
         entries = None
         problems.append(f"{error}: everything of {environment} is halted")
-    found: dict[str, Any] = {"kills": [], "in_flight": [], "need_a_person": [], "breaks": []}
+    found: dict[str, Any] = {"arming": UNREADABLE, "kills": [], "in_flight": [], "need_a_person": [], "breaks": []}
     try:
         with opening.ledger(environment) as ledger, ledger.read() as session:
             scopes = _scopes(session, environment, entries)
-            found = _open_ends(ledger, session)
+            found = {"arming": _arming(ledger, session, environment), **_open_ends(ledger, session)}
     except Exception as error:  # noqa: BLE001  whatever keeps the database from answering is said, not raised
         problems.append(f"database: {type(error).__name__}: {error}: everything of {environment} counts as halted")
         scopes = [_row(name, None, entries, is_read=False) for name in _names(environment, entries, [])]
@@ -134,6 +134,26 @@ def _row(name: str, row: Any, entries: dict[str, FileEntry] | None, *, is_read: 
         "reason": newest.reason if newest else "",
         "set_at": newest.set_at if newest else None,
     }
+
+
+def _arming(ledger: Ledger, session: Session, environment: Environment) -> str:
+    """What the rows say of the pool's arming; signature, policies and code are judged by the sender alone."""
+    from brokers.ids import Environment
+    from ledger.arming import ArmingState, newest_step, newest_stop, notional_sent
+
+    step = newest_step(session, environment.value)
+    if step is None:
+        return "never armed: nothing may leave" if environment is Environment.PRODUCTION else "not needed"
+    people = " and ".join(filter(None, (step.requested_by, step.approved_by))) or "the program"
+    if step.state != ArmingState.ARMED.value:
+        return f"disarmed by {people}: {step.reason}"
+    until, stopped_at = step.expires_at, newest_stop(session, [f"pool:{environment.value}"])
+    if until is None or until <= ledger.now(session):
+        return f"over since {str(until)[:19]} (was armed by {people})"
+    if stopped_at is not None and stopped_at >= step.recorded_at:
+        return f"ended by the stop at {str(stopped_at)[:19]} (was armed by {people})"
+    sent, most = notional_sent(session, step), step.notional_max
+    return f"armed until {str(until)[:19]} by {people}; {sent:f} of {most if most is None else f'{most:f}'} sent"
 
 
 def _open_ends(ledger: Ledger, session: Session) -> dict[str, Any]:
@@ -216,6 +236,7 @@ def _print(shown: list[dict[str, Any]], prefect: dict[str, str]) -> None:
             for row in pool["scopes"]
         )
         output.print_table(Table("scopes", f"Pool {pool['pool']}", columns, rows))
+        output.say(f"arming: {pool['arming']}")
         for problem in pool["problems"]:
             output.say(problem, style="red")
         for kill in pool["kills"]:

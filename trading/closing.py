@@ -43,6 +43,7 @@ OPENED_AFTER = "POSITION_OPENED_AFTER_CLOSING"
 TOO_LARGE = "POSITION_ABOVE_MARKET_ORDER_MAX"
 NOT_A_POSITION = "NOT_A_POSITION"
 NOT_READ = "SETTLE_CURRENCY_NOT_READ"
+DISAGREES = "POSITION_DISAGREES_WITH_FILLS"
 CLOSING_REASONS = {
     NOT_A_POSITION: (
         "An instrument was to be closed of which a balance is held, not a position (spot). Nothing was sent.",
@@ -93,6 +94,11 @@ class ClosedPosition:
     outcome: CloseOutcome
     reason: str = ""
     detail: str = ""
+
+    @property
+    def has_pending_order(self) -> bool:
+        """Whether an order for it has not ended: another one now could close it twice."""
+        return self.outcome is CloseOutcome.UNRESOLVED and self.reason != DISAGREES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +236,7 @@ def _close(
         if left == 0:
             return replace(result, outcome=CloseOutcome.FLAT, reason="", detail="")
         if not agrees:
-            return replace(result, outcome=CloseOutcome.UNRESOLVED, reason="POSITION_DISAGREES_WITH_FILLS")
+            return replace(result, outcome=CloseOutcome.UNRESOLVED, reason=DISAGREES)
         if view.filled_quantity == 0:
             return result  # refused or nothing to trade against: another order would fare the same
     if sent and sent[-1].is_part and sent[-1].view.state is IntentState.FILLED:

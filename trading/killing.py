@@ -315,7 +315,8 @@ def _flatten(run: _Run) -> bool:
 
 
 def _close(run: _Run) -> bool:
-    """One round of closing, asked again while the venue cannot be read; False when the time is over first."""
+    """One round of closing, asked again under its key while the venue cannot be read or an order of it has not ended;
+    False when the time is over first. A round with new keys beside a pending order could close a position twice."""
     run.extend()
     while True:
         try:
@@ -332,8 +333,12 @@ def _close(run: _Run) -> bool:
                 return False
             run.runtime.clock.wait(run.limits.poll_s)
             continue
+        is_pending = any(item.has_pending_order for item in closed)
+        if is_pending and not run.is_over():
+            run.runtime.clock.wait(run.limits.poll_s)
+            continue
         run.closed.extend(closed)
-        return True
+        return not is_pending
 
 
 def _reads_all_currencies(run: _Run) -> bool:

@@ -36,6 +36,23 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def arming_in_status(capsys: pytest.CaptureFixture[str]) -> str:
+    (pool,) = said(capsys, "status", "--pool", "simulated")["pools"]
+    return str(pool["arming"])
+
+
+def test_status_says_when_an_arming_was_ended_by_a_stop(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("ann", "bob"):
+        assert main(["arm", "enrol", name]) == ExitCode.DONE
+    wish = ("arm", "request", *ACCOUNT, "--notional", "25000", "--by", "ann", "--reason", "practice")
+    asked = said(capsys, *wish, "--key", key_of(home, "ann"))
+    approval = ("arm", "approve", asked["record_sha256"][:12], "-e", "simulated", "--accounts", str(EXAMPLE))
+    said(capsys, *approval, "--request-code", asked["code"], "--by", "bob", "--key", key_of(home, "bob"))
+    assert arming_in_status(capsys).startswith("armed until ")
+    assert main(["halt", "--pool", "simulated", "--by", "ann", "--reason", "storm"]) == ExitCode.DONE
+    assert arming_in_status(capsys).startswith("ended by the stop at ")
+
+
 def test_two_people_arm_and_anyone_disarms(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("ann", "bob"):
         assert main(["arm", "enrol", name]) == ExitCode.DONE
@@ -61,7 +78,9 @@ def test_two_people_arm_and_anyone_disarms(home: Home, capsys: pytest.CaptureFix
     assert "ARMING_CODE_WRONG" in capsys.readouterr().err
     armed = said(capsys, *approval, "--by", "bob", "--key", key_of(home, "bob"))
     assert (armed["state"], armed["approved_by"], "signature" in armed) == ("armed", "bob", False)
+    assert arming_in_status(capsys).endswith("by ann and bob; 0 of 25000 sent")
     assert main(["arm", "disarm", "-e", "simulated", "--by", "ann", "--reason", "lunch"]) == ExitCode.DONE
+    assert arming_in_status(capsys) == "disarmed by ann: lunch"
     assert [row["state"] for row in said(capsys, "arm", "show", "-e", "simulated")] == [
         "disarmed",
         "armed",

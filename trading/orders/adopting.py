@@ -49,7 +49,7 @@ def check_orders(ctx: DeskContext, orders: Iterable[Order]) -> Sightings:
     found: dict[OrderReason, list[str]] = {r: [] for r in _ALARMS}
     shown: dict[str, str] = {}  # venue order id of each client order id: one id must name one order
     for order in orders:
-        if not is_ours(order.client_order_id, ctx.ledger.installation_tag) or _never_lived(order):
+        if not is_ours(order.client_order_id, ctx.ledger.installation_tag) or never_lived(order):
             continue
         client_order_id = str(order.client_order_id)
         first = shown.setdefault(client_order_id, str(order.venue_order_id))
@@ -154,6 +154,6 @@ def _halt(ctx: DeskContext, session: Session, reason: OrderReason, client_order_
     return reason
 
 
-def _never_lived(order: Order) -> bool:
+def never_lived(order: Order) -> bool:
     """Rejected by the engine without a fill: it exists as a record only."""
     return order.status is OrderStatus.REJECTED and order.filled_quantity == 0

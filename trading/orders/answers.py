@@ -8,10 +8,12 @@ from typing import Any
 from sqlmodel import Session
 
 from brokers.capabilities import IdScope
+from brokers.errors import BrokerError
+from brokers.ids import ClientOrderId, InstrumentId
 from ledger.states import IntentState
 from ledger.tables import Observation, OrderIntent
 from trading.orders import store
-from trading.orders.adopting import adopt_attempt
+from trading.orders.adopting import adopt_attempt, never_lived
 from trading.orders.context import DeskContext
 from trading.orders.moves import Who
 from trading.orders.protocol import Outcome, SendOutcome, judge
@@ -32,8 +34,26 @@ def apply_answers(ctx: DeskContext, row: OrderIntent, *, who: Who, outcome: Send
             _apply(ctx, session, row, who, outcome)
     except store.LostRace:
         if outcome is not None and outcome.kind.proves_existence and row.client_order_id is not None:
+            if outcome.kind is Outcome.EXISTS and _was_rejected_by_the_engine(ctx, row):
+                raise
             adopt_attempt(ctx, row.client_order_id, venue_order_id=outcome.venue_order_id)
         raise
+
+
+def _was_rejected_by_the_engine(ctx: DeskContext, row: OrderIntent) -> bool:
+    """Whether what the venue calls a duplicate of our id is a record of an order that never lived.
+
+    Only a look-up that shows just that says so; one that fails leaves the worse assumption.
+    """
+    if not ctx.identity(row.instrument_id).lookup_by_client_id:
+        return False
+    try:
+        found = ctx.broker.find_order(
+            instrument_id=InstrumentId(row.instrument_id), client_order_id=ClientOrderId(str(row.client_order_id))
+        )
+    except BrokerError:
+        return False
+    return found is not None and never_lived(found)
 
 
 def _apply(ctx: DeskContext, session: Session, row: OrderIntent, who: Who, outcome: SendOutcome | None) -> None:

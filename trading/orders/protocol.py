@@ -241,7 +241,7 @@ class IntentSnapshot:
 
     `answers` holds one entry per send of the current attempt. `not_after` is the latest deadline of those sends.
     `may_send` is False while a control state forbids new orders. `reason` says why the intent stands in its state.
-    `looks` are the look-ups after `proof_at`.
+    `looks` are the look-ups after `proof_at`. `venue_now` is what complete look-ups are dated by; None: as `now`.
     """
 
     state: IntentState
@@ -260,6 +260,7 @@ class IntentSnapshot:
     reuses_attempt: bool = False  # READY with an attempt of which nothing left
     reason: str = ""
     looks: Looks = Looks()
+    venue_now: datetime | None = None
 
 
 def next_step(
@@ -428,7 +429,8 @@ def _standing_ladders(intent: IntentSnapshot, proof_at: datetime, now: datetime,
     last = intent.last_ladder_at
     if last is None or last <= proof_at:
         return 0
-    age_s = (now - last).total_seconds()
+    # In the clock that dated it: a database whose clock is behind would see it in the future.
+    age_s = ((intent.venue_now or now) - last).total_seconds()
     if not -limits.skew_s <= age_s <= limits.ladder_age_s_max:
         return 0
     return intent.clean_ladders

@@ -53,7 +53,7 @@ def snapshot(ctx: DeskContext, session: Session, row: OrderIntent, *, may_send: 
     if intent.state is not S.UNKNOWN:
         return intent
     since = absence_provable_at(intent, ctx.identity(row.instrument_id), ctx.limits)
-    return replace(intent, looks=_looks(session, row, since))
+    return replace(intent, looks=_looks(session, row, since), venue_now=ctx.venue_now())
 
 
 def _looks(session: Session, row: OrderIntent, since: datetime) -> Looks:

@@ -492,6 +492,21 @@ def test_a_step_of_our_clock_does_not_skip_the_horizon(
         assert desk.view(intent_id).state is S.FILLED
 
 
+@pytest.mark.parametrize("database_s", [-30.0, -3.0, 3.0, 30.0])
+def test_absence_is_provable_with_a_database_whose_clock_is_off(
+    tmp_path: Path, migrated: Path, want: Want, venue: ModelVenue, clock: ManualClock, database_s: float
+) -> None:
+    theirs = SteppingClock(clock)
+    theirs.step = timedelta(seconds=database_s)
+    venue.order_identity = CLASSES["open only, deadline"]
+    shutil.copy(migrated, tmp_path / "off.db")
+    with Ledger.open(f"sqlite:///{tmp_path / 'off.db'}", environment=Environment.SIMULATED, clock=theirs) as ledger:
+        desk = OrderDesk(ledger=ledger, broker=venue, clock=clock, policy=POLICY, worker="w")
+        intent_id = start(desk, want, venue, Fault.LOST, ttl_s=300)
+        (view,) = desk.drive([intent_id], timeout_s=180)
+        assert (view.state, len(venue.orders)) == (S.FILLED, 1), view
+
+
 def test_a_clock_that_cannot_be_measured_proves_nothing(
     make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger
 ) -> None:

@@ -611,6 +611,31 @@ def test_a_zombies_answer_for_an_order_given_up_is_adopted_and_halts(
     assert len(venue.orders) == 1
 
 
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_zombies_duplicate_of_an_order_that_the_engine_rejected_halts_only_where_that_cannot_be_read(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, clock: ManualClock, is_shown: bool
+) -> None:
+    venue.order_identity = replace(CLASSES["permanent"], deadline_s_max=0)
+    sleeper, other = make_desk("sleeper"), make_desk("other")
+    intent_id = sleeper.submit(want(ttl_s=60)).intent_id
+
+    def sleep(name: str) -> None:
+        if name == "C12":
+            venue.at_point = lambda name: None
+            venue.script = [Fault.REJECTED_LATER]
+            clock.wait(20)
+            other.drive([intent_id], timeout_s=100)
+            if not is_shown:
+                venue.read_fails = 1.0
+
+    venue.at_point = sleep
+    view = sleeper.advance(intent_id)
+    venue.read_fails = 0.0
+    (later,) = other.drive([other.submit(want("next")).intent_id], timeout_s=100)
+    expected = (S.REFUSED, S.FILLED) if is_shown else (S.ADOPTED_LATE, S.EXPIRED)
+    assert (view.state, later.state) == expected, (view, later)
+
+
 def test_where_outcomes_cannot_be_told_apart_one_order_at_a_time_is_on_its_way(
     make_desk: MakeDesk, want: Want, venue: ModelVenue, clock: ManualClock
 ) -> None:
