@@ -141,6 +141,14 @@ def live(desk: Desk, steps: list[Any]) -> None:
         desk.listen()
 
 
+def test_what_the_snapshot_tells_is_not_told_again():
+    desk = Desk()
+    desk.place(future=False, action="BUY", qty=1, price=None, stop=False, duration="DAY")
+    desk.listen()
+    desk.listen()
+    assert [row["Status"] for row in desk.said] == ["FLL"]
+
+
 def final_of(row: dict[str, Any]) -> bool:
     """Tell whether a row says that its order is over."""
     return row["Status"] in ENDS and "ClosedDateTime" in row

@@ -230,7 +230,7 @@ def test_heartbeats_follow_the_simulators_clock(
     assert codes([stream.next(), stream.next()]) == ["ACK", "OPN"], "a stream that speaks needs no heartbeat"
     control.advance(seconds=4)
     control.advance(seconds=1)
-    assert stream.next()["Heartbeat"] == 2
+    assert stream.next() == {"Heartbeat": 2, "Timestamp": "2026-03-02T15:00:14Z"}
 
 
 @pytest.mark.parametrize("config_changes", [{"streams": StreamConfig(piece_bytes=size)} for size in (1, 7, 1000)])
