@@ -213,6 +213,7 @@ def test_quotes_send_changed_fields(wire: Any, listen: Callable[[str], Reader], 
     control.set_price("MSFT", "401")
     change = stream.next()
     assert (change["Symbol"], change["Last"]) == ("MSFT", "401")
+    assert change["NetChangePct"] == "0.0025", "a fraction, where the snapshot of a quote gives percent"
     assert "PreviousClose" not in change
 
 
