@@ -6,8 +6,10 @@ The official document gives the quote stream neither EndSnapshot nor a StreamSta
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from simulators.core.accounts import Account
+from simulators.core.money import plain
 from simulators.core.types import Instrument
 from simulators.core.wire import dump
 from simulators.tradestation.account import position_rows
@@ -176,7 +178,11 @@ class QuoteStream(TradeStationStream):
         self._last: dict[str, Row] = {}
 
     def _now(self) -> dict[str, Row]:
-        return {one.symbol: quote(self.context.house, one) for one in self._found}
+        """Return the quotes; a stream gives the change as a fraction where a snapshot gives percent."""
+        rows = {one.symbol: quote(self.context.house, one) for one in self._found}
+        for row in rows.values():
+            row["NetChangePct"] = plain(Decimal(str(row["NetChangePct"])) / 100)
+        return rows
 
     def snapshot(self) -> list[Row]:
         self._last = self._now()

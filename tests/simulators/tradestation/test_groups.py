@@ -42,6 +42,13 @@ def test_one_cancels_the_other(wire: Any, control: TradeStationControl):
     assert [p.signed_qty for p in control.positions(EQUITIES)] == [10]
 
 
+@pytest.mark.parametrize("config_changes", [{"prices": THIN}])
+def test_a_part_of_one_cancels_the_other(wire: Any, control: TradeStationControl):
+    first, second = grouped(wire, "OCO", limit("199"), limit("198"))
+    control.set_price("AAPL", "198.50")
+    assert [wire.seen(first)["Status"], wire.seen(second)["Status"]] == ["FPR", "OUT"]
+
+
 def test_a_bracket_closes_a_position_once(wire: Any, control: TradeStationControl):
     wire.place()
     take, loss = grouped(wire, "BRK", limit("210", TradeAction="SELL"), stop("190", TradeAction="SELL"))

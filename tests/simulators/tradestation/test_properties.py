@@ -29,12 +29,12 @@ ORDERS = "/v3/orderexecution/orders"
 class Desk:
     """One venue in this process, and what its order stream has said so far."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, *, gateway: GatewayClock = GatewayClock.WALL, **changes: Any) -> None:
         thin = LiquidityConfig(level_notional=Decimal(3_000), levels=2)
         prices = {"AAPL": Decimal(200), "MSFT": Decimal(400), "MESZ26": Decimal(600), "@ES": Decimal(6_000)}
         self.simulator = build_tradestation(
             small_tradestation_config(
-                clock=ClockConfig(mode=ClockMode.MANUAL, start=START, gateway=GatewayClock.WALL),
+                clock=ClockConfig(mode=ClockMode.MANUAL, start=START, gateway=gateway),
                 prices=PricesConfig(start=prices, liquidity=thin),
                 **changes,
             )
@@ -139,6 +139,29 @@ def live(desk: Desk, steps: list[Any]) -> None:
         else:
             desk.control.advance(seconds=step[1])
         desk.listen()
+
+
+def test_what_the_snapshot_tells_is_not_told_again():
+    desk = Desk()
+    desk.place(future=False, action="BUY", qty=1, price=None, stop=False, duration="DAY")
+    desk.listen()
+    desk.listen()
+    assert [row["Status"] for row in desk.said] == ["FLL"]
+
+
+def test_a_heartbeat_follows_silence_only():
+    desk = Desk(gateway=GatewayClock.ENGINE)
+    desk.listen()
+    heard = []
+    for seconds in (4, 1, 4):
+        desk.control.advance(seconds=seconds)
+        heard.append(len(desk.stream.poll()))
+    desk.place(future=False, action="BUY", qty=1, price=None, stop=False, duration="DAY")
+    desk.listen()
+    for seconds in (4, 1, 5):
+        desk.control.advance(seconds=seconds)
+        heard.append(len(desk.stream.poll()))
+    assert heard == [0, 1, 0, 0, 1, 1], "five seconds after the last word"
 
 
 def final_of(row: dict[str, Any]) -> bool:

@@ -155,6 +155,7 @@ def test_an_order_for_the_opening(wire: Any, control: TradeStationControl):
 def test_an_order_for_the_close(wire: Any, control: TradeStationControl):
     filled = wire.place(TimeInForce={"Duration": "CLO"})
     missed = wire.limit("190", TimeInForce={"Duration": "CLO"})
+    assert wire.seen(filled)["Status"] == wire.seen(missed)["Status"] == "DON"
     control.set_price("AAPL", "220")
     control.advance(to="2026-03-02T21:00:00Z")
     wire.sign_in()

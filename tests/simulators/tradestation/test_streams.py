@@ -213,6 +213,7 @@ def test_quotes_send_changed_fields(wire: Any, listen: Callable[[str], Reader], 
     control.set_price("MSFT", "401")
     change = stream.next()
     assert (change["Symbol"], change["Last"]) == ("MSFT", "401")
+    assert change["NetChangePct"] == "0.0025", "a fraction, where the snapshot of a quote gives percent"
     assert "PreviousClose" not in change
 
 
@@ -230,7 +231,7 @@ def test_heartbeats_follow_the_simulators_clock(
     assert codes([stream.next(), stream.next()]) == ["ACK", "OPN"], "a stream that speaks needs no heartbeat"
     control.advance(seconds=4)
     control.advance(seconds=1)
-    assert stream.next()["Heartbeat"] == 2
+    assert stream.next() == {"Heartbeat": 2, "Timestamp": "2026-03-02T15:00:14Z"}
 
 
 @pytest.mark.parametrize("config_changes", [{"streams": StreamConfig(piece_bytes=size)} for size in (1, 7, 1000)])
