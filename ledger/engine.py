@@ -170,19 +170,17 @@ class Ledger:
         """
         if self._is_sqlite:
             return None
-        with _reachable(self.url):
+        try:
             pooled = self._engine.raw_connection()
             driver = pooled.driver_connection
             pooled.detach()
             assert isinstance(driver, psycopg.Connection)
-            try:
-                driver.rollback()
-                driver.autocommit = True
-                driver.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
-            except psycopg.Error as error:
-                driver.close()
-                raise LedgerUnavailable(f"the ledger {self.url} cannot serve: {error}; nothing was stored") from error
-            return driver
+            driver.rollback()
+            driver.autocommit = True
+            driver.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+        except (psycopg.Error, DBAPIError, PoolExhausted) as error:  # beside a connection of ours nothing is wrapped
+            raise LedgerUnavailable(f"the ledger {self.url} cannot be listened to: {error}") from error
+        return driver
 
     def close(self) -> None:
         """Release every connection. Closing twice is harmless."""

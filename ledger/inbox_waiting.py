@@ -83,8 +83,9 @@ class AlertWaiter:
     def _hear(self, timeout_s: float) -> bool:
         assert self._connection is not None
         try:
-            for _ in self._connection.notifies(timeout=timeout_s, stop_after=1):
-                return True
+            for _ in self._connection.notifies(timeout=timeout_s):
+                if self._looks():  # it may have been told of what this worker has done itself
+                    return True
         except psycopg.Error:
             self.close()
             return self._poll(min(timeout_s, POLL_S))

@@ -114,9 +114,9 @@ def store(open_queue: Callable[..., Ledger]) -> AlertStore:
 def test_four_shuffled_deliveries_of_each_alert_are_one_place_and_one_end(
     store: AlertStore, queue_url: str, alerts_in_all: int, eventually: Eventually
 ) -> None:
-    with crew(queue_url, size=8):
+    with crew(queue_url, size=8 if alerts_in_all >= 1_000 else 3):
         send(store, range(alerts_in_all), deliveries=4)
-        eventually(lambda: is_done(store, alerts_in_all), timeout_s=20 + alerts_in_all / 10)
+        eventually(lambda: is_done(store, alerts_in_all), timeout_s=60 + alerts_in_all / 2)
     require_order(store, alerts_in_all)
     with store.ledger.read() as session:
         deliveries = list(session.connection().execute(select(INBOX.c.deliveries)).scalars())
@@ -126,15 +126,15 @@ def test_four_shuffled_deliveries_of_each_alert_are_one_place_and_one_end(
 def test_no_lane_is_out_of_order_and_nothing_is_lost_when_workers_are_killed(
     store: AlertStore, queue_url: str, alerts_in_all: int, eventually: Eventually
 ) -> None:
-    chance, kills = random.Random(7), max(5, alerts_in_all // 50)
-    with crew(queue_url, size=4) as working:
+    chance, kills = random.Random(7), max(3, alerts_in_all // 50)
+    with crew(queue_url, size=3) as working:
         for number in range(kills):
             share = range(number * alerts_in_all // kills, (number + 1) * alerts_in_all // kills)
             send(store, share)
             working.processes[0].join(chance.random() * 0.2)
             working.kill(chance.choice(working.processes))
-        eventually(lambda: is_done(store, alerts_in_all), timeout_s=30 + alerts_in_all / 10)
-        assert working.started == 4 + kills
+        eventually(lambda: is_done(store, alerts_in_all), timeout_s=60 + alerts_in_all / 2)
+        assert working.started == 3 + kills
     require_order(store, alerts_in_all)
 
 
@@ -144,17 +144,17 @@ def test_an_alert_that_kills_its_worker_costs_no_other(
     deadly = b'{"symbol": "%s", "ttl_s": 3600}' % DEADLY.encode()
     with crew(queue_url, size=2, limits=QUICK) as working:
         number = store.receive([Delivery(source="tv", raw=deadly, received_at=datetime.now(UTC))])[0].alert_id
-        send(store, range(60))
+        send(store, range(40))
 
         def over() -> bool:
             working.mend()
-            return is_done(store, 61)
+            return is_done(store, 41)
 
         eventually(over, timeout_s=60)
         assert working.started == 2 + 5
     alert = store.show(number)
     assert (alert.state, alert.attempts, alert.reason) == (S.DEAD, 5, "ALERT_WORKER_DIED")
-    assert len(store.list(states=[S.PLACED], limit=500)) == 60
+    assert len(store.list(states=[S.PLACED], limit=500)) == 40
 
 
 @pytest.mark.postgres
@@ -178,9 +178,9 @@ def test_a_database_that_goes_and_comes_back_loses_nothing(
                 sender.join(0.02)
             if turn == 2:
                 postgres_cluster.restart()
-            sender.join(60)
+            sender.join(600)
             assert sender.exitcode == 0
-        eventually(lambda: is_done(store, alerts_in_all), timeout_s=60 + alerts_in_all / 10)
+        eventually(lambda: is_done(store, alerts_in_all), timeout_s=60 + alerts_in_all / 2)
         assert ended > 0
         assert all(process.exitcode is None for process in working.processes)
     require_order(store, alerts_in_all)
