@@ -206,6 +206,12 @@ class AlertStore:
         self._wake()
         return state
 
+    def dismiss(self, alert_id: int, *, by: str, reason: str) -> None:
+        """End an alert that needs a person, or that nobody has worked on yet, as refused; its lane goes on."""
+        with self._ledger.write() as session:
+            inbox_people.dismiss(session, alert_id, self._ledger.now(session), by=by, reason=reason)
+        self._wake()
+
     def restart_lane(self, lane: str, *, by: str, reason: str) -> None:
         """Let a lane that stands still go on with its next alert."""
         with self._ledger.write() as session:
@@ -235,10 +241,11 @@ class AlertStore:
         source: str = "",
         account_id: str = "",
         lane: str = "",
+        flagged: bool = False,
         before_id: int | None = None,
         limit: int = 100,
     ) -> tuple[StoredAlert, ...]:
-        """Alerts, newest first."""
+        """Alerts, newest first, at most 500; `flagged`: what a person should look at; `before_id`: the next page."""
         with self._ledger.read() as session:
             return inbox_reading.newest(
                 session.connection(),
@@ -246,6 +253,7 @@ class AlertStore:
                 source=source,
                 account_id=account_id,
                 lane=lane,
+                flagged=flagged,
                 before_id=before_id,
                 limit=limit,
             )
@@ -269,16 +277,16 @@ class AlertStore:
     # -- keeping ------------------------------------------------------------------------------------------------
     def retain(self, now: datetime | None = None) -> int:
         """Empty the raw bytes of alerts that are over and 90 days old; how many. Keys and events stay for ever."""
-        emptied, after_id = 0, 0
-        while True:
+        emptied = 0
+        after_id: int | None = 0
+        while after_id is not None:
             with self._ledger.write() as session:
                 at = now or self._ledger.now(session)
                 count, after_id = inbox_keeping.empty_raw(
                     session.connection(), at, limits=self._limits, after_id=after_id
                 )
             emptied += count
-            if not after_id:
-                return emptied
+        return emptied
 
     # -- inside -------------------------------------------------------------------------------------------------
     def _within(self, session: Session | None, write: Callable[[Connection, datetime], Result]) -> Result:

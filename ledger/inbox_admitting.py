@@ -8,7 +8,7 @@ Keys are permanent: what a key was first seen with is what it means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_, updat
 
 from ledger.alert_states import InboxState, KeyKind
 from ledger.alert_tables import AlertKeyRow
+from ledger.inbox_judging import GAP, Entry, Judge
 from ledger.inbox_moves import (
     INBOX,
     LANE,
@@ -24,20 +25,19 @@ from ledger.inbox_moves import (
     Move,
     alert_of,
     chunked,
-    lock_lane,
+    lock_alerts,
     move,
     notify,
     settle_lane,
     write_events,
 )
 from ledger.inbox_reasons import InboxReason
-from ledger.inbox_values import FUTURE_S_MAX, REDELIVERY_S_MAX, Admission, QueueLimits, StoredAlert
+from ledger.inbox_values import Admission, QueueLimits, StoredAlert
 from ledger.records import hold
 
 S = InboxState
 READING = "reading"  # the lease's name
 _KEY = AlertKeyRow.__table__  # type: ignore[attr-defined]
-_GAP = timedelta(seconds=REDELIVERY_S_MAX)
 _NEW = select(INBOX).where(INBOX.c.state == S.NEW.value).order_by(INBOX.c.alert_id)
 
 
@@ -63,6 +63,7 @@ def take(connection: Connection, now: datetime, *, worker: str, limit: int, limi
     for row in used_up:
         _bury(connection, row, worker=worker, now=now)
     rows = _side_by_side(rows[len(used_up) :])
+    lock_alerts(connection, [row.alert_id for row in rows])
     for chunk in chunked([row.alert_id for row in rows]):
         connection.execute(update(INBOX).where(INBOX.c.alert_id.in_(chunk)).values(attempts=INBOX.c.attempts + 1))
     held = {"lease_owner": worker, "lease_until": now + timedelta(seconds=limits.reading_lease_s)} if rows else {}
@@ -127,100 +128,6 @@ def read_all(
 
 
 # -- storing what was read --------------------------------------------------------------------------------------
-@dataclass(slots=True)
-class _Entry:
-    """What becomes of one alert."""
-
-    alert: StoredAlert
-    said: Admission
-    state: InboxState
-    reason: str
-    detail: str
-    kind: KeyKind
-    duplicate_of: int | None = None
-    flag: str = ""
-    lane: str | None = None
-    lane_seq: int | None = None
-
-
-@dataclass(slots=True)
-class _Judge:
-    """What is known while a batch is stored: keys and bodies, those of the batch itself included."""
-
-    now: datetime
-    keys: dict[tuple[str, str], tuple[int, str]]
-    bodies: dict[tuple[str, str], list[tuple[int, datetime]]]
-    new_keys: list[dict[str, Any]] = field(default_factory=list)
-    contested: list[tuple[int, int]] = field(default_factory=list)  # (first, the one that contradicts it)
-
-    def judge(self, alert: StoredAlert, said: Admission) -> _Entry:
-        kind = KeyKind.EXPLICIT if said.key else KeyKind.WEAK if said.state is S.QUEUED else KeyKind.NONE
-        entry = _Entry(alert, said, said.state, said.reason, said.detail, kind)
-        if said.key and self._is_taken(entry):
-            return entry
-        if said.state is S.QUEUED:
-            self._judge_wanted(entry)
-        return entry
-
-    def _is_taken(self, entry: _Entry) -> bool:
-        """Whether its key belongs to another alert; otherwise it is this one's, for ever."""
-        alert = entry.alert
-        name = (alert.source, entry.said.key)
-        if name not in self.keys:
-            self.keys[name] = (alert.alert_id, alert.body_sha256)
-            self.new_keys.append(
-                {
-                    "source": alert.source,
-                    "dedupe_key": entry.said.key,
-                    "alert_id": alert.alert_id,
-                    "body_sha256": alert.body_sha256,
-                    "created_at": self.now,
-                }
-            )
-        first, body = self.keys[name]
-        if first == alert.alert_id:
-            return False
-        entry.duplicate_of = first
-        if body == alert.body_sha256:
-            _end(entry, S.DUPLICATE, InboxReason.ALERT_DUPLICATE, f"alert {first} came first")
-        else:
-            _end(entry, S.CONFLICT, InboxReason.ALERT_KEY_CONFLICT, f"alert {first} has the same key and another body")
-            entry.flag = InboxReason.ALERT_KEY_CONFLICT.value
-            self.contested.append((first, alert.alert_id))
-        return True
-
-    def _judge_wanted(self, entry: _Entry) -> None:
-        alert, said = entry.alert, entry.said
-        ahead_s = 0.0 if said.alert_time is None else (said.alert_time - alert.received_at).total_seconds()
-        if ahead_s > FUTURE_S_MAX:
-            what = f"its time {said.alert_time} lies {ahead_s:.3f} s after its receipt, allowed are {FUTURE_S_MAX} s"
-            _end(entry, S.CONFLICT, InboxReason.ALERT_TIME_IN_FUTURE, what)
-            return
-        if not said.key and self._is_repetition(entry):
-            return
-        if said.expires_at is not None and said.expires_at <= self.now:
-            what = f"its time was over at {said.expires_at}, before it was read"
-            _end(entry, S.EXPIRED, InboxReason.ALERT_EXPIRED, what)
-            return
-        entry.lane = f"{said.account_id}|{said.instrument_id}"
-
-    def _is_repetition(self, entry: _Entry) -> bool:
-        alert = entry.alert
-        same = self.bodies.setdefault((alert.source, alert.body_sha256), [])
-        for first, received_at in same:
-            if first < alert.alert_id and abs(alert.received_at - received_at) <= _GAP:
-                entry.duplicate_of = first
-                entry.flag = InboxReason.ALERT_DUPLICATE_WEAK.value
-                _end(entry, S.DUPLICATE, InboxReason.ALERT_DUPLICATE_WEAK, f"alert {first} came first")
-                return True
-        same.append((alert.alert_id, alert.received_at))
-        return False
-
-
-def _end(entry: _Entry, state: InboxState, reason: InboxReason, detail: str) -> None:
-    entry.state, entry.reason, entry.detail = state, reason.value, detail
-
-
 def store(
     connection: Connection,
     now: datetime,
@@ -233,10 +140,11 @@ def store(
     lease = _lock_lease(connection)
     if lease.epoch != batch.epoch or lease.lease_owner != worker:
         return None
-    alerts = [alert for alert, _ in read]
-    judge = _Judge(now, _keys(connection, read), _bodies(connection, alerts))
+    judge = Judge(now, _keys(connection, read), _bodies(connection, [alert for alert, _ in read]))
     entries = [judge.judge(alert, said) for alert, said in read]
-    lanes = _number(connection, entries)
+    lanes = _lock_lanes(connection, entries, [first for first, _ in judge.contested])
+    lock_alerts(connection, [alert.alert_id for alert in batch.alerts] + [first for first, _ in judge.contested])
+    _number(entries, lanes)
     _write(connection, entries, worker=worker, now=now)
     if judge.new_keys:
         connection.execute(insert(_KEY), judge.new_keys)
@@ -270,7 +178,7 @@ def _bodies(connection: Connection, alerts: Sequence[StoredAlert]) -> dict[tuple
     if first_at is None:
         return found
     query = select(INBOX.c.alert_id, INBOX.c.source, INBOX.c.body_sha256, INBOX.c.received_at).where(
-        INBOX.c.received_at >= first_at - _GAP,
+        INBOX.c.received_at >= first_at - GAP,
         INBOX.c.key_kind == KeyKind.WEAK.value,
         INBOX.c.state != S.DUPLICATE.value,
     )
@@ -280,20 +188,28 @@ def _bodies(connection: Connection, alerts: Sequence[StoredAlert]) -> dict[tuple
     return found
 
 
-def _number(connection: Connection, entries: Sequence[_Entry]) -> dict[str, _Numbered]:
-    """Lock the lanes of a batch and give each alert its number, in the order in which the alerts came."""
-    wanted = {entry.lane: entry.said for entry in entries if entry.lane}
+def _lock_lanes(connection: Connection, entries: Sequence[Entry], contested: Sequence[int]) -> dict[str, _Numbered]:
+    """Lock every lane that this touches, by name; those that there are."""
+    wanted = {entry.lane for entry in entries if entry.lane}
+    for chunk in chunked(sorted(set(contested))):
+        found = connection.execute(select(INBOX.c.lane).where(INBOX.c.alert_id.in_(chunk), INBOX.c.lane.is_not(None)))
+        wanted |= set(found.scalars())
     lanes: dict[str, _Numbered] = {}
-    for chunk in chunked(sorted(wanted)):
-        rows = connection.execute(select(LANE).where(LANE.c.lane.in_(chunk)).order_by(LANE.c.lane).with_for_update())
+    for names in chunked(sorted(wanted)):
+        rows = connection.execute(select(LANE).where(LANE.c.lane.in_(names)).order_by(LANE.c.lane).with_for_update())
         lanes |= {row.lane: _Numbered(row.next_seq, row.due_at, is_new=False) for row in rows}
+    return lanes
+
+
+def _number(entries: Sequence[Entry], lanes: dict[str, _Numbered]) -> None:
+    """Give each alert its number, in the order in which the alerts came."""
     for entry in entries:
         if entry.lane:
             lane = lanes.setdefault(entry.lane, _Numbered(1, None, is_new=True))
             lane.account_id, lane.instrument_id = entry.said.account_id, entry.said.instrument_id
             entry.lane_seq = lane.next_seq
             lane.next_seq += 1
-    return lanes
+            lane.is_longer = True
 
 
 @dataclass(slots=True)
@@ -301,6 +217,7 @@ class _Numbered:
     next_seq: int
     due_at: datetime | None
     is_new: bool
+    is_longer: bool = False
     account_id: str = ""
     instrument_id: str = ""
 
@@ -321,7 +238,7 @@ def _write_lanes(connection: Connection, lanes: dict[str, _Numbered], now: datet
     known = [
         {"lane_": name, "next": lane.next_seq, "due": lane.due_at or now}
         for name, lane in sorted(lanes.items())
-        if not lane.is_new
+        if lane.is_longer and not lane.is_new
     ]
     if new:
         connection.execute(insert(LANE), new)
@@ -359,7 +276,7 @@ _ADMIT = (
 )
 
 
-def _write(connection: Connection, entries: Sequence[_Entry], *, worker: str, now: datetime) -> None:
+def _write(connection: Connection, entries: Sequence[Entry], *, worker: str, now: datetime) -> None:
     rows = []
     for entry in entries:
         said = entry.said
@@ -378,7 +295,7 @@ def _write(connection: Connection, entries: Sequence[_Entry], *, worker: str, no
     write_events(connection, [_event(entry, worker, now) for entry in entries])
 
 
-def _event(entry: _Entry, worker: str, now: datetime) -> dict[str, Any]:
+def _event(entry: Entry, worker: str, now: datetime) -> dict[str, Any]:
     return {
         "alert_id": entry.alert.alert_id,
         "at": now,
@@ -395,12 +312,9 @@ def _contest(connection: Connection, first: int, other: int, *, worker: str, now
     """Another alert contradicts `first`: it does not trade either, unless somebody has worked on it."""
     where = select(INBOX.c.lane).where(INBOX.c.alert_id == first)
     lane: str | None = connection.execute(where).scalar_one()
-    if lane is not None:
-        lock_lane(connection, lane)
     row = connection.execute(select(INBOX).where(INBOX.c.alert_id == first)).one()
     reason, detail = InboxReason.ALERT_KEY_CONFLICT.value, f"alert {other} has the same key and another body"
-    is_untouched = row.state == S.QUEUED.value and row.epoch == 0
-    if is_untouched:
+    if row.state == S.QUEUED.value and row.epoch == 0:
         step = Move(
             alert_id=first,
             from_state=S.QUEUED,

@@ -20,6 +20,7 @@ from ledger.inbox_moves import (
     Move,
     chunked,
     head_of,
+    lock_alerts,
     lock_lane,
     move,
     settle_lane,
@@ -47,6 +48,7 @@ def expire(connection: Connection, now: datetime, *, worker: str) -> int:
         return 0
     free = _lock_free(connection, sorted({row.lane for row in stale}))
     ended: set[int] = set()
+    lock_alerts(connection, [row.alert_id for row in stale if row.lane in free])
     for chunk in chunked([row.alert_id for row in stale if row.lane in free]):
         ended |= _end_stale(connection, chunk, now)
     gone = [row for row in stale if row.alert_id in ended]
@@ -138,8 +140,7 @@ def _claim_head(
             "lease_owner": worker,
             "lease_until": lease_until,
             "next_attempt_at": None,
-            "reason": head.reason,  # of the attempt before: kept until this one says something
-            "detail": head.detail,
+            **_said_before(head),
         },
     )
     moved = move(connection, step, now)
@@ -161,9 +162,16 @@ def _claim_head(
         "lease_owner": worker,
         "lease_until": lease_until,
         "next_attempt_at": None,
+        **_said_before(head),
     }
     alert = StoredAlert.of({**head._mapping, **changed})
     return Claim(alert=alert, worker=worker, epoch=epoch, attempt=attempt, claimed_at=now, lease_until=lease_until)
+
+
+def _said_before(head: Row[Any]) -> dict[str, str]:
+    """What the attempt before said, kept until this one says something; what reading said is in the events."""
+    is_again = head.state in (S.WAITING.value, S.WORKING.value)
+    return {"reason": head.reason if is_again else "", "detail": head.detail if is_again else ""}
 
 
 def _lease_lane(connection: Connection, lane: str, **values: Any) -> None:

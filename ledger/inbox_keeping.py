@@ -7,30 +7,32 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from ledger.alert_states import TERMINAL_STATES
-from ledger.inbox_moves import CHUNK, INBOX
+from ledger.inbox_moves import INBOX
 from ledger.inbox_values import QueueLimits
 
+STEP = 2_000  # numbers looked at in one transaction, so that nobody waits long for the database
 _OVER = sorted(state.value for state in TERMINAL_STATES)
 
 
-def empty_raw(connection: Connection, now: datetime, *, limits: QueueLimits, after_id: int) -> tuple[int, int]:
-    """Empty the raw bytes of some alerts that are over and old enough: how many, and the number to go on after.
+def empty_raw(connection: Connection, now: datetime, *, limits: QueueLimits, after_id: int) -> tuple[int, int | None]:
+    """Empty what is over and old enough among the next alerts: how many, and the number to go on after (None: done).
 
-    The second is 0 at the end. Few at a time, so that nobody waits long for the database.
+    Alerts are numbered in the order in which they came, so the first that is too young ends the search.
     """
-    query = (
-        select(INBOX.c.alert_id)
+    before = now - timedelta(days=limits.raw_days)
+    following = select(INBOX.c.alert_id, INBOX.c.received_at).where(INBOX.c.alert_id > after_id)
+    first = connection.execute(following.order_by(INBOX.c.alert_id).limit(1)).first()
+    if first is None or first.received_at >= before:
+        return 0, None
+    last = first.alert_id + STEP - 1
+    statement = (
+        update(INBOX)
         .where(
-            INBOX.c.alert_id > after_id,
-            INBOX.c.received_at < now - timedelta(days=limits.raw_days),
+            INBOX.c.alert_id.between(first.alert_id, last),
+            INBOX.c.received_at < before,
             INBOX.c.state.in_(_OVER),
             INBOX.c.raw.is_not(None),
         )
-        .order_by(INBOX.c.alert_id)
-        .limit(CHUNK)
+        .values(raw=None)
     )
-    found = list(connection.execute(query).scalars())
-    if not found:
-        return 0, 0
-    connection.execute(update(INBOX).where(INBOX.c.alert_id.in_(found)).values(raw=None))
-    return len(found), found[-1]
+    return connection.execute(statement).rowcount, last

@@ -95,6 +95,15 @@ def write_events(connection: Connection, events: list[dict[str, Any]]) -> None:
         connection.execute(insert(EVENT), events)
 
 
+def lock_alerts(connection: Connection, alert_ids: Iterable[int]) -> None:
+    """Lock alerts before several are changed, in the order of their numbers, as everybody does who changes several."""
+    if connection.dialect.name != "postgresql":
+        return
+    for chunk in chunked(sorted(set(alert_ids))):
+        query = select(INBOX.c.alert_id).where(INBOX.c.alert_id.in_(chunk)).order_by(INBOX.c.alert_id)
+        connection.execute(query.with_for_update()).all()
+
+
 # -- lanes ------------------------------------------------------------------------------------------------------
 def lock_lane(connection: Connection, lane: str) -> Row[Any] | None:
     """Hold off everybody else in this lane until the transaction ends; the lane as it stands."""

@@ -1,11 +1,11 @@
-"""What a person does with the queue: put an alert back, let a lane go on. Both are links of the audit."""
+"""What a person does with the queue: put an alert back, end it, let a lane go on. Each is a link of the audit."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlmodel import Session
 
 from ledger.alert_states import REVIVABLE_STATES, InboxState, LaneState
@@ -26,44 +26,79 @@ def revive(session: Session, alert_id: int, now: datetime, *, by: str, reason: s
     place was never let into a lane: it is read again, with what sources and routes say now.
     """
     require_words(by=by, reason=reason)
-    connection = session.connection()
+    row = _lock(session.connection(), alert_id)
+    _require_revivable(row)
+    after = S.NEW if row.lane is None else S.QUEUED
+    values: dict[str, Any] = {"attempts": 0, "finished_at": None, "next_attempt_at": None}
+    if row.lane is not None and row.expires_at is not None:
+        values["expires_at"] = now + max(row.expires_at - row.received_at, timedelta(0))
+    _decide(session, row, after, now, by=by, reason=InboxReason.ALERT_REVIVED, detail=reason, values=values)
+    return after
+
+
+def dismiss(session: Session, alert_id: int, now: datetime, *, by: str, reason: str) -> None:
+    """End an alert that waits for a person, or that nobody has worked on yet. Its orders, if any, are not touched."""
+    require_words(by=by, reason=reason)
+    row = _lock(session.connection(), alert_id)
+    is_untouched = row.state == S.QUEUED.value and row.epoch == 0
+    if row.state != S.NEEDS_HUMAN.value and not is_untouched:
+        raise AlertNotMoved(
+            f"alert {alert_id} is {row.state} (epoch {row.epoch}): only one that is needs_human, or queued and never "
+            "worked on, can be dismissed"
+        )
+    values = {"finished_at": now}
+    _decide(session, row, S.REFUSED, now, by=by, reason=InboxReason.ALERT_DISMISSED, detail=reason, values=values)
+
+
+def _lock(connection: Connection, alert_id: int) -> Row[Any]:
+    """The alert, after its lane and it were locked."""
     lane: str | None = connection.execute(select(INBOX.c.lane).where(INBOX.c.alert_id == alert_id)).scalar()
     if lane is not None:
         lock_lane(connection, lane)
     row = connection.execute(select(INBOX).where(INBOX.c.alert_id == alert_id).with_for_update()).first()
     if row is None:
         raise LookupError(f"the ledger has no alert {alert_id}")
-    before, after = _revivable(row), S.NEW if lane is None else S.QUEUED
-    values: dict[str, Any] = {"state": after.value, "epoch": row.epoch + 1, "attempts": 0, "finished_at": None}
-    values |= {"next_attempt_at": None, "reason": InboxReason.ALERT_REVIVED.value, "detail": reason}
-    if lane is not None and row.expires_at is not None:
-        values["expires_at"] = now + max(row.expires_at - row.received_at, timedelta(0))
-    moved = connection.execute(update(INBOX).where(INBOX.c.alert_id == alert_id).values(values)).rowcount
-    assert moved == 1, f"alert {alert_id} moved while it was locked"
-    session.add(_decision(row, before, after, now, by=by, reason=InboxReason.ALERT_REVIVED, detail=reason))
-    session.flush()
-    if lane is not None:
-        found = lock_lane(connection, lane)
-        assert found is not None, f"lane {lane} has alerts and no row"
-        again: dict[str, Any] = {"head_seq": min(found.head_seq, row.lane_seq)}
-        if found.stopped_by == alert_id:  # it was this one that it waited for
-            again |= _GOES_ON
-        connection.execute(update(LANE).where(LANE.c.lane == lane).values(again))
-        settle_lane(connection, lane, now, frees=False)
-    notify(connection)
-    return after
+    return row
 
 
-def _revivable(row: Row[Any]) -> InboxState:
-    state = S(row.state)
-    if state not in REVIVABLE_STATES:
+def _require_revivable(row: Row[Any]) -> None:
+    if row.state not in REVIVABLE_STATES:
         raise AlertNotMoved(
-            f"alert {row.alert_id} is {state.value} and cannot be put back; that is for "
+            f"alert {row.alert_id} is {row.state} and cannot be put back; that is for "
             f"{', '.join(sorted(REVIVABLE_STATES))}"
         )
     if row.lane is None and row.raw is None:
         raise AlertNotMoved(f"alert {row.alert_id} was never let into a lane, and its raw bytes are no longer kept")
-    return state
+
+
+def _decide(
+    session: Session,
+    row: Row[Any],
+    after: InboxState,
+    now: datetime,
+    *,
+    by: str,
+    reason: InboxReason,
+    detail: str,
+    values: dict[str, Any],
+) -> None:
+    """Move a locked alert for a person, and let its lane go on where it was this alert that stopped it."""
+    connection = session.connection()
+    said = {"state": after.value, "epoch": row.epoch + 1, "reason": reason.value, "detail": detail}
+    statement = update(INBOX).where(INBOX.c.alert_id == row.alert_id).values({**values, **said})
+    moved = connection.execute(statement).rowcount
+    assert moved == 1, f"alert {row.alert_id} moved while it was locked"
+    session.add(_decision(row, S(row.state), after, now, by=by, reason=reason, detail=detail))
+    session.flush()
+    if row.lane is not None:
+        lane = lock_lane(connection, row.lane)
+        assert lane is not None, f"lane {row.lane} has alerts and no row"
+        again: dict[str, Any] = {"head_seq": min(lane.head_seq, row.lane_seq)}
+        if lane.stopped_by == row.alert_id:
+            again |= _GOES_ON
+        connection.execute(update(LANE).where(LANE.c.lane == row.lane).values(again))
+        settle_lane(connection, row.lane, now, frees=False)
+    notify(connection)
 
 
 def restart_lane(session: Session, lane: str, now: datetime, *, by: str, reason: str) -> None:

@@ -54,10 +54,11 @@ def newest(
     source: str,
     account_id: str,
     lane: str,
+    flagged: bool,
     before_id: int | None,
     limit: int,
 ) -> tuple[StoredAlert, ...]:
-    """Alerts with these marks, newest first, at most `limit` (500); `before_id` is where the page before ended."""
+    """Alerts with these marks, newest first; `before_id` is where the page before ended."""
     if not 0 < limit <= ROWS_MAX:
         raise ValueError(f"limit must be from 1 to {ROWS_MAX}, was {limit}")
     query = select(INBOX)
@@ -66,6 +67,8 @@ def newest(
     for column, value in ((INBOX.c.source, source), (INBOX.c.account_id, account_id), (INBOX.c.lane, lane)):
         if value:
             query = query.where(column == value)
+    if flagged:
+        query = query.where(INBOX.c.flag != "")
     if before_id is not None:
         query = query.where(INBOX.c.alert_id < before_id)
     rows = connection.execute(query.order_by(INBOX.c.alert_id.desc()).limit(limit))

@@ -52,9 +52,5 @@ class InboxReason(Reason):
         "Look at its events, its orders and the log of the drain; replay it when the cause is repaired.",
     )
     ALERT_REVIVED = ("ALERT_REVIVED", "A person put it back into the queue, under the same key.", "None.")
+    ALERT_DISMISSED = ("ALERT_DISMISSED", "A person ended it.", "None.")
     ALERT_LANE_RESTARTED = ("ALERT_LANE_RESTARTED", "A person let the lane that it had stopped go on.", "None.")
-    ALERT_LANE_STOPPED = (
-        "ALERT_LANE_STOPPED",
-        "Its lane stands still: the alerts behind it wait, or expire.",
-        "Decide about the alert that stopped it, then restart the lane.",
-    )

@@ -153,5 +153,5 @@ def _count(connection: Connection, repeated: list[_Known]) -> None:
     """Note the deliveries that were repetitions, each alert once."""
     once = {_number(entry): entry for entry in repeated}
     if once:
-        rows = [{"id_": number, "more": entry.more, "last": entry.last_at} for number, entry in once.items()]
+        rows = [{"id_": number, "more": entry.more, "last": entry.last_at} for number, entry in sorted(once.items())]
         connection.execute(_AGAIN, rows)

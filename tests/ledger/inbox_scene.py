@@ -43,7 +43,12 @@ class Scene:
     def __init__(self, ledger: Ledger, clock: ManualClock, **limits: Any) -> None:
         self.ledger = ledger
         self.clock = clock
-        self.store = AlertStore(ledger, limits=QueueLimits(**limits), clock=clock, free_bytes=lambda: 1 << 40)
+        self.queued = 0
+        self.limit(**limits)
+
+    def limit(self, **limits: Any) -> None:
+        """A store with other limits on the same ledger."""
+        self.store = AlertStore(self.ledger, limits=QueueLimits(**limits), clock=self.clock, free_bytes=lambda: 1 << 40)
 
     def delivery(self, source: str = "tv", raw: bytes | None = None, **body: Any) -> Delivery:
         return Delivery(
@@ -59,7 +64,8 @@ class Scene:
 
     def queue(self, **body: Any) -> int:
         """Send an alert of its own bytes and have it read."""
-        number = self.send(**{"salt": f"{self.clock.now()} {body}", **body}).alert_id
+        self.queued += 1
+        number = self.send(**{"salt": self.queued, **body}).alert_id
         self.store.admit(read, worker="reader")
         return number
 

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from brokers.clock import ManualClock
-from ledger.engine import Ledger
 from ledger.inbox import InboxReason, LaneState, LeaseLost
 from tests.ledger.inbox_scene import START, S, Scene, read
-
-
-@pytest.fixture
-def scene(open_ledger: Callable[..., Ledger]) -> Scene:
-    clock = ManualClock(START)
-    return Scene(open_ledger(clock=clock), clock)
 
 
 def test_an_alert_is_received_read_claimed_and_placed(scene: Scene) -> None:
