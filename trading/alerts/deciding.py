@@ -35,8 +35,6 @@ from trading.alerts.values import (
 
 __all__ = ["AlertLeg", "AlertPlan", "AlertSnapshot", "LegName", "OpenOrder", "PlanVerdict", "decide"]
 
-_MARKET = (OrderType.MARKET, OrderType.STOP_MARKET)
-
 
 def decide(alert: Alert, route: Route, snapshot: AlertSnapshot) -> AlertPlan:
     """What is to be done about an alert now. Never raises for what an alert or a snapshot may hold."""
@@ -195,4 +193,4 @@ def _time_in_force(alert: Alert, route: Route, snapshot: AlertSnapshot) -> TimeI
         return given
     if snapshot.instrument.product in (ProductKind.EQUITY, ProductKind.FUTURE):
         return TimeInForce.DAY
-    return TimeInForce.IOC if alert.order_type in _MARKET else TimeInForce.GTC
+    return TimeInForce.IOC if alert.order_type is OrderType.MARKET else TimeInForce.GTC

@@ -294,6 +294,12 @@ def test_time_in_force_is_the_alerts_then_the_routes(alert: Any, route: Any, pro
     assert plan.legs[0].request.time_in_force is expected
 
 
+def test_an_order_that_waits_for_its_trigger_may_rest() -> None:
+    snapshot = make_snapshot(instrument=make_instrument(product=ProductKind.LINEAR))
+    stop = make_alert(order_type=OrderType.STOP_MARKET, stop_price=D(101))
+    assert decide(stop, make_route(), snapshot).legs[0].request.time_in_force is TimeInForce.GTC
+
+
 def test_what_the_account_or_the_clock_forbids_is_refused() -> None:
     hedged = make_snapshot(position_mode=PositionMode.HEDGE)
     assert shown(decide(make_alert(), make_route(), hedged)) == "refused HEDGE_MODE_UNSUPPORTED"
