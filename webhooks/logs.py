@@ -12,11 +12,13 @@ import logging.handlers
 import queue
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
 LINES_MAX: Final = 10_000
+STOP_S_MAX: Final = 2.0
 LOGGERS: Final = ("algotrendy.receiver", "uvicorn")
 _BLOT: Final = "[token]"
 _SECRETS: Final = (
@@ -51,10 +53,21 @@ class _Dropping(logging.handlers.QueueHandler):
         return record  # formatted by the thread, where it costs the answers nothing
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
+        if self.queue.qsize() < LINES_MAX:
             self.queue.put_nowait(record)
-        except queue.Full:
+        else:
             self.dropped += 1
+
+
+class _Listener(logging.handlers.QueueListener):
+    """The writing thread. It is a daemon: a stream that stalls for ever does not keep the process from ending."""
+
+    _thread: threading.Thread | None
+
+    def stop(self) -> None:
+        self.enqueue_sentinel()
+        if self._thread is not None:
+            self._thread.join(STOP_S_MAX)
 
 
 class Lines:
@@ -70,12 +83,12 @@ class Lines:
 
 @contextmanager
 def logging_to(stream: TextIO = sys.stdout, *, level: int = logging.INFO) -> Iterator[Lines]:
-    """Send the receiver's and uvicorn's lines to the stream; everything written is out when the block ends."""
+    """Send the receiver's and uvicorn's lines to the stream; at the end what waits is written, unless that stalls."""
     target = logging.StreamHandler(stream)
     target.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
-    waiting: queue.Queue[logging.LogRecord] = queue.Queue(LINES_MAX)
+    waiting: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
     handler = _Dropping(waiting)
-    listener = logging.handlers.QueueListener(waiting, target)
+    listener = _Listener(waiting, target)
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
