@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import pytest
 
 from brokers.ids import InstrumentId
+from brokers.tradestation.reasons import LoginRefused
 from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
 from flows.reports import reconciling as reconciling_report
 from flows.reports import syncing as syncing_report
 from ledger.controls import set_control
 from ledger.records import fills_of
 from ledger.states import ControlState, IntentState, ReconciliationOutcome
+from simulators.testing import small_tradestation_config
+from simulators.tradestation.config import QuotaConfig
 from tests.trading.simulated import ids
-from tests.trading.simulated_tradestation import ACCOUNT, EQUITIES, FUTURES, tradestation
+from tests.trading.simulated_tradestation import ACCOUNT, EQUITIES, FUTURES, ON_ITS_OWN_CLOCK, tradestation
 from trading.closing import close_positions
 from trading.kill_model import KillRequest
 from trading.killing import kill_account
@@ -184,3 +188,41 @@ def test_rebalancing_shares_in_dollars(on: tuple[Any, Runtime]) -> None:
 def test_setting_leverage_says_that_there_is_none(on: tuple[Any, Runtime]) -> None:
     (done,) = set_leverage(on[1], {InstrumentId("AAPL"): D(2)}, leverage_max=D(3))
     assert done.outcome is LeverageOutcome.REFUSED and "no leverage" in done.detail and done.reason == "UNSUPPORTED"
+
+
+# -- budgets and tokens -----------------------------------------------------------------------------------------
+def test_many_orders_are_followed_within_the_venues_budget(tmp_path: Path) -> None:
+    """The looks at all orders share one list: 20 requests for six of them in a minute, 74 for twelve in five."""
+    limited = small_tradestation_config(clock=ON_ITS_OWN_CLOCK, rate_limits=QuotaConfig(enabled=True))
+    with tradestation(tmp_path, config=limited, repeat_max=100, open_orders_max=100) as (sim, runtime):
+        (quote,) = runtime.broker.quotes(ids("AAPL"))
+        keys = []
+        for number in range(6):
+            request = OrderRequest(
+                instrument_id=InstrumentId("AAPL"),
+                side=OrderSide.BUY,
+                order_type=OrderType.LIMIT,
+                quantity=D(1),
+                limit_price=D(190) - number,
+                time_in_force=TimeInForce.GTC,
+            )
+            wanted = WantedOrder(
+                ACCOUNT, f"rest-{number}", "test", request, replace(quote, time=runtime.clock.now()), 900
+            )
+            keys.append(runtime.desk.submit(wanted).intent_id)
+        views = runtime.desk.drive(keys, timeout_s=60)
+        asked = [request for request in sim.control.requests() if request.path.endswith(f"{EQUITIES}/orders")]
+        assert {view.state for view in views} == {IntentState.WORKING}
+        assert len(asked) <= 40 and not any(request.status == 429 for request in sim.control.requests())
+
+
+def test_tokens_that_end_in_the_middle_of_work_are_replaced(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    assert traded(runtime, "AAPL", OrderSide.BUY, "10", "one").state is IntentState.FILLED
+    sim.control.expire_access_tokens()
+    assert traded(runtime, "AAPL", OrderSide.SELL, "10", "two").state is IntentState.FILLED
+    assert held(sim) == {} and len(sim.control.requests(path="/v3/orderexecution/orders", method="POST")) == 2
+    sim.control.expire_access_tokens()
+    sim.control.revoke_refresh_tokens("main-id")
+    with pytest.raises(LoginRefused, match="algotrendy login tradestation"):
+        runtime.broker.positions()

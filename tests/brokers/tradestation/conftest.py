@@ -20,9 +20,10 @@ from brokers.tradestation.adapter import TradeStationBroker
 from brokers.tradestation.tokens import Tokens, TokenStore
 from tests.brokers.loopback import Loopback, Responder, reply
 from tests.brokers.tradestation.recorded import ACCOUNT, ACCOUNTS, MES_SYMBOL, MSFT_SYMBOL, body
+from tests.canaries import LOOPBACK_CLIENT_SECRET
 
 CLIENT_ID = "loopback-client-id-000"
-CLIENT_SECRET = "loopback-client-secret-000"
+CLIENT_SECRET = LOOPBACK_CLIENT_SECRET
 ACCESS, REFRESH = "access-token-of-the-tests-1", "refresh-token-of-the-tests-1"
 ACCOUNTS_PATH = "/v3/brokerage/accounts"
 ORDERS_PATH = f"{ACCOUNTS_PATH}/{ACCOUNT}/orders"
