@@ -33,6 +33,7 @@ _TITLES: Final = {
     "tasks.keys": "Why an API key may not be used",
     "deployments.manifest": "Deployments",
     "ledger.reasons": "What the ledger raises",
+    "ledger.inbox_reasons": "Why an alert stands where it stands in the queue",
     "ledger.auditing": "What is wrong with the audit",
     "trading.arming": "Why production is not armed",
     "trading.orders": "Why an order stands where it stands",

@@ -4,9 +4,9 @@ One chain for each account (sends, decisions), for each pool (arming) and for th
 covers its own content and the hash before it, so that no link can be altered, taken out, put in or moved without
 breaking every later one.
 
-The links of sends, controls, arming steps, persons' decisions and late adoptions are written by the mapper when such a
-row is inserted: in the same transaction, and whoever inserts it. What changes a row instead (a break's decision) calls
-`append`. `ledger.auditing` proves the chains.
+The links of sends, controls, arming steps, persons' decisions, late adoptions, and tokens and configurations of alert
+sources are written by the mapper when such a row is inserted: in the same transaction, and whoever inserts it. What
+changes a row instead (a break's decision) calls `append`. `ledger.auditing` proves the chains.
 
 A chain's lock is its own and is taken last, when the link is written. Controls have chains of their own: who sets one
 holds every sender off, and must not wait for one in turn.
@@ -25,6 +25,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, event, insert, select
 from sqlmodel import Session, SQLModel
 
+from ledger.alert_tables import AlertConfigRow, AlertTokenRow, InboxEvent
 from ledger.columns import canonical
 from ledger.controls import pool_scope
 from ledger.records import hold
@@ -32,6 +33,7 @@ from ledger.states import IntentState
 from ledger.tables import ArmingRow, AuditRow, Control, OrderAttempt, OrderIntent, OrderSend, Transition
 
 LEDGER_CHAIN = "ledger"  # says where the audit began
+ALERTS_CHAIN = "alerts"  # tokens, configuration and persons' decisions of the alert queue
 PERSON = "person:"  # how the mover of a transition reads when a person decided it
 PAYLOAD = "payload_sha256"  # what a send's link says beyond the row: which bytes were sent
 
@@ -58,6 +60,9 @@ class AuditKind(StrEnum):
     DECISION = "decision"
     ADOPTION = "adoption"
     BREAK_DECISION = "break_decision"
+    ALERT_DECISION = "alert_decision"
+    ALERT_TOKEN = "alert_token"  # noqa: S105 - a kind of link
+    ALERT_CONFIG = "alert_config"
 
 
 def control_chain(scope: str) -> str:
@@ -202,3 +207,27 @@ def _moved(mapper: object, connection: Connection, row: Transition) -> None:
         detail=_content(row),
         at=row.at,
     )
+
+
+@event.listens_for(InboxEvent, "after_insert")
+def _alert_moved(mapper: object, connection: Connection, row: InboxEvent) -> None:
+    """Of the moves only those that a person decided; machines write theirs with plain statements."""
+    if row.worker.startswith(PERSON):
+        _append_of_alerts(connection, AuditKind.ALERT_DECISION, f"inbox_event:{row.event_id}", row, row.worker, row.at)
+
+
+@event.listens_for(AlertTokenRow, "after_insert")
+def _token_set(mapper: object, connection: Connection, row: AlertTokenRow) -> None:
+    _append_of_alerts(connection, AuditKind.ALERT_TOKEN, f"alert_token:{row.token_id}", row, row.set_by, row.set_at)
+
+
+@event.listens_for(AlertConfigRow, "after_insert")
+def _config_applied(mapper: object, connection: Connection, row: AlertConfigRow) -> None:
+    subject = f"alert_config:{row.version}"
+    _append_of_alerts(connection, AuditKind.ALERT_CONFIG, subject, row, row.applied_by, row.applied_at)
+
+
+def _append_of_alerts(
+    connection: Connection, kind: AuditKind, subject: str, row: SQLModel, who: str, at: datetime
+) -> None:
+    _append(connection, chain=ALERTS_CHAIN, kind=kind, subject=subject, who=who, detail=_content(row), at=at)

@@ -21,7 +21,8 @@ from sqlmodel import Session
 
 from brokers.reasons import Reason
 from ledger import audit
-from ledger.audit import LEDGER_CHAIN, PAYLOAD, PERSON, AuditKind, canonical_json, link_sha256, sha256
+from ledger.alert_tables import AlertConfigRow, AlertTokenRow, InboxEvent
+from ledger.audit import ALERTS_CHAIN, LEDGER_CHAIN, PAYLOAD, PERSON, AuditKind, canonical_json, link_sha256, sha256
 from ledger.states import IntentState
 from ledger.tables import ArmingRow, AuditRow, Control, OrderAttempt, OrderSend, ReconciliationBreak, Transition
 
@@ -53,7 +54,8 @@ class AuditFault(Reason):
     )
     AUDIT_ROW_UNRECORDED = (
         "AUDIT_ROW_UNRECORDED",
-        "A send, control, arming step or decision has no link: put in past the program, or its link was cut off.",
+        "A send, control, arming step, decision, token or configuration has no link: put in past the program, or its "
+        "link was cut off.",
         "Stop trading, keep a copy of the database, and find out where the row comes from.",
     )
     AUDIT_ROW_TWICE = (
@@ -130,6 +132,7 @@ def _table(model: Any) -> Table:
 
 
 _moves = _table(Transition)
+_alert_moves = _table(InboxEvent)
 _RECORDED = (
     _Recorded("send", _table(OrderSend), "send_id"),
     _Recorded("control", _table(Control), "control_id"),
@@ -140,6 +143,9 @@ _RECORDED = (
         "transition_id",
         or_(_moves.c.who.startswith(PERSON, autoescape=True), _moves.c.to_state == IntentState.ADOPTED_LATE.value),
     ),
+    _Recorded("inbox_event", _alert_moves, "event_id", _alert_moves.c.worker.startswith(PERSON, autoescape=True)),
+    _Recorded("alert_token", _table(AlertTokenRow), "token_id"),
+    _Recorded("alert_config", _table(AlertConfigRow), "version"),
 )
 _BY_PREFIX = {recorded.prefix: recorded for recorded in _RECORDED}
 _PREFIX_OF: Mapping[str, str] = {
@@ -148,6 +154,9 @@ _PREFIX_OF: Mapping[str, str] = {
     AuditKind.ARMING.value: "arming",
     AuditKind.DECISION.value: "transition",
     AuditKind.ADOPTION.value: "transition",
+    AuditKind.ALERT_DECISION.value: "inbox_event",
+    AuditKind.ALERT_TOKEN.value: "alert_token",
+    AuditKind.ALERT_CONFIG.value: "alert_config",
 }
 
 
@@ -322,7 +331,8 @@ def _compare_unlinked(connection: Connection, before: Mapping[str, Any], report:
 
 def _chain_of(row: Mapping[str, Any]) -> str:
     pool = f"pool:{row['pool']}" if "pool" in row else ""
-    return str(row.get("account_id") or row.get("scope") or pool or row.get("intent_id") or "")
+    alerts = ALERTS_CHAIN if {"event_id", "token_id", "version"} & set(row) else ""
+    return str(row.get("account_id") or row.get("scope") or pool or row.get("intent_id") or alerts)
 
 
 def _decided_breaks(connection: Connection) -> list[Row[Any]]:

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Numeric, String, types
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, Integer, Numeric, String, types
 
 PRECISION_MAX = 38
 SCALE_MAX = 18
@@ -20,6 +20,16 @@ _INTEGER_DIGITS_MAX = PRECISION_MAX - SCALE_MAX
 _STEP = Decimal(1).scaleb(-SCALE_MAX)
 _WIDE = Context(prec=100)
 _TEXTS_KEPT = 8_192  # of the texts that were parsed last: one decision reads the same prices and times many times
+
+
+def row_id() -> Column[int]:
+    """An ascending row number on both databases (SQLite only counts INTEGER primary keys)."""
+    return Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def row_number(*, nullable: bool = False, index: bool = False) -> Column[int]:
+    """Names a row of `row_id` of another table."""
+    return Column(BigInteger().with_variant(Integer, "sqlite"), nullable=nullable, index=index)
 
 
 class ExactDecimal(types.TypeDecorator[Decimal]):

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+import psycopg.sql
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -161,6 +162,27 @@ class Ledger:
         ):
             session.connection()
             yield session
+
+    def listen(self, channel: str) -> psycopg.Connection[Any] | None:
+        """A connection of its own that hears NOTIFY on a channel; the caller closes it. None on SQLite, which has none.
+
+        Raises LedgerUnavailable.
+        """
+        if self._is_sqlite:
+            return None
+        with _reachable(self.url):
+            pooled = self._engine.raw_connection()
+            pooled.detach()
+            driver = pooled.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            try:
+                driver.rollback()
+                driver.autocommit = True
+                driver.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+            except psycopg.Error as error:
+                driver.close()
+                raise LedgerUnavailable(f"the ledger {self.url} cannot serve: {error}; nothing was stored") from error
+            return driver
 
     def close(self) -> None:
         """Release every connection. Closing twice is harmless."""

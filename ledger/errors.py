@@ -13,6 +13,10 @@ LedgerError
 ├── CommitUnknown               the connection went during COMMIT: stored or not, only reading tells
 ├── ConflictingEvidence         the same id came with other content
 ├── NoBaseline                  the account has no opening figures yet
+├── QueueFull                   the alert queue takes nothing more: nothing was stored
+│   └── DiskLow                 because the disk is nearly full
+├── LeaseLost                   another worker has the alert by now, or it has ended
+├── AlertNotMoved               an alert, a lane or a token was not moved as a person asked
 └── ControlError                a control state was not changed
     ├── ControlIncomplete       no name or no reason
     ├── NeedsTwoPeople          two different people must sign
@@ -109,6 +113,26 @@ class ConflictingEvidence(LedgerError):
 
 def _rebuild_conflict(subject: str, stored: Mapping[str, str], received: Mapping[str, str]) -> ConflictingEvidence:
     return ConflictingEvidence(subject, stored=stored, received=received)
+
+
+class QueueFull(LedgerError):
+    """Say so to the sender with 503: it sends again."""
+
+    reason = LedgerReason.ALERT_QUEUE_FULL
+
+
+class DiskLow(QueueFull):
+    reason = LedgerReason.ALERT_DISK_LOW
+
+
+class LeaseLost(LedgerError):
+    """Stop at once: whatever is written for this claim is refused."""
+
+    reason = LedgerReason.ALERT_LEASE_LOST
+
+
+class AlertNotMoved(LedgerError):
+    reason = LedgerReason.ALERT_NOT_MOVED
 
 
 class ControlError(LedgerError):

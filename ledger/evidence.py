@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlmodel import Session, col, select
 
 from brokers.ids import AccountId
+from ledger.alert_invariants import AlertEvidence, read_alert_evidence
 from ledger.tables import Control, FillRow, Observation, OrderAttempt, OrderIntent, OrderRow, OrderSend, Transition
 
 Item = TypeVar("Item")
@@ -42,6 +43,7 @@ class Evidence:
     orders: Mapping[str, list[OrderRow]]  # by intent
     fills: Mapping[str, list[FillRow]]  # by intent
     controls: tuple[Control, ...]
+    inbox: AlertEvidence
 
     @property
     def accounts(self) -> frozenset[str]:
@@ -81,6 +83,7 @@ def read_evidence(session: Session, account_id: AccountId | str | None = None) -
         orders=_grouped(orders, lambda row: row.intent_id or ""),
         fills=_grouped(fills, filled_intent),
         controls=tuple(session.exec(select(Control).order_by(col(Control.control_id)))),
+        inbox=read_alert_evidence(session, None if account_id is None else str(account_id)),
     )
 
 

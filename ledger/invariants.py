@@ -1,8 +1,8 @@
 """The invariants of placing orders, as checks with names: what must hold in every ledger that has come to rest.
 
 `check_ledger` judges by the ledger alone and serves audits of real ledgers; the proof harness adds the venue's own
-truth (tests/proof/oracle.py). Each check yields readable findings; none means that it holds. I12 and I13 have no parts
-yet: `NOT_YET` says why, and nothing reports them as held.
+truth (tests/proof/oracle.py). Each check yields readable findings; none means that it holds. I13 has no parts yet:
+`NOT_YET` says why, and nothing reports it as held.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from types import MappingProxyType
 from sqlmodel import Session
 
 from brokers.ids import AccountId
+from ledger.alert_invariants import alert_findings
 from ledger.evidence import Evidence, read_evidence
 from ledger.replay import differences
 from ledger.states import ControlState, IntentState
@@ -52,7 +53,7 @@ class Invariant(StrEnum):
     RESERVED = ("I9", "An intent reserves its risk while it is open, and releases it once, when it is over.")
     STOPPED_MEANS_NONE = ("I10", "No send is committed while its account or pool is stopped.")
     OWN_LANE = ("I11", "Where orders could not be told apart, one at a time is on its way in an instrument.")
-    ALERTS_END = ("I12", "Every acknowledged alert is on record and ends with a reason.")
+    ALERTS_END = ("I12", "Every acknowledged alert is on record, is worked on in its turn, and ends with a reason.")
     BALANCED = ("I13", "Debits equal credits per currency in every posting.")
     SENDS_BOUNDED = ("I14", "No more requests leave than the intents allow.")
     REPLAYS = ("I15", "Replaying the evidence gives the current state.")
@@ -60,7 +61,6 @@ class Invariant(StrEnum):
 
 NOT_YET: Mapping[Invariant, str] = MappingProxyType(
     {
-        Invariant.ALERTS_END: "no alert is received yet: the receiver and its inbox are to come",
         Invariant.BALANCED: "the ledger keeps fills and cash events, not postings in double entry",
     }
 )
@@ -316,6 +316,11 @@ def _bounded(evidence: Evidence, rules: Rules) -> Iterator[str]:
         yield f"send {send.send_id} belongs to no attempt on record"
 
 
+# -- I12: alerts -------------------------------------------------------------------------------------------------
+def _alerts_end(evidence: Evidence, rules: Rules) -> Iterator[str]:
+    yield from alert_findings(evidence.inbox, now=rules.now, overdue_s_max=rules.overdue_s_max)
+
+
 # -- I15: the evidence alone gives the state --------------------------------------------------------------------
 def _replays(evidence: Evidence, rules: Rules) -> Iterator[str]:
     yield from differences(evidence)
@@ -334,6 +339,7 @@ CHECKS: Mapping[Invariant, Check] = MappingProxyType(
         Invariant.RESERVED: _reserved,
         Invariant.STOPPED_MEANS_NONE: _stopped,
         Invariant.OWN_LANE: _lanes,
+        Invariant.ALERTS_END: _alerts_end,
         Invariant.SENDS_BOUNDED: _bounded,
         Invariant.REPLAYS: _replays,
     }

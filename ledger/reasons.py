@@ -61,6 +61,26 @@ class LedgerReason(Reason):
         "A venue id was seen again with other content.",
         "Compare both contents with the venue; a person decides.",
     )
+    ALERT_QUEUE_FULL = (
+        "ALERT_QUEUE_FULL",
+        "As many alerts wait to be read as the queue may hold; this one was not stored.",
+        "Start or repair the drain of this environment; the sender sends again on a 503.",
+    )
+    ALERT_DISK_LOW = (
+        "ALERT_DISK_LOW",
+        "The disk of the ledger is nearly full; the alert was not stored.",
+        "Free space; the sender sends again on a 503.",
+    )
+    ALERT_LEASE_LOST = (
+        "ALERT_LEASE_LOST",
+        "Another worker took the alert over, or it ended meanwhile; nothing was changed.",
+        "None: the worker that holds the lease goes on. If it is frequent, workers are stalled for 15 s or more.",
+    )
+    ALERT_NOT_MOVED = (
+        "ALERT_NOT_MOVED",
+        "What a person asked of an alert, a lane or a token cannot be done as it stands.",
+        "Read the message; it names the state and what can be done in it.",
+    )
     CONTROL_INCOMPLETE = (
         "CONTROL_INCOMPLETE",
         "A control state was to be set without a name or a reason.",

@@ -12,16 +12,22 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from ledger.columns import ExactDecimal, UtcDateTime
+from ledger import alert_tables
+from ledger.columns import ExactDecimal, UtcDateTime, row_id
 from ledger.states import CancelState, IntentState, PlanState
 
 metadata: MetaData = SQLModel.metadata
-APPEND_ONLY = ("order_send", "observation", "transition", "fill", "cash_event", "control", "arming", "audit")
-
-
-def _row_id() -> Column[int]:
-    """An ascending row number on both databases (SQLite only counts INTEGER primary keys)."""
-    return Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+APPEND_ONLY = (
+    "order_send",
+    "observation",
+    "transition",
+    "fill",
+    "cash_event",
+    "control",
+    "arming",
+    "audit",
+    *alert_tables.APPEND_ONLY,
+)
 
 
 class LedgerMeta(SQLModel, table=True):
@@ -136,7 +142,7 @@ class Observation(SQLModel, table=True):
     """Append-only. Every answer and every look-up, as it was seen."""
 
     __tablename__ = "observation"
-    observation_id: int | None = Field(default=None, sa_column=_row_id())
+    observation_id: int | None = Field(default=None, sa_column=row_id())
     account_id: str = Field(index=True)
     intent_id: str | None = Field(default=None, index=True)
     client_order_id: str | None = None
@@ -155,7 +161,7 @@ class Transition(SQLModel, table=True):
     """Append-only. Every move of an intent."""
 
     __tablename__ = "transition"
-    transition_id: int | None = Field(default=None, sa_column=_row_id())
+    transition_id: int | None = Field(default=None, sa_column=row_id())
     intent_id: str = Field(index=True)
     from_state: str
     to_state: str
@@ -248,7 +254,7 @@ class AccountSnapshot(SQLModel, table=True):
     """One reading of an account: balances and positions at one time."""
 
     __tablename__ = "account_snapshot"
-    snapshot_id: int | None = Field(default=None, sa_column=_row_id())
+    snapshot_id: int | None = Field(default=None, sa_column=row_id())
     account_id: str = Field(index=True)
     purpose: str
     taken_at: datetime = Field(sa_type=UtcDateTime)
@@ -324,7 +330,7 @@ class PlanLegRow(SQLModel, table=True):
 
 class ReconciliationRun(SQLModel, table=True):
     __tablename__ = "reconciliation_run"
-    run_id: int | None = Field(default=None, sa_column=_row_id())
+    run_id: int | None = Field(default=None, sa_column=row_id())
     account_id: str = Field(index=True)
     outcome: str
     summary: str = Field(default="", sa_type=Text)  # JSON: what was compared, how many
@@ -356,22 +362,6 @@ class ReconciliationBreak(SQLModel, table=True):
     decided_by: str = ""
 
 
-class Alert(SQLModel, table=True):
-    """An inbound alert as it arrived. Permanent dedupe by (source, dedupe_key)."""
-
-    __tablename__ = "alert"
-    __table_args__ = (UniqueConstraint("source", "dedupe_key"),)
-    alert_id: int | None = Field(default=None, sa_column=_row_id())
-    source: str
-    dedupe_key: str
-    body_sha256: str
-    raw: str = Field(sa_type=Text)
-    state: str = "new"
-    reason: str = ""
-    received_at: datetime = Field(sa_type=UtcDateTime)
-    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-
-
 class Control(SQLModel, table=True):
     """Append-only. A control state set for a scope (ledger.controls names them); the newest row counts.
 
@@ -379,7 +369,7 @@ class Control(SQLModel, table=True):
     """
 
     __tablename__ = "control"
-    control_id: int | None = Field(default=None, sa_column=_row_id())
+    control_id: int | None = Field(default=None, sa_column=row_id())
     scope: str = Field(index=True)
     state: str
     reason: str
@@ -393,7 +383,7 @@ class KillRow(SQLModel, table=True):
     """One kill of one account and how far it has come; it is continued after a crash."""
 
     __tablename__ = "kill"
-    kill_id: int | None = Field(default=None, sa_column=_row_id())
+    kill_id: int | None = Field(default=None, sa_column=row_id())
     account_id: str = Field(index=True)
     state: str
     flatten: bool
@@ -412,7 +402,7 @@ class ArmingRow(SQLModel, table=True):
     """
 
     __tablename__ = "arming"
-    arming_id: int | None = Field(default=None, sa_column=_row_id())
+    arming_id: int | None = Field(default=None, sa_column=row_id())
     pool: str = Field(index=True)
     state: str
     accounts: str = Field(default="[]", sa_type=Text)  # JSON: account ids
@@ -433,7 +423,7 @@ class AuditRow(SQLModel, table=True):
 
     __tablename__ = "audit"
     __table_args__ = (UniqueConstraint("chain", "ordinal"),)
-    audit_id: int | None = Field(default=None, sa_column=_row_id())
+    audit_id: int | None = Field(default=None, sa_column=row_id())
     chain: str = Field(index=True)
     ordinal: int
     kind: str

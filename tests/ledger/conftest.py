@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from brokers.clock import Clock
+from brokers.clock import Clock, ManualClock
 from brokers.ids import AccountId, Environment, InstrumentId, TradeId, Venue, VenueOrderId
 from brokers.types import (
     Balance,
@@ -35,8 +35,11 @@ from brokers.types import (
     PositionSide,
     TimeInForce,
 )
+from ledger.alert_tables import APPEND_ONLY as ALERT_EVIDENCE
 from ledger.engine import Ledger
 from ledger.tables import OrderAttempt, OrderIntent
+from tests.ledger.inbox_scene import START as SCENE_START
+from tests.ledger.inbox_scene import Scene
 
 START_S_MAX = 60
 
@@ -198,6 +201,68 @@ def ledger(open_ledger: OpenLedger) -> Ledger:
     return open_ledger()
 
 
+# -- the alert queue: a migrated ledger for every test, without migrating it every time --------------------------
+@pytest.fixture(scope="session")
+def queue_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("queue") / "ledger.db"
+    Ledger.open(f"sqlite:///{path}", environment=Environment.SIMULATED).close()
+    return path
+
+
+QUEUE_TABLES = ("inbox", "lane", "inbox_lease", *ALERT_EVIDENCE)
+QUEUE_NUMBERS = ("inbox_alert_id", "inbox_event_event_id", "alert_token_token_id", "alert_config_version")
+
+
+@pytest.fixture(scope="session")
+def queue_database(postgres_cluster: PostgresCluster) -> str:
+    postgres_cluster.execute("CREATE DATABASE queue")
+    Ledger.open(postgres_cluster.url("queue"), environment=Environment.SIMULATED).close()
+    return "queue"
+
+
+def empty_queue(cluster: PostgresCluster, database: str) -> None:
+    """Take everything out past the triggers: faster than making the tables anew."""
+    emptied = "; ".join(f"DELETE FROM {table}" for table in QUEUE_TABLES)
+    numbered = "; ".join(f"ALTER SEQUENCE {name}_seq RESTART" for name in QUEUE_NUMBERS)
+    audit = "DELETE FROM audit WHERE chain = 'alerts'"
+    cluster.end_connections(database)
+    cluster.execute(f"SET session_replication_role = replica; {emptied}; {audit}; {numbered}", database=database)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty ledger on either database; its environment is `simulated`."""
+    if request.param == "sqlite":
+        path = tmp_path / "queue.db"
+        shutil.copy(request.getfixturevalue("queue_template"), path)
+        return f"sqlite:///{path}"
+    database: str = request.getfixturevalue("queue_database")
+    cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
+    empty_queue(cluster, database)
+    return cluster.url(database)
+
+
+@pytest.fixture
+def open_queue(queue_url: str) -> Iterator[OpenLedger]:
+    """Open (again) the test's queue; everything opened is closed at the end."""
+    opened: list[Ledger] = []
+
+    def open_(clock: Clock | None = None) -> Ledger:
+        opened.append(Ledger.open(queue_url, environment=Environment.SIMULATED, clock=clock))
+        return opened[-1]
+
+    yield open_
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def scene(open_queue: OpenLedger) -> Scene:
+    """A store on a clock of its own."""
+    clock = ManualClock(SCENE_START)
+    return Scene(open_queue(clock), clock)
+
+
 # -- evidence to store ------------------------------------------------------------------------------------------
 ACCOUNT = AccountId(Venue.BYBIT, Environment.SIMULATED, "main")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -311,3 +376,9 @@ class Samples:
 @pytest.fixture(scope="session")
 def samples() -> Samples:
     return Samples()
+
+
+@pytest.fixture(scope="session")
+def alerts_in_all() -> int:
+    """How many alerts the heavy tests of the queue use; ALGOTRENDY_ALERTS=10000 is the full figure."""
+    return int(os.environ.get("ALGOTRENDY_ALERTS", "400"))

@@ -13,21 +13,25 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from ledger import audit
+from ledger.alert_tables import InboxEvent
 from ledger.anchors import AnchorsUnreadable, add_anchor, anchors_of, read_anchors
 from ledger.auditing import AuditFault, AuditReport, begin_audit, verify_audit
 from ledger.breaks import SeenBreak, break_id, decide_break, record_breaks
 from ledger.controls import pool_scope, set_control
 from ledger.engine import Ledger
+from ledger.inbox_config import AlertConfigs
+from ledger.inbox_tokens import AlertTokens
 from ledger.states import ControlState, IntentState
 from ledger.tables import ArmingRow, AuditRow, OrderSend, Transition
 
 BREAK = SeenBreak(kind="POSITION", severity="high", subject="BTC")
 ACCOUNT = "bybit.simulated.main"
+EVIDENCE = ("audit", "order_send", "control", "alert_token", "alert_config")
 
 
 @pytest.fixture
 def recorded(ledger: Ledger, samples: Any) -> Ledger:
-    """A ledger with links of every kind: five sends, two controls, an arming step, three decisions."""
+    """A ledger with links of every kind: five sends, two controls, an arming step, three decisions, three of alerts."""
     with ledger.write() as session:
         session.add(samples.intent("i1"))
         session.flush()
@@ -46,7 +50,18 @@ def recorded(ledger: Ledger, samples: Any) -> Ledger:
         record_breaks(session, ACCOUNT, [BREAK], at=samples.start)
         identity = break_id(ACCOUNT, BREAK.kind, BREAK.subject)
         decide_break(session, identity, decision="a manual trade", decided_by="ann", at=samples.start)
+    AlertTokens(ledger).add_token("tv", by="ann")
+    AlertConfigs(ledger).apply_config("sources: {}", by="ann")
+    with ledger.write() as session:
+        for worker in ("person:ann", "drain-1"):
+            session.add(_alert_move(samples, worker))
     return ledger
+
+
+def _alert_move(samples: Any, worker: str) -> InboxEvent:
+    return InboxEvent(
+        alert_id=1, at=samples.start, worker=worker, from_state="dead", to_state="queued", epoch=1, reason="R"
+    )
 
 
 def _send(samples: Any, ordinal: int) -> OrderSend:
@@ -71,7 +86,7 @@ def verified(ledger: Ledger, anchors: dict[tuple[str, int], str] | None = None) 
         return verify_audit(session, anchors)
 
 
-def tamper(ledger: Ledger, *statements: str, tables: tuple[str, ...] = ("audit", "order_send", "control")) -> None:
+def tamper(ledger: Ledger, *statements: str, tables: tuple[str, ...] = EVIDENCE) -> None:
     """What someone with the database's own tools can do: take the triggers away, then anything."""
     is_sqlite = ledger.url.startswith("sqlite")
     with ledger.write() as session:
@@ -92,8 +107,9 @@ def test_an_honest_ledger_is_whole(recorded: Ledger) -> None:
         f"{ACCOUNT}/control": 1,
         "pool:p": 1,
         "pool:p/control": 1,
+        "alerts": 3,
     }
-    assert report.links == 12
+    assert report.links == 15
     with recorded.read() as session:
         kinds = [row.kind for row in session.exec(select(AuditRow))]
     assert sorted(set(kinds)) == sorted(kind.value for kind in audit.AuditKind)
@@ -159,6 +175,22 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], AuditFault, str, int]] = {
         AuditFault.AUDIT_ROW_CHANGED,
         ACCOUNT,
         8,
+    ),
+    "a retired token is brought back": (
+        ("UPDATE alert_token SET token_sha256 = 'x'",),
+        AuditFault.AUDIT_ROW_CHANGED,
+        "alerts",
+        1,
+    ),
+    "routes are exchanged": (("UPDATE alert_config SET body = 'x'",), AuditFault.AUDIT_ROW_CHANGED, "alerts", 2),
+    "a token is put in": (
+        (
+            "INSERT INTO alert_token (source, token_sha256, state, set_by, reason, set_at) "
+            "SELECT source, 'y', 'active', 'x', 'x', set_at FROM alert_token",
+        ),
+        AuditFault.AUDIT_ROW_UNRECORDED,
+        "alerts",
+        0,
     ),
     "the first link is deleted": (
         ("DELETE FROM audit WHERE chain = 'ledger'",),
@@ -246,7 +278,7 @@ def test_rows_from_before_the_audit_are_no_tampering(recorded: Ledger, samples: 
         session.add(_send(samples, 6))
         set_control(session, ACCOUNT, ControlState.RUN, reason="back", set_by="ann", at=samples.start)
     report = verified(recorded)
-    assert (report.findings, report.before) == ([], 10)
+    assert (report.findings, report.before) == ([], 13)
     assert (report.heads[ACCOUNT][0], report.heads[f"{ACCOUNT}/control"][0]) == (1, 1)
 
 

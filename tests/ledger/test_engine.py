@@ -34,7 +34,7 @@ from ledger.engine import (
 )
 from ledger.migrate import head_revision
 from ledger.reasons import LedgerReason
-from ledger.tables import Alert, Control, PlanRow
+from ledger.tables import Control, PlanRow
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -196,12 +196,14 @@ def test_a_block_that_raises_stores_nothing(ledger: Ledger) -> None:
 
 
 def test_a_refused_row_stores_nothing(ledger: Ledger) -> None:
-    def alert() -> Alert:
-        return Alert(source="a", dedupe_key="k", body_sha256="", raw="", received_at=AT)
+    def plan(plan_id: str) -> PlanRow:
+        return PlanRow(
+            plan_id=plan_id, account_id="a", portfolio="p", business_key="k", plan_hash="", body="", created_at=AT
+        )
 
     with pytest.raises(IntegrityError), ledger.write() as session:
         session.add(control())
-        session.add_all([alert(), alert()])
+        session.add_all([plan("1"), plan("2")])
     assert count(ledger) == 0
     with ledger.write() as session:  # and the door is open again
         session.add(control())

@@ -54,7 +54,7 @@ def source(tmp_path: Path, samples: Any) -> Iterator[Ledger]:
 
 def test_a_copy_is_equal_and_carries_on(source: Ledger, open_ledger: Any, samples: Any) -> None:
     rows = moving.copy_ledger(source, open_ledger(begins_audit=False))
-    assert rows["fill"] == moving.ROWS_AT_ONCE + 3 and rows["account_snapshot"] == 3 and rows["alert"] == 0
+    assert rows["fill"] == moving.ROWS_AT_ONCE + 3 and rows["account_snapshot"] == 3 and rows["inbox"] == 0
     copy = open_ledger()
     assert copy.installation_tag == source.installation_tag
     with copy.write() as session:

@@ -1,7 +1,7 @@
 """The oracle: the venue's own truth and the transport's count against the ledger, once nothing moves any more.
 
 The ledger's invariants are judged by `ledger.invariants`, as production would; here are those that need to know what
-really is at the venue and what really left. I12 and I13 are not judged: see `ledger.invariants.NOT_YET`.
+really is at the venue and what really left. I13 is not judged: see `ledger.invariants.NOT_YET`.
 """
 
 from __future__ import annotations
