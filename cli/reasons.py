@@ -35,6 +35,7 @@ _TITLES: Final = {
     "ledger.reasons": "What the ledger raises",
     "ledger.inbox_reasons": "Why an alert stands where it stands in the queue",
     "ledger.auditing": "What is wrong with the audit",
+    "trading.alerts": "What became of an alert, and why",
     "trading.arming": "Why production is not armed",
     "trading.orders": "Why an order stands where it stands",
     "trading.risk": "Why an order was denied",

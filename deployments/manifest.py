@@ -25,8 +25,8 @@ from prefect.utilities.schema_tools import validate as validate_schema
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from brokers.ids import Environment
+from brokers.strictyaml import describe
 from deployments.home import PROJECT
-from tasks.config import describe
 
 FILE = PROJECT / "prefect.yaml"
 

@@ -15,9 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from brokers import strictyaml
 from brokers.config import AccountConfig
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
@@ -28,7 +28,6 @@ from trading.risk import RiskPolicy
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 _NOT_A_VALUE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-_KEY = re.compile(r"[a-z_]{1,30}")
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
 
@@ -236,7 +235,7 @@ def load(file: Path) -> Configuration:
 
 def parse(text: str, *, where: str = "configuration") -> Configuration:
     """Read YAML text."""
-    data, problem = _read_yaml(text)
+    data, problem = strictyaml.read(text)
     if problem:
         raise ConfigRefused(f"{where} is not valid YAML: {problem}")
     if not isinstance(data, dict):
@@ -244,49 +243,7 @@ def parse(text: str, *, where: str = "configuration") -> Configuration:
     try:
         return Configuration.model_validate(data)
     except ValidationError as error:
-        raise ConfigRefused(f"{where}: {describe(error)}") from None
-
-
-def _read_yaml(text: str) -> tuple[Any, str]:
-    """The data, or what is wrong with it. The parser's own errors quote the text, so none of them goes further."""
-    try:
-        return yaml.load(text, Loader=_UniqueKeys), ""  # noqa: S506 - a SafeLoader that also refuses repeated keys
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        return None, f"{_unquoted(error.problem or error.context or 'it cannot be read')}{place}"
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
-        return None, f"it holds a character or a value that cannot be read ({type(error).__name__})"
-
-
-def _unquoted(problem: str) -> str:
-    """The parser's words without what they quote, except single characters."""
-    return " ".join(re.sub(r"""(['"])(?:(?!\1).){2,}\1""", "...", problem, flags=re.DOTALL).split())
-
-
-def describe(error: ValidationError) -> str:
-    """Every mistake with its place, without the values: one of them may be a secret."""
-    lines = (
-        f"{'.'.join(_place(item['loc'], item['type'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors(include_input=False, include_url=False, include_context=False)
-    )
-    return "; ".join(lines)
-
-
-def _place(loc: tuple[int | str, ...], kind: str) -> list[str]:
-    """Where it is. A key that nobody knows is shown only where it looks like one: it may be a secret gone astray."""
-    parts = [str(part) for part in loc]
-    if kind == "extra_forbidden" and ("credentials" in parts[:-1] or not _KEY.fullmatch(parts[-1])):
-        parts[-1] = "(an unknown key)"
-    return parts
+        raise ConfigRefused(f"{where}: {strictyaml.describe(error)}") from None
 
 
 def require_environment(account_id: AccountId, environment: Environment) -> None:
@@ -296,14 +253,3 @@ def require_environment(account_id: AccountId, environment: Environment) -> None
             f"account {account_id} is {account_id.environment.value}, this process runs for {environment.value}; "
             f"run the job from a deployment of the {account_id.environment.value} pool"
         )
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a mapping with the same key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
