@@ -28,6 +28,7 @@ class OrderIdentity:
 
     `deadline_s_max`: longest validity that the venue enforces on a request (0: it enforces none).
     `visibility_horizon_s`: after this long without a trace, a complete look-up proves absence.
+    `orders_show_client_id`: whether an order that is read carries the id that it was sent with.
     """
 
     id_scope: IdScope
@@ -41,6 +42,7 @@ class OrderIdentity:
     lookup_window_unfilled_s: int
     lookup_window_filled_s: int
     proof: str
+    orders_show_client_id: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,19 @@ NO_DEAD_MAN = DeadManSwitch(DeadManKind.NONE, note="no switch of the venue is kn
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """How an account is reached, beside its key.
+
+    `needs_login`: a person logs in once and a token store keeps what that gave (`algotrendy login`). `needs_secret`:
+    False where a key may come without one. `names_account`: one key reaches several accounts, so the account is named.
+    """
+
+    needs_login: bool = False
+    needs_secret: bool = True
+    names_account: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """One venue's row: products, order forms, identity, limits, hosts."""
 
@@ -102,6 +117,10 @@ class Capabilities:
     hosts: tuple[Host, ...]
     fee_rate_taker: str  # a planning default, decimal text; the venue's own rate wins where it can be read
     dead_man: DeadManSwitch = NO_DEAD_MAN
+    access: Access = Access()
+    settle_currencies: tuple[str, ...] = ("USDT",)  # what an account reads positions of unless it says otherwise
+    positions_by_currency: bool = True  # False: a reading of positions shows the account whole
+    fills_are_totals: bool = False  # True: the venue shows no executions, only what each order has filled in all
 
     def host(self, *, environment: Environment, name: str = "") -> Host:
         """The host of an environment, by name where it has several; ValueError lists what there is."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -13,6 +15,8 @@ from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment
 from brokers.types import ProductKind
 
+_VENUE_ACCOUNT = re.compile(r"[A-Za-z0-9]{1,32}", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountConfig:
@@ -20,6 +24,8 @@ class AccountConfig:
 
     `host` names one of the venue's hosts for the account's environment ("" takes the first); `base_url` is for
     `simulated` accounts only and must be plain http on a loopback address. Timeouts are total seconds per request.
+    `venue_account` is the venue's own number of the account, where one key reaches several; `secrets_folder` is where
+    the tokens of a login are kept.
     """
 
     account_id: AccountId
@@ -31,6 +37,8 @@ class AccountConfig:
     products: frozenset[ProductKind] = frozenset({ProductKind.SPOT, ProductKind.LINEAR})
     read_timeout_s: float = 10.0
     write_timeout_s: float = 10.0
+    venue_account: str = ""
+    secrets_folder: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("read_timeout_s", "write_timeout_s"):
@@ -42,17 +50,30 @@ class AccountConfig:
         for currency in self.settle_currencies:
             if not (currency.isascii() and currency.isalnum() and currency.isupper()):
                 raise ValueError(f"settle_currencies must be upper-case codes, was {currency!r}")
+        if self.venue_account and not _VENUE_ACCOUNT.fullmatch(self.venue_account):
+            raise ValueError(f"venue_account must be letters and digits, was {self.venue_account!r}")
+
+    @property
+    def key_sha256(self) -> str:
+        """The sha256 of the key, and of the account where a key reaches several: whose access this is."""
+        key = self.api_key.get_secret_value()
+        return hashlib.sha256((f"{key}\n{self.venue_account}" if self.venue_account else key).encode()).hexdigest()
 
     @property
     def key_fingerprint(self) -> str:
-        """First 16 hex digits of the key's sha256: tells keys apart without showing them."""
-        return hashlib.sha256(self.api_key.get_secret_value().encode()).hexdigest()[:16]
+        """First 16 hex digits of `key_sha256`: tells keys apart without showing them."""
+        return self.key_sha256[:16]
 
 
-def require_secrets(config: AccountConfig) -> None:
-    """Refuse empty or masked credentials before any request: a form that shows asterisks may have stored them."""
+def require_secrets(config: AccountConfig, *, needs_secret: bool = True) -> None:
+    """Refuse empty or masked credentials before any request: a form that shows asterisks may have stored them.
+
+    Where a key may come without a secret, an empty one passes.
+    """
     for name in ("api_key", "api_secret"):
         text: str = getattr(config, name).get_secret_value()
+        if not text and name == "api_secret" and not needs_secret:
+            continue
         if not text.strip():
             raise EnvironmentMismatch(f"{name} of {config.account_id} is empty; enter the credential again")
         if set(text.strip()) <= set("*•"):

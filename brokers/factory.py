@@ -17,7 +17,8 @@ def open_broker(config: AccountConfig, *, clock: Clock) -> Broker:
     has no adapter or lacks a product. Call `connect()` next: it proves the rest at the venue.
     """
     found = entry(config.account_id.venue)
-    require_secrets(config)
+    require_secrets(config, needs_secret=found.capabilities.access.needs_secret)
+    _require_venue_account(config, is_named=found.capabilities.access.names_account)
     missing = config.products - found.capabilities.products
     if missing:
         raise Unsupported(
@@ -25,6 +26,18 @@ def open_broker(config: AccountConfig, *, clock: Clock) -> Broker:
             f"it offers {', '.join(sorted(found.capabilities.products))}"
         )
     return found.open(config, base_url_of(config), clock)
+
+
+def _require_venue_account(config: AccountConfig, *, is_named: bool) -> None:
+    if is_named and not config.venue_account:
+        raise EnvironmentMismatch(
+            f"venue_account of {config.account_id} is empty: its key reaches several accounts; give its number"
+        )
+    if config.venue_account and not is_named:
+        raise EnvironmentMismatch(
+            f"venue_account of {config.account_id} must be left out: a key of {config.account_id.venue.value} reaches "
+            f"one account, was {config.venue_account!r}"
+        )
 
 
 def base_url_of(config: AccountConfig) -> str:

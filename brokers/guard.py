@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from brokers.wire import SendTicket, WirePhase, WireRecord
 
 ANSWER_BYTES_MAX = 5_000_000
 _SECRET_LENGTH_MIN = 8  # what is shorter is no secret of a venue, and could be a word of an answer
+_PASSING_SECRETS_MAX = 8
 _BLOT = "***"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
@@ -101,7 +103,7 @@ class SendGuard:
         clock: Clock,
         timeout_s: float,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
-        secrets: Iterable[str] = (),
+        secrets: Sequence[str] = (),
     ) -> None:
         if not origins:
             raise ValueError("origins must name at least one allowed host")
@@ -111,10 +113,9 @@ class SendGuard:
         self.timeout_s = timeout_s
         self.answer_bytes_max = answer_bytes_max
         self._classify = classify
-        written = {
-            form for secret in secrets if len(secret) >= _SECRET_LENGTH_MIN for form in (secret, quote(secret, ""))
-        }
-        self._secrets = tuple(sorted(written, key=len, reverse=True))
+        self._secrets = _written_forms(secrets)
+        self._passing: deque[str] = deque(maxlen=_PASSING_SECRETS_MAX)
+        self._fixed = tuple(secrets)
         self._closed = False
         self._lock = threading.Lock()
         self.order_requests_sent = 0  # first bytes of order requests, under whatever ticket
@@ -122,6 +123,13 @@ class SendGuard:
     def close(self) -> None:
         """Refuse everything from now on."""
         self._closed = True
+
+    def add_secret(self, secret: str) -> None:
+        """Blot this out too from now on: an access token, which lives for minutes. The last few are remembered."""
+        with self._lock:
+            if secret not in self._passing:
+                self._passing.append(secret)
+                self._secrets = _written_forms((*self._fixed, *self._passing))
 
     def without_secrets(self, text: str) -> str:
         """The text with what must not be kept blotted out: venues quote a key in the errors about it."""
@@ -330,6 +338,14 @@ class GuardedCall:
         late_s = self._guard.clock.monotonic() - ticket.send_by_monotonic_s
         if late_s > 0:
             raise DeadlinePassed(f"send_by of {ticket.send_id} passed {late_s:.3f} s ago; nothing was sent")
+
+
+def _written_forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Each secret as it may stand in an answer, longest first."""
+    long_enough = [secret for secret in secrets if len(secret) >= _SECRET_LENGTH_MIN]
+    return tuple(
+        sorted({form for secret in long_enough for form in (secret, quote(secret, ""))}, key=len, reverse=True)
+    )
 
 
 def _unknown_after_send(record: WireRecord, error: BaseException) -> BrokerError:

@@ -15,6 +15,7 @@ from brokers.config import AccountConfig
 from brokers.errors import Unsupported
 from brokers.ids import Venue
 from brokers.port import Broker
+from brokers.tradestation.profile import CAPABILITIES as TRADESTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,15 @@ def _open_bybit(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
     return BybitBroker(config, base_url=base_url, clock=clock)
 
 
+def _open_tradestation(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
+    from brokers.tradestation.adapter import TradeStationBroker
+
+    return TradeStationBroker(config, base_url=base_url, clock=clock)
+
+
 _ENTRIES: dict[Venue, Entry] = {
     Venue.BYBIT: Entry(capabilities=BYBIT, open=_open_bybit),
+    Venue.TRADESTATION: Entry(capabilities=TRADESTATION, open=_open_tradestation),
 }
 
 

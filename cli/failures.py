@@ -96,6 +96,8 @@ def _broker_failure(error: BaseException) -> Failure | None:
     title, code = "Broker error", ExitCode.UNEXPECTED
     if isinstance(error, EnvironmentMismatch):
         title, code = "Environment", ExitCode.CONFIGURATION
+    elif error.reason.startswith("LOGIN_"):
+        title, code = "Not logged in", ExitCode.CONFIGURATION
     elif isinstance(error, NotSent):
         title, code = "Not sent", ExitCode.NOT_SENT
     elif isinstance(error, Refused):

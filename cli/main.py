@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import arming, audit, control, jobs, reads, stack, status, stopping
+from cli import arming, audit, control, jobs, login, reads, stack, status, stopping
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -37,6 +37,7 @@ app.command("demo", rich_help_panel=_STACK)(stack.demo)
 app.command("simulate", rich_help_panel=_STACK)(stack.simulate)
 
 app.add_typer(reads.accounts_app, name="accounts", rich_help_panel=_READ)
+app.add_typer(login.login_app, name="login", rich_help_panel=_PEOPLE)
 app.command("balances", rich_help_panel=_READ)(reads.balances)
 app.command("positions", rich_help_panel=_READ)(reads.positions)
 app.command("orders", rich_help_panel=_READ)(reads.orders)

@@ -129,7 +129,9 @@ def connection(name: str, file: Path | None) -> Iterator[Broker]:
     """The account's broker before any request, closed at the end."""
     from tasks.runtime import open_guarded
 
-    with open_guarded(account(name, file).connection, key_registry=key_registry(), clock=CLOCK) as opened:
+    with open_guarded(
+        account(name, file).connection, key_registry=key_registry(), clock=CLOCK, secrets_folder=secrets_folder()
+    ) as opened:
         yield opened
 
 

@@ -29,6 +29,7 @@ _TITLES: Final = {
     "trading.sync": "Why a sync stored nothing",
     "trading.closing": "Closing positions",
     "trading.leverage": "Setting leverage",
+    "brokers.tradestation.reasons": "Logging in at TradeStation",
     "tasks.config": "Configuration",
     "tasks.keys": "Why an API key may not be used",
     "deployments.manifest": "Deployments",

@@ -4,8 +4,11 @@ from simulators.bybit.simulator import BybitConfig, build_bybit, running_bybit
 from simulators.core.control import Control
 from simulators.core.faults import Action, After, Fault, FaultKind, Match
 from simulators.core.server import Running
-from simulators.demo import demo_config
+from simulators.demo import demo_config, tradestation_demo_config
 from simulators.remote import RemoteControl
+from simulators.tradestation.config import TradeStationConfig
+from simulators.tradestation.control import TradeStationControl
+from simulators.tradestation.simulator import build_tradestation, running_tradestation
 
 __all__ = [
     "Action",
@@ -17,7 +20,12 @@ __all__ = [
     "Match",
     "RemoteControl",
     "Running",
+    "TradeStationConfig",
+    "TradeStationControl",
     "build_bybit",
+    "build_tradestation",
     "demo_config",
     "running_bybit",
+    "running_tradestation",
+    "tradestation_demo_config",
 ]

@@ -1,9 +1,10 @@
-"""The demonstration venue: twenty US stocks as linear perpetuals on real daily prices, BTC and ETH on a seeded walk.
+"""The demonstration venues: Bybit with twenty US stocks as linear perpetuals, BTC and ETH; TradeStation too.
 
-The prices are those that skfolio ships (1990 to 2022); the package is never imported, only its data file is read.
+The stocks' prices are the real daily ones that skfolio ships (1990 to 2022); the package is never imported, only its
+data file is read. All other prices are a seeded walk.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -20,6 +21,15 @@ from simulators.core.config import (
     WalkConfig,
 )
 from simulators.core.types import MarketKind
+from simulators.tradestation.config import (
+    AccountType,
+    ClientConfig,
+    QuotaConfig,
+    TradeStationAccount,
+    TradeStationConfig,
+    TradeStationSymbol,
+)
+from simulators.tradestation.sessions import AssetType
 
 STOCKS = (
     *("AAPL", "AMD", "BAC", "BBY", "CVX", "GE", "HD", "JNJ", "JPM", "KO"),
@@ -117,4 +127,102 @@ def demo_config(
         lags=lags or LagsConfig(),
         rate_limits=RateLimitConfig(enabled=rate_limits),
         price_band=Decimal("0.05"),
+    )
+
+
+# TradeStation
+DEMO_CLIENT = ClientConfig(
+    client_id="demo-client-id",
+    client_secret="demo-client-secret",  # noqa: S106 - simulated
+    refresh_tokens=("demo-refresh-token",),
+    redirect_uris=("http://localhost:*", "http://127.0.0.1:*"),
+)
+EQUITIES_ACCOUNT, FUTURES_ACCOUNT = "SIM123456M", "SIM123456F"
+
+
+def equity(ticker: str) -> TradeStationSymbol:
+    """Return one stock with a cent tick and whole shares, at a dollar an order as in TradeStation's simulation."""
+    return TradeStationSymbol(
+        symbol=ticker,
+        base=ticker,
+        root=ticker,
+        tick=Decimal("0.01"),
+        step=Decimal(1),
+        qty_min=Decimal(1),
+        fee_flat=Decimal(1),
+    )
+
+
+def futures() -> tuple[TradeStationSymbol, ...]:
+    """Return a Micro E-mini S&P 500 contract, and the continuous E-mini, which is for data only."""
+    shared = {
+        "asset_type": AssetType.FUTURE,
+        "exchange": "CME",
+        "tick": Decimal("0.25"),
+        "step": Decimal(1),
+        "qty_min": Decimal(1),
+        "leverage_max": Decimal(15),
+        "maintenance_rate": Decimal("0.06"),
+        "fee_unit": Decimal("0.85"),
+    }
+    micro = TradeStationSymbol.model_validate(
+        {
+            **shared,
+            "symbol": "MESZ26",
+            "base": "MES",
+            "root": "MES",
+            "description": "Micro E-mini S&P 500 Dec 2026",
+            "expires_on": date(2026, 12, 18),
+            "multiplier": Decimal(5),
+        }
+    )
+    continuous = TradeStationSymbol.model_validate(
+        {
+            **shared,
+            "symbol": "@ES",
+            "base": "ES",
+            "root": "ES",
+            "description": "E-mini S&P 500 Continuous Contract [Dec26]",
+            "underlying": "ESZ26",
+            "multiplier": Decimal(50),
+            "trading": False,
+        }
+    )
+    return micro, continuous
+
+
+def tradestation_demo_config(
+    *,
+    seed: int = 7,
+    market_start: datetime = DEMO_START,
+    usd: Decimal = Decimal(100_000),
+    clock_mode: ClockMode = ClockMode.WALL,
+    rate_limits: bool = True,
+    lags: LagsConfig | None = None,
+) -> TradeStationConfig:
+    """Return the demonstration TradeStation; the market waits at `market_start` until it is advanced.
+
+    One user signs in as DEMO_CLIENT, or starts from its refresh token, and owns an equities and a futures account.
+    """
+    manual = clock_mode is ClockMode.MANUAL
+    return TradeStationConfig(
+        seed=seed,
+        clients=(DEMO_CLIENT,),
+        accounts=(
+            TradeStationAccount(name=EQUITIES_ACCOUNT, balances={"USD": usd}),
+            TradeStationAccount(name=FUTURES_ACCOUNT, account_type=AccountType.FUTURES, balances={"USD": usd}),
+        ),
+        instruments=(*(equity(ticker) for ticker in STOCKS), *futures()),
+        prices=PricesConfig(
+            start={"MESZ26": Decimal(6_000), "@ES": Decimal(6_000)},
+            walks=(WalkConfig(symbols=("MESZ26", "@ES"), interval_s=86_400, volatility_bps=Decimal(100)),),
+            replay=ReplayConfig(path=stock_history(), columns={ticker: ticker for ticker in STOCKS}),
+        ),
+        clock=ClockConfig(
+            mode=clock_mode,
+            start=market_start if manual else None,
+            market_start=None if manual else market_start,
+        ),
+        lags=lags or LagsConfig(),
+        rate_limits=QuotaConfig(enabled=rate_limits),
     )

@@ -6,7 +6,14 @@ from typing import Any
 from simulators.bybit.simulator import BybitConfig, RateLimitConfig
 from simulators.core.config import AccountConfig, InstrumentConfig, KeyConfig, PricesConfig
 from simulators.core.types import MarketKind
-from simulators.demo import crypto, stock
+from simulators.demo import EQUITIES_ACCOUNT, FUTURES_ACCOUNT, crypto, equity, futures, stock
+from simulators.tradestation.config import (
+    AccountType,
+    ClientConfig,
+    QuotaConfig,
+    TradeStationAccount,
+    TradeStationConfig,
+)
 
 
 def small_config(**changes: Any) -> BybitConfig:
@@ -70,4 +77,53 @@ def usdc_perpetual() -> InstrumentConfig:
         step=Decimal("0.001"),
         qty_min=Decimal("0.001"),
         leverage_max=Decimal(100),
+    )
+
+
+def small_tradestation_config(**changes: Any) -> TradeStationConfig:
+    """Return a TradeStation venue with AAPL, MSFT, MESZ26 and @ES at fixed prices; fields may be replaced.
+
+    User `main` (client `main-id`, secret `main-secret`, refresh token `main-refresh`) owns SIM123456M and SIM123456F
+    with 100,000 USD each, and the crypto account SIM123456C, which answers nothing. Besides there are the keys
+    `reader-id` (may not trade), `rotating-id` (rotating refresh tokens), `public-id` (PKCE without a secret), each with
+    secret and refresh token named likewise, and `other-id`, which owns SIM999999M, a cash account.
+    """
+    fields: dict[str, Any] = {
+        "accounts": (
+            TradeStationAccount(name=EQUITIES_ACCOUNT, balances={"USD": Decimal(100_000)}),
+            TradeStationAccount(
+                name=FUTURES_ACCOUNT, account_type=AccountType.FUTURES, balances={"USD": Decimal(100_000)}
+            ),
+            TradeStationAccount(name="SIM123456C", account_type=AccountType.CRYPTO),
+            TradeStationAccount(name="SIM999999M", account_type=AccountType.CASH, balances={"USD": Decimal(10_000)}),
+        ),
+        "clients": _clients(),
+        "instruments": (equity("AAPL"), equity("MSFT"), *futures()),
+        "prices": PricesConfig(
+            start={"AAPL": Decimal(200), "MSFT": Decimal(400), "MESZ26": Decimal(6_000), "@ES": Decimal(6_000)},
+            spread_bps=Decimal(2),
+        ),
+        "rate_limits": QuotaConfig(enabled=False),
+    }
+    return TradeStationConfig(**{**fields, **changes})
+
+
+def _clients() -> tuple[ClientConfig, ...]:
+    mine = (EQUITIES_ACCOUNT, FUTURES_ACCOUNT, "SIM123456C")
+
+    def client(name: str, **changes: Any) -> ClientConfig:
+        shared: dict[str, Any] = {
+            "client_id": f"{name}-id",
+            "client_secret": f"{name}-secret",
+            "refresh_tokens": (f"{name}-refresh",),
+            "accounts": mine,
+        }
+        return ClientConfig(**{**shared, **changes})
+
+    return (
+        client("main"),
+        client("reader", scopes=frozenset({"openid", "offline_access", "MarketData", "ReadAccount"})),
+        client("rotating", rotates=True),
+        client("public", secret_needed=False),
+        client("other", accounts=("SIM999999M",)),
     )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from brokers.config import AccountConfig
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.registry import capabilities
 from brokers.rounding import decimal_text
 from brokers.types import ProductKind
 from tasks.config import Account, AccountSettings, ConfigRefused, block_name, require_environment, risk_policy
@@ -66,7 +67,41 @@ class BybitCredentials(Block):
         return require_secret(value, str(info.field_name))
 
 
-CREDENTIALS: dict[Venue, type[Block]] = {Venue.BYBIT: BybitCredentials}
+class TradeStationCredentials(Block):
+    """API key of one TradeStation client; what it may reach is decided by the login."""
+
+    _block_type_name = "TradeStation Credentials"
+    _block_type_slug = "tradestation-credentials"
+    _description = (
+        "API key (client id) of TradeStation, as an account uses it in one environment. Log in once after saving: "
+        "`algotrendy login tradestation --account NAME` on the machine of the workers. Then run **check account**."
+    )
+
+    environment: Environment = Field(
+        default=...,
+        title="Environment",
+        description="Where it is used: testnet is TradeStation's SIM. Credentials of another environment than the "
+        "account's are refused.",
+    )
+    api_key: SecretStr = Field(default=..., title="API key", description="The client id, as TradeStation shows it.")
+    api_secret: SecretStr = Field(
+        default=SecretStr(""),
+        title="API secret",
+        description="Empty where the key has none (the login then proves itself by PKCE alone).",
+    )
+
+    @field_validator("api_key", "api_secret")
+    @classmethod
+    def _not_masked(cls, value: SecretStr, info: Any) -> SecretStr:
+        if not value.get_secret_value() and info.field_name == "api_secret":
+            return value
+        return require_secret(value, str(info.field_name))
+
+
+CREDENTIALS: dict[Venue, type[Block]] = {
+    Venue.BYBIT: BybitCredentials,
+    Venue.TRADESTATION: TradeStationCredentials,
+}
 
 
 class LeverageTarget(BaseModel):
@@ -117,8 +152,15 @@ class TradingAccount(Block):
     base_url: str = Field(
         default="", title="Simulator address", description="For simulated accounts only: http://127.0.0.1:PORT."
     )
-    settle_currencies: list[str] = Field(default=["USDT"], title="Settle currencies")
-    products: list[ProductKind] = Field(default=[ProductKind.SPOT, ProductKind.LINEAR], title="Products")
+    venue_account: str = Field(
+        default="",
+        title="Account number at the venue",
+        description="Where one key reaches several accounts (TradeStation): its number, for instance SIM1234567M.",
+    )
+    settle_currencies: list[str] = Field(
+        default=[], title="Settle currencies", description="Empty: the venue's own, USDT at Bybit, USD at TradeStation."
+    )
+    products: list[ProductKind] = Field(default=[], title="Products", description="Empty: all that the venue offers.")
     leverage: list[LeverageTarget] = Field(default=[], title="Leverage targets")
     risk_overrides: dict[str, Any] = Field(
         default={},
@@ -146,6 +188,7 @@ class TradingAccount(Block):
                 f"credentials {self.credentials_name!r} are for {Environment(credentials.environment).value}, account "
                 f"{self.account_id} is {self.environment.value}; name credentials of the account's environment"
             )
+        facts = capabilities(self.venue)
         return Account(
             connection=AccountConfig(
                 account_id=self.account_id,
@@ -153,8 +196,9 @@ class TradingAccount(Block):
                 api_secret=credentials.api_secret,
                 host=self.host,
                 base_url=self.base_url,
-                settle_currencies=tuple(self.settle_currencies),
-                products=frozenset(self.products),
+                settle_currencies=tuple(self.settle_currencies) or facts.settle_currencies,
+                products=frozenset(self.products) or facts.products,
+                venue_account=self.venue_account,
             ),
             policy=risk_policy(self.environment, self.risk_overrides),
             leverage={InstrumentId(row.instrument): Decimal(row.leverage) for row in self.leverage},
@@ -172,6 +216,7 @@ class TradingAccount(Block):
             base_url=settings.base_url,
             settle_currencies=list(settings.settle_currencies),
             products=sorted(settings.products),
+            venue_account=settings.venue_account,
             leverage=[
                 LeverageTarget(instrument=str(instrument), leverage=decimal_text(value))
                 for instrument, value in settings.leverage.items()
@@ -293,7 +338,7 @@ class PortfolioBlock(Block):
         )
 
 
-BLOCKS: tuple[type[Block], ...] = (BybitCredentials, TradingAccount, PortfolioBlock)
+BLOCKS: tuple[type[Block], ...] = (BybitCredentials, TradeStationCredentials, TradingAccount, PortfolioBlock)
 
 
 def _text_or_empty(value: Decimal | None) -> str:

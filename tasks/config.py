@@ -18,9 +18,11 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from brokers import strictyaml
+from brokers.capabilities import Access
 from brokers.config import AccountConfig
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.registry import capabilities, supported_venues
 from brokers.types import ProductKind
 from trading.rebalancing.portfolio import Exact, InstrumentKey, Portfolio
 from trading.risk import RiskPolicy
@@ -70,7 +72,10 @@ class _Strict(BaseModel):
 
 
 class CredentialsSettings(_Strict):
-    """A key and its secret, named by environment variables or, for simulated accounts, given inline."""
+    """A key and its secret, named by environment variables or, for simulated accounts, given inline.
+
+    The secret is left out where the venue's keys may come without one.
+    """
 
     api_key_env: VariableName | None = None
     api_secret_env: VariableName | None = None
@@ -79,31 +84,35 @@ class CredentialsSettings(_Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        named = (self.api_key_env is not None, self.api_secret_env is not None)
-        inline = (self.api_key is not None, self.api_secret is not None)
-        if (named, inline) not in (((True, True), (False, False)), ((False, False), (True, True))):
+        is_named = self.api_key_env is not None and self.api_key is None and self.api_secret is None
+        is_inline = self.api_key is not None and self.api_key_env is None and self.api_secret_env is None
+        if not (is_named or is_inline):
             raise ValueError("credentials must give api_key_env and api_secret_env, or both secrets inline (simulated)")
         return self
+
+    @property
+    def has_secret(self) -> bool:
+        return self.api_secret_env is not None or self.api_secret is not None
 
     @property
     def is_inline(self) -> bool:
         return self.api_key is not None
 
     def resolve(self, environ: Mapping[str, str]) -> tuple[SecretStr, SecretStr]:
-        """The key and the secret; ConfigRefused names the variable that is not set."""
-        if self.api_key is not None and self.api_secret is not None:
-            return self.api_key, self.api_secret
+        """The key and the secret ("" where there is none); ConfigRefused names the variable that is not set."""
+        if self.api_key is not None:
+            return self.api_key, self.api_secret or SecretStr("")
         found = []
         for variable in (self.api_key_env, self.api_secret_env):
             text = environ.get(variable or "", "")
-            if not text:
+            if not text and variable is not None:
                 raise ConfigRefused(f"environment variable {variable} is not set; export it before this command")
             found.append(SecretStr(text))
         return found[0], found[1]
 
 
 class AccountSettings(_Strict):
-    """One account as it is written down."""
+    """One account as it is written down. Products and settle currencies default to the venue's."""
 
     venue: Venue
     environment: Environment
@@ -111,12 +120,22 @@ class AccountSettings(_Strict):
     credentials: CredentialsSettings
     host: str = ""
     base_url: str = ""
-    settle_currencies: tuple[Currency, ...] = ("USDT",)
-    products: frozenset[ProductKind] = frozenset({ProductKind.SPOT, ProductKind.LINEAR})
+    venue_account: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{0,32}$")] = ""
+    settle_currencies: tuple[Currency, ...] = ()
+    products: frozenset[ProductKind] = frozenset()
     risk: Mapping[str, Any] = Field(default_factory=dict)
     leverage: Mapping[InstrumentKey, Annotated[Exact, Field(gt=0, le=100)]] = Field(default_factory=dict)
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults_of_venue(cls, data: Any) -> Any:
+        """What is not said is what the venue offers."""
+        if not isinstance(data, dict) or data.get("venue") not in supported_venues():
+            return data
+        facts = capabilities(Venue(data["venue"]))
+        return {"settle_currencies": facts.settle_currencies, "products": facts.products, **data}
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
@@ -127,8 +146,24 @@ class AccountSettings(_Strict):
             )
         if self.environment is not Environment.SIMULATED and self.base_url:
             raise ValueError(f"base_url of {self.account_id} may be given for simulated accounts only; name a host")
+        if self.venue in supported_venues():
+            self._require_access(capabilities(self.venue).access)
         risk_policy(self.environment, self.risk)
         return self
+
+    def _require_access(self, access: Access) -> None:
+        if access.needs_secret and not self.credentials.has_secret:
+            raise ValueError(
+                f"credentials of {self.account_id} must give api_key_env and api_secret_env, or both secrets inline "
+                "(simulated)"
+            )
+        if access.names_account and not self.venue_account:
+            raise ValueError(
+                f"venue_account of {self.account_id} must be the account's number at {self.venue.value}: one key "
+                "reaches several accounts"
+            )
+        if self.venue_account and not access.names_account:
+            raise ValueError(f"venue_account of {self.account_id} must be left out: its key reaches one account")
 
     @property
     def account_id(self) -> AccountId:
@@ -150,6 +185,7 @@ class AccountSettings(_Strict):
                 base_url=self.base_url,
                 settle_currencies=tuple(self.settle_currencies),
                 products=self.products,
+                venue_account=self.venue_account,
             ),
             policy=risk_policy(self.environment, self.risk),
             leverage=dict(self.leverage),

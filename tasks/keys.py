@@ -9,7 +9,6 @@ nobody knows where a key belongs. A release is recorded with its reason; nothing
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -98,7 +97,7 @@ class KeyEvent:
 
 def fingerprint_of(config: AccountConfig) -> str:
     """The whole sha256 of the key; its first digits are `AccountConfig.key_fingerprint`."""
-    return hashlib.sha256(config.api_key.get_secret_value().encode()).hexdigest()
+    return config.key_sha256
 
 
 class KeyRegistry:

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from brokers.clock import Clock, SystemClock
@@ -34,12 +35,16 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-def open_guarded(connection: AccountConfig, *, key_registry: Path, clock: Clock) -> Broker:
+def open_guarded(
+    connection: AccountConfig, *, key_registry: Path, clock: Clock, secrets_folder: Path | None = None
+) -> Broker:
     """The account's broker, after its key was found to be its own; no request is made.
 
-    The configuration is checked first: a mistyped credential must not be registered.
+    The configuration is checked first: a mistyped credential must not be registered. `secrets_folder` is where tokens
+    of a login lie; the folder that the work pool names where none is given.
     """
-    broker = open_broker(connection, clock=clock)
+    folder = connection.secrets_folder or secrets_folder or named_folder()
+    broker = open_broker(replace(connection, secrets_folder=folder), clock=clock)
     try:
         KeyRegistry(key_registry).register(connection)
     except BaseException:
@@ -77,7 +82,9 @@ def open_runtime(
     require_environment(account.account_id, environment)
     used, worker = clock or SystemClock(), worker_name()
     with ExitStack() as stack:
-        broker = stack.enter_context(open_guarded(account.connection, key_registry=key_registry, clock=used))
+        broker = stack.enter_context(
+            open_guarded(account.connection, key_registry=key_registry, clock=used, secrets_folder=secrets_folder)
+        )
         ledger = stack.enter_context(Ledger.open(ledger_url, environment=environment))
         require_key_unused(ledger, account.connection)
         desk = OrderDesk(

@@ -15,7 +15,7 @@ from simulators.bybit.render import Row
 from simulators.core.accounts import Account
 from simulators.core.types import ApiKey, MarketKind, Refusal
 from simulators.core.venue import Venue
-from simulators.core.wire import Answer, Call, Handling, dump
+from simulators.core.wire import Answer, Call, Handling, Stream, dump
 
 Handler = Callable[[Context], Row]
 AHEAD_MS = 1000
@@ -62,6 +62,7 @@ class BybitFront:
     """Answers one venue's requests; see simulators.core.wire.Front."""
 
     name = "bybit"
+    broken_json = b'{"retCode":0,"retMsg":"OK","result":{"ord'
 
     def __init__(self, venue: Venue, limits: RequestLimits) -> None:
         self.venue = venue
@@ -70,6 +71,14 @@ class BybitFront:
     def set_rate_limits(self, *, enabled: bool) -> None:
         """Switch request limits on or off."""
         self.limits.enabled = enabled
+
+    def open_stream(self, call: Call, handling: Handling) -> Stream | Answer | None:
+        """Open nothing: Bybit streams over web sockets, which are not simulated."""
+        return None
+
+    def logged_body(self, call: Call) -> str:
+        """Return the body as it came: Bybit's carries no secret."""
+        return call.body.decode("utf-8", "replace")
 
     def account_of(self, call: Call) -> Account | None:
         """Return whose key the request names."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
@@ -89,6 +89,7 @@ class Account:
         self.entries: list[Entry] = []
         self.closed: list[ClosedTrade] = []
         self.realised: dict[str, Decimal] = defaultdict(Decimal)
+        self.on_order: list[Callable[[Order], None]] = []
         self._wallets: dict[str, Revisions[Decimal]] = {}
         self._positions: dict[tuple[str, PositionSide], Revisions[Position]] = {}
 
@@ -125,6 +126,8 @@ class Account:
             self.open_ids[order.order_id] = None
         else:
             self.open_ids.pop(order.order_id, None)
+        for listener in self.on_order:
+            listener(order)
 
     def order(self, order_id: str, view_ms: int | None = None) -> Order | None:
         """Return an order by the venue's id."""

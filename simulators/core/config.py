@@ -56,7 +56,7 @@ class KeyConfig(Strict):
 class AccountConfig(Strict):
     """One customer. Without `keys`, one key named after the account is made: `<name>-key`, `<name>-secret`."""
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     uid: int | None = None
     keys: tuple[KeyConfig, ...] = ()
     balances: dict[str, Money] = {}
@@ -100,10 +100,13 @@ class InstrumentConfig(Strict):
     maintenance_rate: Money = Decimal("0.02")
     funding_interval_s: int = 28_800
     trading: bool = True
+    multiplier: Positive = Decimal(1)
+    fee_flat: Money = Decimal(0)
+    fee_unit: Money = Decimal(0)
 
     def build(self) -> Instrument:
         """Return the instrument as the core keeps it."""
-        fields = self.model_dump()
+        fields = self.model_dump(include=set(InstrumentConfig.model_fields))
         fields["price_min"] = self.price_min if self.price_min is not None else self.tick
         return Instrument(**fields)
 

@@ -194,9 +194,11 @@ def _agrees(match: Match, call: Call, fields: Mapping[str, str], account: str | 
 
 
 def fields_of(call: Call) -> dict[str, str]:
-    """Return a request's query and JSON body fields as strings."""
+    """Return the fields of a request's query and of its JSON or form body as strings."""
     found = dict(parse_qsl(call.raw_query, keep_blank_values=True))
-    if call.body:
+    if call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        found.update(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
+    elif call.body:
         try:
             body = json.loads(call.body)
         except ValueError:

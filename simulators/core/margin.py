@@ -81,7 +81,8 @@ class MarginBook:
             position_margin=sum((self.position_margin(account, p) for p in positions), ZERO),
             order_margin=self._order_margin(account, coin, orders, positions),
             maintenance=sum(
-                (p.qty * marks[p.symbol] * self._linear(p.symbol).maintenance_rate for p in positions), ZERO
+                (p.qty * p.multiplier * marks[p.symbol] * self._linear(p.symbol).maintenance_rate for p in positions),
+                ZERO,
             ),
         )
 
@@ -97,7 +98,7 @@ class MarginBook:
     def position_margin(self, account: Account, position: Position) -> Decimal:
         """Return a position's initial margin at the present mark."""
         instrument = self._linear(position.symbol)
-        return position.qty * self._board.last(instrument) / self.leverage(account, instrument)
+        return position.qty * instrument.multiplier * self._board.last(instrument) / self.leverage(account, instrument)
 
     def _order_margin(
         self, account: Account, coin: str, orders: Iterable[Order], positions: Iterable[Position]
@@ -114,7 +115,8 @@ class MarginBook:
         total = ZERO
         for key, group in grouped.items():
             need = max(_enlarging(group, side, held.get(key, ZERO)) for side in OrderSide)
-            total += need / self.leverage(account, self._linear(key[0]))
+            instrument = self._linear(key[0])
+            total += need * instrument.multiplier / self.leverage(account, instrument)
         return total
 
     def order_need(self, account: Account, coin: str, orders: list[Order], positions: list[Position]) -> Decimal:

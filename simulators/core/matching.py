@@ -56,6 +56,7 @@ class Matching:
         self._margin = margin
         self._cap = cap
         self._now_ms = now_ms
+        self.trades_now: Callable[[Order], bool] = lambda order: True
 
     # prices
     def cap_price(self, request: OrderRequest, instrument: Instrument) -> Decimal:
@@ -140,20 +141,22 @@ class Matching:
         sign = order.request.side.sign
         fills = self.plan(order)
         taken = sum((qty for _, qty in fills), ZERO)
-        loss = sum(((price - mark) * sign * qty for price, qty in fills), ZERO)
-        fees = sum((fee_of(price * qty, instrument.taker_rate) for price, qty in fills), ZERO)
+        unit = instrument.multiplier
+        loss = sum(((price - mark) * sign * qty * unit for price, qty in fills), ZERO)
+        fees = sum((fee_of(price * qty * unit, instrument.taker_rate) for price, qty in fills), ZERO)
+        fees += instrument.fee_unit * taken + (instrument.fee_flat if taken else ZERO)
         position = account.position(instrument.symbol, order.request.position_side)
         after = abs(position.signed_qty + sign * taken)
         leverage = self._margin.leverage(account, instrument)
         positions = [p for p in account.positions() if p is not position]
         if after:
             side = OrderSide.BUY if position.signed_qty + sign * taken > 0 else OrderSide.SELL
-            positions.append(replace(position, qty=after, side=side, cost=after * mark))
+            positions.append(replace(position, qty=after, side=side, cost=after * mark * unit, multiplier=unit))
         orders = [o for o in account.open_orders() if o.order_id != order.order_id]
         if reserves(order):
             orders.append(replace(order, qty=order.qty - taken))
         order_need = self._margin.order_need(account, coin, orders, positions)
-        position_need = before.position_margin + (after - position.qty) * mark / leverage
+        position_need = before.position_margin + (after - position.qty) * mark * unit / leverage
         need_after = order_need + position_need
         need_before = before.order_margin + before.position_margin
         free = before.equity - before.locked - loss - fees - need_after
@@ -256,7 +259,7 @@ class Matching:
     def on_price(self, account: Account, moved: set[str]) -> None:
         """Trigger and fill an account's orders after prices of `moved` symbols changed."""
         for order in account.open_orders():
-            if order.request.symbol not in moved:
+            if order.request.symbol not in moved or not self.trades_now(order):
                 continue
             order = account.orders[order.order_id].now
             if order.status is OrderStatus.UNTRIGGERED and self._triggers(order):

@@ -64,7 +64,7 @@ def check_notional(request: OrderRequest, instrument: Instrument, price: Decimal
     """Refuse orders worth too little or too much; closing orders may be small."""
     if request.reduce_only:
         return
-    value = request.quote_qty if request.quote_qty is not None else request.qty * price
+    value = request.quote_qty if request.quote_qty is not None else request.qty * price * instrument.multiplier
     if value < instrument.notional_min:
         raise Refusal(Reason.NOTIONAL_BELOW_MIN, value=value, minimum=instrument.notional_min)
     if value > instrument.notional_max:

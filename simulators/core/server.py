@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,12 +17,13 @@ from simulators.core.control import Control, ControlError
 from simulators.core.faults import Action, FaultKind, Plan
 from simulators.core.listening import CuttingServer, reset
 from simulators.core.simulator import RequestRecord, Simulator
-from simulators.core.wire import Answer, Call, dump, to_json
+from simulators.core.wire import Answer, Call, Stream, dump, to_json
 
 CONTROL_PREFIX = "/_control/"
 BODY_BYTES_MAX = 4 * 1024 * 1024
 HTML = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
 VENUE_POLL_S = 0.005
+STREAM_POLL_S = 0.01
 ControlT = TypeVar("ControlT", bound=Control)
 Listener = web.ServerRunner
 
@@ -49,7 +51,19 @@ class Service(Generic[ControlT]):
             received_ms=wall_ns() // 1_000_000,
         )
         record, plan = self.simulator.receive(call)
+        response = await self._answer(request, call, record, plan)
+        if not response.prepared:
+            at_s = (self.simulator.gateway_ms() + plan.skew_ms) / 1000
+            response.headers["Date"] = formatdate(at_s, usegmt=True)  # in the venue's time: some clients read it
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, call: Call, record: RequestRecord, plan: Plan
+    ) -> web.StreamResponse:
         if not plan.fired:
+            opened = self.simulator.open_stream(call, record, plan)
+            if opened is not None:
+                return await self._opened(request, opened, None)
             return _response(self.simulator.execute(call, record, plan))
         return await self._faulty(request, call, record, plan)
 
@@ -75,6 +89,10 @@ class Service(Generic[ControlT]):
         if plan.before_venue_s:
             await self._venue_time(plan.before_venue_s)
         action = plan.terminal
+        if action is None or action.kind in _EXECUTING:
+            opened = self.simulator.open_stream(call, record, plan)
+            if opened is not None:
+                return await self._opened(request, opened, action)
         answer: Answer | None = None
         for _ in range(_copies(action)):
             answer = self.simulator.execute(call, record, plan)
@@ -109,7 +127,7 @@ class Service(Generic[ControlT]):
             assert answer is not None
             return _response(replace(answer, content_type=action.content_type or ""))
         if kind is FaultKind.BAD_JSON:
-            return web.Response(body=b'{"retCode":0,"retMsg":"OK","result":{"ord', content_type="application/json")
+            return web.Response(body=self.simulator.front.broken_json, content_type="application/json")
         if kind is FaultKind.HTML:
             return web.Response(body=HTML, content_type="text/html")
         record.status = action.status
@@ -126,6 +144,40 @@ class Service(Generic[ControlT]):
             response = _response(self.simulator.front.overloaded(action.status))
         if action.retry_after_s is not None:
             response.headers["Retry-After"] = str(action.retry_after_s)
+        return response
+
+    # streams
+    async def _opened(
+        self, request: web.BaseRequest, opened: Stream | Answer, action: Action | None
+    ) -> web.StreamResponse:
+        if isinstance(opened, Answer):
+            return _response(opened)
+        return await self._stream(request, opened, action)
+
+    async def _stream(self, request: web.BaseRequest, stream: Stream, action: Action | None) -> web.StreamResponse:
+        """Send what a stream has to say until one side ends it, or until a fault cuts it after so many bytes."""
+        cuts = action is not None and action.kind in _CUTTING
+        left = (action.after_bytes or 0) if action is not None and cuts else None
+        content_type = action.content_type if action is not None and action.content_type else stream.content_type
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        response.enable_chunked_encoding()
+        try:
+            await response.prepare(request)
+            while left is None or left > 0:
+                for piece in _pieces(self.simulator.poll(stream), stream.piece_bytes):
+                    await response.write(piece[:left])
+                    left = None if left is None else max(left - len(piece), 0)
+                    if left == 0:
+                        break
+                if stream.ended or request.transport is None or request.transport.is_closing():
+                    break
+                await asyncio.sleep(STREAM_POLL_S)
+        except ConnectionError:
+            return response
+        finally:
+            self.simulator.close(stream)
+        if action is not None and cuts:
+            return _cut(request, b"", is_reset=action.kind is FaultKind.RESET)
         return response
 
     # control
@@ -159,6 +211,18 @@ _EXECUTING = frozenset(
         FaultKind.TRICKLE,
     }
 )
+
+
+_CUTTING = frozenset({FaultKind.EXECUTE_THEN_DROP, FaultKind.RESET, FaultKind.TRUNCATED})
+
+
+def _pieces(parts: list[bytes], size: int | None) -> Iterator[bytes]:
+    """Yield parts whole, or all of them cut into pieces of a size, wherever an object begins or ends."""
+    if size is None:
+        yield from (part for part in parts if part)
+        return
+    whole = b"".join(parts)
+    yield from (whole[start : start + size] for start in range(0, len(whole), size))
 
 
 def _response(answer: Answer) -> web.Response:

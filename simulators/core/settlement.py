@@ -62,7 +62,7 @@ def trade_position(
         share = closing / before.qty
         entry_value = before.cost if closing == before.qty else cash(before.cost * share)
         open_fee = before.entry_fees if closing == before.qty else cash(before.entry_fees * share)
-        realised = cash(before.side.sign * (closing * price - entry_value))
+        realised = cash(before.side.sign * (closing * price * before.multiplier - entry_value))
         left = replace(
             before,
             qty=before.qty - closing,
@@ -84,7 +84,7 @@ def trade_position(
             after,
             side=side,
             qty=left.qty + opening,
-            cost=left.cost + opening * price,
+            cost=left.cost + opening * price * before.multiplier,
             entry_fees=left.entry_fees + cash(fee * opening / qty),
         )
     elif after.qty == 0:
@@ -171,12 +171,14 @@ class Settlement:
         assert 0 < qty <= order.remaining_qty or order.request.quote_qty is not None, "no fill beyond the order"
         assert (price - order.price) * order.request.side.sign <= 0, "no fill beyond the limit price"
         rate = instrument.maker_rate if is_maker else instrument.taker_rate
-        value = price * qty
+        value = price * qty * instrument.multiplier
         spot = instrument.kind is MarketKind.SPOT
         in_base = spot and self._spot_fee_in_received_coin and order.request.side is OrderSide.BUY
         fee_coin = instrument.base if in_base else instrument.quote if spot else instrument.settle
-        fee = fee_of(qty if in_base else value, rate)
-        filled = self._advance(order, qty=qty, value=value, fee=fee, fee_coin=fee_coin, at_ms=at_ms)
+        fee = fee_of(qty if in_base else value, rate) + instrument.fee_unit * qty
+        if order.filled_qty == 0:
+            fee += instrument.fee_flat
+        filled = self._advance(order, qty=qty, value=price * qty, fee=fee, fee_coin=fee_coin, at_ms=at_ms)
         execution = Execution(
             execution_id=self._ids.execution_id(instrument.kind, at_ms, self._rng),
             account=account.name,
@@ -248,7 +250,8 @@ class Settlement:
     def _settle_linear(
         self, account: Account, execution: Execution, order: Order, instrument: Instrument, *, leverage: Decimal
     ) -> Execution:
-        before = account.position(instrument.symbol, order.request.position_side)
+        held = account.position(instrument.symbol, order.request.position_side)
+        before = replace(held, multiplier=instrument.multiplier)
         change = trade_position(
             before,
             side=execution.side,
@@ -280,7 +283,7 @@ class Settlement:
     ) -> None:
         close_fee = cash(execution.fee * change.closed_qty / execution.qty)
         profit = change.realised - change.open_fee - close_fee
-        exit_value = change.closed_qty * execution.price
+        exit_value = change.closed_qty * execution.price * change.position.multiplier
         last = account.closed[-1] if account.closed else None
         if last is not None and last.order_id == order.order_id:
             account.closed[-1] = replace(
@@ -322,7 +325,7 @@ class Settlement:
     ) -> None:
         """Settle funding on one position: at a positive rate longs pay and shorts receive."""
         assert position.side is not None
-        value = position.qty * mark
+        value = position.qty * mark * position.multiplier
         paid = cash(value * rate * position.side.sign)
         execution = Execution(
             execution_id=self._ids.execution_id(instrument.kind, at_ms, self._rng),

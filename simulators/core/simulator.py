@@ -10,7 +10,7 @@ from simulators.core.faults import FaultSchedule, Plan, faults_from
 from simulators.core.settlement import Ids
 from simulators.core.types import EntryKind
 from simulators.core.venue import Venue, VenueRules
-from simulators.core.wire import Answer, Call, Front, without_secrets
+from simulators.core.wire import Answer, Call, Front, Stream, without_secrets
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class Simulator:
             method=call.method,
             path=call.path,
             query=call.raw_query,
-            body=call.body.decode("utf-8", "replace"),
+            body=self.front.logged_body(call),
             host=call.headers.get("host", ""),
             headers=without_secrets(call.headers),
             account=account,
@@ -125,6 +125,31 @@ class Simulator:
         )
         self.requests.append(record)
         return record
+
+    def open_stream(self, call: Call, record: RequestRecord, plan: Plan) -> Stream | Answer | None:
+        """Let the front open a stream, if the request asks for one."""
+        with self.lock:
+            opened = self.front.open_stream(call, plan.handling)
+            if opened is None:
+                return None
+            record.handled += 1
+            if isinstance(opened, Answer):
+                record.status, record.code = opened.status, opened.code
+            else:
+                record.executed += 1
+                record.status = 200
+            return opened
+
+    def poll(self, stream: Stream) -> list[bytes]:
+        """Return what a stream has to say now."""
+        with self.lock:
+            self.venue.settle()
+            return stream.poll()
+
+    def close(self, stream: Stream) -> None:
+        """Forget a stream."""
+        with self.lock:
+            stream.close()
 
     def execute(self, call: Call, record: RequestRecord, plan: Plan) -> Answer:
         """Let the front answer a request, under the plan's skew and reading faults."""

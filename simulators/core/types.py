@@ -123,6 +123,9 @@ class Reason(Enum):
     CANCELLED_BY_USER = "cancelled_by_user"
     CANCELLED_BY_ADMIN = "cancelled_by_admin"
     CANCELLED_BY_LIQUIDATION = "cancelled_by_liquidation"
+    CANCELLED_BY_GROUP = "cancelled_by_group"
+    EXPIRED = "expired"
+    MARKET_CLOSED = "market_closed"
 
 
 class Origin(Enum):
@@ -160,7 +163,10 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What may be traded and within which bounds. Rates are fractions, intervals seconds."""
+    """What may be traded and within which bounds. Rates are fractions, intervals seconds.
+
+    One unit is worth `multiplier` x price. `fee_flat` is paid once an order, at its first fill, `fee_unit` on each.
+    """
 
     symbol: str
     kind: MarketKind
@@ -185,6 +191,9 @@ class Instrument:
     maintenance_rate: Decimal = Decimal("0.005")
     funding_interval_s: int = 28_800
     trading: bool = True
+    multiplier: Decimal = Decimal(1)
+    fee_flat: Decimal = ZERO
+    fee_unit: Decimal = ZERO
 
     @property
     def key(self) -> "InstrumentKey":
@@ -299,6 +308,7 @@ class Position:
     opened_ms: int = 0
     updated_ms: int = 0
     sequence: int = 0
+    multiplier: Decimal = Decimal(1)
 
     @property
     def signed_qty(self) -> Decimal:
@@ -306,11 +316,11 @@ class Position:
 
     @property
     def average_price(self) -> Decimal | None:
-        return self.cost / self.qty if self.qty else None
+        return self.cost / (self.qty * self.multiplier) if self.qty else None
 
     def unrealised(self, mark: Decimal) -> Decimal:
         """Return the profit of closing at `mark`, before fees."""
-        return ZERO if self.side is None else self.side.sign * (self.qty * mark - self.cost)
+        return ZERO if self.side is None else self.side.sign * (self.qty * mark * self.multiplier - self.cost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ class Venue:
         self._events: list[tuple[int, int, Callable[[], object]]] = []
         self._event_number = 0
         self._stamp_ms: int | None = None
+        self.on_moved: list[Callable[[set[str]], None]] = []
 
     # time
     def now_ms(self) -> int:
@@ -156,6 +157,8 @@ class Venue:
         self._on_moved({symbol})
 
     def _on_moved(self, moved: set[str]) -> None:
+        for listener in self.on_moved:
+            listener(moved)
         for account in self.accounts.values():
             if account.open_ids:
                 self.matching.on_price(account, moved)
@@ -217,8 +220,10 @@ class Venue:
             raise Refusal(Reason.UNKNOWN_SYMBOL, symbol=symbol, kind=kind.value)
         return found
 
-    def place(self, account: Account, request: OrderRequest, *, fill_ratio: Decimal | None = None) -> Order:
-        """Acknowledge an order or refuse it; the engine applies it now or after `lags.apply_ms`."""
+    def place(
+        self, account: Account, request: OrderRequest, *, fill_ratio: Decimal | None = None, hold: bool = False
+    ) -> Order:
+        """Acknowledge an order or refuse it; the engine applies it now, after `lags.apply_ms`, or when released."""
         instrument = self.instrument(request.kind, request.symbol)
         self._check_client_id(account, request)
         request = self._closing_all(account, request, instrument)
@@ -232,8 +237,10 @@ class Venue:
         if request.trigger_price is None and request.origin is not Origin.VENUE:
             self.matching.check_money(account, order)
         account.put_order(order, now)
+        if hold:
+            return order
         if self.lags.apply_ms and request.origin is Origin.API:
-            self.later(self.lags.apply_ms, lambda: self._apply(account, order.order_id))
+            self.later(self.lags.apply_ms, lambda: self.release(account, order.order_id))
             return order
         return self.matching.apply(account, order, paid=True)
 
@@ -271,7 +278,8 @@ class Venue:
             fill_ratio=fill_ratio,
         )
 
-    def _apply(self, account: Account, order_id: str) -> None:
+    def release(self, account: Account, order_id: str) -> None:
+        """Let the engine apply an acknowledged order."""
         order = account.orders[order_id].now
         if order.status is OrderStatus.PENDING:
             self.matching.apply(account, order)
@@ -322,11 +330,12 @@ class Venue:
         if order is None or not order.is_open:
             raise Refusal(Reason.ORDER_NOT_FOUND, order=order)
         if self.lags.apply_ms:
-            self.later(self.lags.apply_ms, lambda: self._cancel_now(account, order_id, reason))
+            self.later(self.lags.apply_ms, lambda: self.cancel_now(account, order_id, reason))
             return order
-        return self._cancel_now(account, order_id, reason)
+        return self.cancel_now(account, order_id, reason)
 
-    def _cancel_now(self, account: Account, order_id: str, reason: Reason) -> Order:
+    def cancel_now(self, account: Account, order_id: str, reason: Reason) -> Order:
+        """End an order at once, if it is open."""
         order = account.orders[order_id].now
         if not order.is_open:
             return order
@@ -370,6 +379,31 @@ class Venue:
         if after.status in {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}:
             return self.matching.amended(account, after)
         return after
+
+    def to_market(self, account: Account, order_id: str, *, qty: Decimal | None = None) -> Order:
+        """Turn an open order into a market order, which trades at once or, before its release, when it is released."""
+        order = account.order(order_id)
+        if order is None or not order.is_open:
+            raise Refusal(Reason.ORDER_NOT_FOUND, order=order)
+        instrument = self.instrument(order.request.kind, order.request.symbol)
+        request = replace(
+            order.request,
+            qty=qty if qty is not None else order.qty,
+            order_type=OrderType.MARKET,
+            price=None,
+            time_in_force=TimeInForce.IOC,
+            trigger_price=None,
+            trigger_direction=None,
+        )
+        check_qty(request, instrument)
+        if request.qty <= order.filled_qty:
+            raise Refusal(Reason.AMEND_BELOW_FILLED, qty=request.qty, filled=order.filled_qty)
+        after = replace(order, request=request, qty=request.qty, price=self.matching.cap_price(request, instrument))
+        self.matching.check_money(account, after)
+        waits = order.status is OrderStatus.PENDING
+        after = replace(after, status=order.status if waits or order.filled_qty else OrderStatus.OPEN)
+        account.put_order(replace(after, updated_ms=self.now_ms()), self.now_ms())
+        return after if waits else self.matching.amended(account, after)
 
     # settings
     def set_leverage(self, account: Account, instrument: Instrument, leverage: Decimal) -> None:

@@ -73,13 +73,46 @@ class RowFault:
         return rows[::-1]
 
 
+class Stream(Protocol):
+    """An answer without an end, of which more is asked again and again."""
+
+    content_type: str
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the venue ends the stream after what it has given out."""
+        ...
+
+    @property
+    def piece_bytes(self) -> int | None:
+        """Return into pieces of how many bytes the output is to be cut; None sends each part whole."""
+        ...
+
+    def poll(self) -> list[bytes]:
+        """Return what is due now; called with the simulator's lock held."""
+        ...
+
+    def close(self) -> None:
+        """Forget the stream: the client has gone, or the venue ended it."""
+        ...
+
+
 class Front(Protocol):
-    """A venue's wire protocol over the core."""
+    """A venue's wire protocol over the core. `broken_json` is the begin of an answer that breaks off."""
 
     name: str
+    broken_json: bytes
 
     def handle(self, call: Call, handling: Handling) -> Answer:
         """Answer a request; called with the simulator's lock held."""
+        ...
+
+    def open_stream(self, call: Call, handling: Handling) -> "Stream | Answer | None":
+        """Open a stream where a request asks for one, or say why it may not; None: `handle` answers."""
+        ...
+
+    def logged_body(self, call: Call) -> str:
+        """Return a request's body fit for a log."""
         ...
 
     def account_of(self, call: Call) -> Account | None:

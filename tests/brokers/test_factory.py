@@ -84,7 +84,7 @@ def test_placeholders_are_not_secrets(name: str, secret: str) -> None:
         assert secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("venue", [venue for venue in Venue if venue is not Venue.BYBIT])
+@pytest.mark.parametrize("venue", sorted(set(Venue) - {Venue.BYBIT, Venue.TRADESTATION}))
 def test_venues_without_an_adapter_say_so(venue: Venue) -> None:
     with pytest.raises(Unsupported, match=f"no adapter for {venue.value}"):
         open_broker(configured(f"{venue.value}.testnet.main"), clock=ManualClock(NOW))
@@ -122,7 +122,7 @@ def test_secrets_are_never_shown() -> None:
 
 
 def test_the_row_of_bybit() -> None:
-    assert supported_venues() == (Venue.BYBIT,)
+    assert supported_venues() == (Venue.BYBIT, Venue.TRADESTATION)
     row = capabilities(Venue.BYBIT)
     assert row.identity[ProductKind.LINEAR].id_scope == "permanent"
     assert row.identity[ProductKind.SPOT].id_scope == "open_only"
@@ -134,6 +134,29 @@ def test_the_row_of_bybit() -> None:
     assert all(host.base_url.startswith("https://") for host in row.hosts)
     shown = row.as_json()
     assert json.loads(json.dumps(shown)) == shown and shown["products"] == ["linear", "spot"]
+
+
+def test_the_row_of_tradestation() -> None:
+    row = capabilities(Venue.TRADESTATION)
+    assert row.products == {ProductKind.EQUITY, ProductKind.FUTURE} and row.settle_currencies == ("USD",)
+    for identity in row.identity.values():
+        assert identity.id_scope == "none" and identity.deadline_s_max == 0 and not identity.lookup_by_client_id
+        assert identity.client_id_length_max == 22 and not identity.orders_show_client_id and identity.proof
+    assert (row.cash_events, row.sets_leverage, row.fills_are_totals) == (False, False, True)
+    assert row.access.needs_login and row.access.names_account and not row.access.needs_secret
+    hosts = {host.environment: host.base_url for host in row.hosts}
+    assert hosts == {
+        Environment.TESTNET: "https://sim-api.tradestation.com",
+        Environment.PRODUCTION: "https://api.tradestation.com",
+    }
+    assert json.loads(json.dumps(row.as_json())) == row.as_json()
+
+
+def test_a_key_that_reaches_one_account_names_none() -> None:
+    with pytest.raises(EnvironmentMismatch, match=r"venue_account of .* must be left out"):
+        open_broker(configured("bybit.testnet.main", venue_account="123"), clock=ManualClock(NOW))
+    with pytest.raises(ValueError, match="letters and digits"):
+        configured("tradestation.testnet.main", venue_account="12-3")
 
 
 def test_opening_makes_no_request_and_identity_needs_none() -> None:

@@ -1,4 +1,7 @@
-"""The guarded transport by itself: what is refused before a byte, and what a failure before the first byte is."""
+"""The guarded transports by themselves: what is refused before a byte, and what a failure before the first byte is.
+
+Each test plays twice: over requests and over httpx, on one guard.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 import requests
 
-from brokers import transport
+from brokers import transport, transport_httpx
 from brokers.bybit.client import classify
 from brokers.clock import Clock, ManualClock, SystemClock
 from brokers.errors import (
@@ -30,6 +34,7 @@ from brokers.errors import (
 )
 from brokers.guard import Origin, SendGuard, Verb
 from brokers.transport import GuardedAdapter
+from brokers.transport_httpx import GuardedTransport
 from brokers.wire import SendTicket, WirePhase
 from tests.brokers.loopback import NOW, Loopback, Request, drop, reply, ticket
 
@@ -37,13 +42,44 @@ CREATE = "/v5/order/create"
 READ = "/v5/market/time"
 
 
-def guarded(*urls: str, clock: Clock | None = None, timeout_s: float = 1.0) -> tuple[SendGuard, requests.Session]:
+class HttpxSession:
+    """httpx's client with the few words of a requests session that these tests use."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def request(self, method: str, url: str, data: bytes | None = None) -> httpx.Response:
+        return self._client.request(method, url, content=data)
+
+    def get(self, url: str) -> httpx.Response:
+        return self.request("GET", url)
+
+    def post(self, url: str, data: bytes | None = None) -> httpx.Response:
+        return self.request("POST", url, data)
+
+
+_LIBRARY = {"name": "requests"}
+_OPENED: list[httpx.Client] = []
+
+
+@pytest.fixture(autouse=True, params=["requests", "httpx"])
+def library(request: pytest.FixtureRequest) -> Iterator[str]:
+    _LIBRARY["name"] = request.param
+    yield str(request.param)
+    while _OPENED:
+        _OPENED.pop().close()
+
+
+def guarded(*urls: str, clock: Clock | None = None, timeout_s: float = 1.0) -> tuple[SendGuard, Any]:
     guard = SendGuard(
         origins=frozenset(Origin.of(url) for url in urls),
         classify=classify,
         clock=clock or SystemClock(),
         timeout_s=timeout_s,
     )
+    if _LIBRARY["name"] == "httpx":
+        _OPENED.append(GuardedTransport(guard).client())
+        return guard, HttpxSession(_OPENED[-1])
     session = requests.Session()
     GuardedAdapter(guard).mount(session)
     return guard, session
@@ -182,7 +218,9 @@ def test_other_bytes_than_the_committed_ones_never_leave(loopback: Loopback) -> 
     assert leave.record.sends == 0 and leave.record.phase is WirePhase.NOT_STARTED and loopback.connections == 0
 
 
-def test_bodies_must_be_bytes(loopback: Loopback) -> None:
+def test_bodies_must_be_bytes(loopback: Loopback, library: str) -> None:
+    if library == "httpx":
+        pytest.skip("httpx reads a body to its end before the transport sees it: what is sent is bytes in any case")
     _, session = guarded(loopback.url)
     with pytest.raises(NotSent, match="text or bytes"):
         session.post(loopback.url + "/v5/order/cancel", data=iter([b"x"]))
@@ -213,7 +251,8 @@ def test_send_by_is_checked_again_just_before_the_first_byte(loopback: Loopback,
         clock.advance(timedelta(seconds=2))
         return real(*args)
 
-    monkeypatch.setattr(transport, "_connect", slow)
+    for module in (transport, transport_httpx):
+        monkeypatch.setattr(module, "_connect", slow)
     with pytest.raises(DeadlinePassed), guard.sending(leave, sha256=""):
         session.post(loopback.url + CREATE, data=b"{}")
     assert leave.record.sends == 0 and leave.record.phase is WirePhase.CONNECTING

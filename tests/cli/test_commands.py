@@ -145,7 +145,7 @@ def test_closing_what_is_no_position_is_refused(cli: Cli) -> None:
 
 def test_facts_need_no_account(bare: Cli) -> None:
     assert bare("venues").code == 0
-    assert set(bare("venues", "--json").json) == {"bybit"}
+    assert set(bare("venues", "--json").json) == {"bybit", "tradestation"}
     assert "open only" in bare("venues", "--identity").out
     assert bare("version", "--json").json["prefect"]
     assert "CONNECT_FAILED" in bare("reasons").out

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +12,15 @@ from pydantic import SecretStr, ValidationError
 
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import Environment, InstrumentId
-from tasks.blocks import BLOCKS, CREDENTIALS, BybitCredentials, PortfolioBlock, TargetWeight, TradingAccount
+from tasks.blocks import (
+    BLOCKS,
+    CREDENTIALS,
+    BybitCredentials,
+    PortfolioBlock,
+    TargetWeight,
+    TradeStationCredentials,
+    TradingAccount,
+)
 from tasks.config import ConfigRefused, load
 from trading.rebalancing.portfolio import DriftRule, Portfolio
 
@@ -95,6 +104,25 @@ def test_a_block_says_what_the_yaml_says() -> None:
     from_yaml = settings.resolve({"BYBIT_TESTNET_API_KEY": "key-1", "BYBIT_TESTNET_API_SECRET": SECRET})
     assert account().to_account(credentials()) == from_yaml
     assert from_yaml.leverage[InstrumentId("BTC/USDT:USDT")] == Decimal(3)
+
+
+def test_a_tradestation_block_says_what_the_yaml_says() -> None:
+    settings = load(ROOT / "examples" / "tradestation.yaml").accounts[0]
+    block = TradingAccount.from_settings(settings)
+    key = TradeStationCredentials(environment=Environment.TESTNET, api_key=SecretStr("key-1"))
+    variables = {"TRADESTATION_API_KEY": "key-1", "TRADESTATION_API_SECRET": "s"}
+    given = replace(settings.resolve(variables).connection, api_secret=SecretStr(""))
+    assert block.to_account(key).connection == given and given.venue_account == "SIM1234567M"
+    with pytest.raises(ValidationError, match="asterisks"):
+        TradeStationCredentials(environment=Environment.TESTNET, api_key=SecretStr("k"), api_secret=SecretStr("****"))
+
+
+def test_what_a_block_leaves_out_is_the_venues_own() -> None:
+    block = TradingAccount(
+        venue="bybit", environment=Environment.TESTNET, account_name="main", credentials_name="bybit-testnet-main"
+    )
+    connection = block.to_account(credentials()).connection
+    assert connection.settle_currencies == ("USDT",) and connection.products == {"spot", "linear"}
 
 
 def test_the_documents_name_must_be_the_accounts() -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.types import ProductKind
 from tasks.config import ConfigRefused, block_name, load, parse, require_environment, risk_policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -200,3 +201,42 @@ def test_every_risk_limit_may_be_written_down() -> None:
     assert policy.sessions[0].zone == "America/New_York"
     assert policy.instruments["BTC/USDT"].sessions == ()
     assert policy.daily_loss_amount_max == Decimal(500)
+
+
+# -- accounts of a venue whose key reaches several -------------------------------------------------------------
+EQUITIES = """
+accounts:
+  - venue: tradestation
+    environment: testnet
+    name: equities
+    credentials: {api_key_env: THE_KEY}
+    venue_account: SIM123M
+"""
+
+
+def test_a_tradestation_account_takes_its_venues_defaults() -> None:
+    connection = parse(EQUITIES).accounts[0].resolve({"THE_KEY": "client-id"}).connection
+    assert connection.venue_account == "SIM123M" and connection.api_secret.get_secret_value() == ""
+    assert connection.settle_currencies == ("USD",)
+    assert connection.products == {ProductKind.EQUITY, ProductKind.FUTURE}
+    bybit = load(ROOT / "examples" / "simulated.yaml").accounts[0]
+    assert bybit.products == {ProductKind.SPOT, ProductKind.LINEAR} and bybit.settle_currencies == ("USDT",)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("venue_account: SIM123M", ""), "venue_account of tradestation.testnet.equities must be the account's number"),
+        (("SIM123M", "SIM-123"), "venue_account"),
+        (("venue: tradestation", "venue: bybit"), "credentials of bybit.testnet.equities must give"),
+    ],
+)
+def test_what_an_account_must_say_of_its_access(change: tuple[str, str], told: str) -> None:
+    with pytest.raises(ConfigRefused, match=told):
+        parse(EQUITIES.replace(*change))
+
+
+def test_a_key_that_reaches_one_account_names_no_number() -> None:
+    text = EQUITIES.replace("tradestation", "bybit").replace("THE_KEY}", "THE_KEY, api_secret_env: THE_SECRET}")
+    with pytest.raises(ConfigRefused, match="must be left out"):
+        parse(text)

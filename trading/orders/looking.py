@@ -120,7 +120,7 @@ def _by_mark_or_fingerprint(ctx: DeskContext, row: OrderIntent, orders: tuple[Or
     marked = [order for order in unique if order.client_order_id == ClientOrderId(row.client_order_id or "-")]
     if marked:
         return Look(Trace.FOUND, order=marked[0])
-    if identity.client_id_length_max > 0 or identity.lookup_by_client_id:
+    if identity.orders_show_client_id and (identity.client_id_length_max > 0 or identity.lookup_by_client_id):
         return Look(Trace.ABSENT)
     fitting = [order for order in unique if _fits(ctx, row, identity, order)]
     if len(fitting) > 1:

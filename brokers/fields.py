@@ -1,0 +1,75 @@
+"""Reading one field of a venue's row: absent, null and "" mean "nothing"; what is malformed is AnswerUnreadable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from brokers.errors import AnswerUnreadable
+from brokers.rounding import parse_decimal
+
+Row = Mapping[str, Any]
+
+
+def text(row: Row, name: str) -> str:
+    """A text field; "" when absent or null."""
+    value = row.get(name)
+    return "" if value is None else str(value)
+
+
+def required(row: Row, name: str) -> str:
+    """A text field that must say something."""
+    value = text(row, name)
+    if not value:
+        raise AnswerUnreadable(f"answer row has no {name}: it holds {', '.join(sorted(row))[:200]}")
+    return value
+
+
+def number(row: Row, name: str) -> Decimal:
+    """A number that must be there."""
+    value = number_or_none(row, name)
+    if value is None:
+        raise AnswerUnreadable(f"{name} must be a number, was empty")
+    return value
+
+
+def number_or_none(row: Row, name: str) -> Decimal | None:
+    """A number, or None where the venue leaves the field empty."""
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return parse_decimal(value, field=name)
+    except ValueError as error:
+        raise AnswerUnreadable(str(error)) from error
+
+
+def positive_or_none(row: Row, name: str) -> Decimal | None:
+    """A number above zero; None where it is empty or zero, as venues write absent prices both ways."""
+    value = number_or_none(row, name)
+    return value if value is not None and value > 0 else None
+
+
+def number_or_zero(row: Row, name: str) -> Decimal:
+    return number_or_none(row, name) or Decimal(0)
+
+
+def flag(row: Row, name: str) -> bool:
+    """A boolean; absent is False."""
+    value = row.get(name)
+    if value in (None, ""):
+        return False
+    if not isinstance(value, bool):
+        raise AnswerUnreadable(f"{name} must be true or false, was {value!r}")
+    return value
+
+
+def rows(result: Row, name: str = "list") -> list[Row]:
+    """A list of objects; null is an empty list."""
+    found = result.get(name)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise AnswerUnreadable(f"{name} must be a list of objects, was {type(found).__name__}")
+    return found
