@@ -51,6 +51,10 @@ Handler = Callable[[DeskContext, OrderIntent, Step], None]
 Decided = tuple[OrderIntent, Step, datetime]
 
 
+def _is_over(view: IntentView) -> bool:
+    return view.is_over
+
+
 @dataclass(frozen=True, slots=True)
 class SweepReport:
     """What a sweep found and moved. `unread` says why the venue's open orders could not be compared, if so."""
@@ -189,10 +193,22 @@ class OrderDesk:
         }
 
     def drive(
-        self, intent_ids: Iterable[IntentId | str], *, timeout_s: float, step: JobStep = call_directly
+        self,
+        intent_ids: Iterable[IntentId | str],
+        *,
+        timeout_s: float,
+        step: JobStep = call_directly,
+        until: Callable[[IntentView], bool] = _is_over,
     ) -> tuple[IntentView, ...]:
-        """Advance all until each is terminal or needs a person, or `timeout_s` is over; waits on the clock between."""
+        """Advance all until each is terminal or needs a person, or `timeout_s` is over; waits on the clock between.
+
+        `until` says what is enough of one order, for those who need not see its end.
+        """
         clock = self._ctx.clock
+
+        def is_enough(view: IntentView) -> bool:
+            return view.is_over or until(view)
+
         ids = list(dict.fromkeys(str(intent_id) for intent_id in intent_ids))
         deadline = clock.monotonic() + timeout_s
         with self._ctx.ledger.read() as session:
@@ -202,7 +218,7 @@ class OrderDesk:
         while True:
             before = dict(views)
             for intent_id in ids:
-                if views[intent_id].is_over or due_at_s[intent_id] > clock.monotonic():
+                if is_enough(views[intent_id]) or due_at_s[intent_id] > clock.monotonic():
                     continue
                 name = _sentence(views[intent_id])
                 known = decided.pop(intent_id, None) if clock.monotonic() - due_at_s[intent_id] < _FRESH_S else None
@@ -211,7 +227,7 @@ class OrderDesk:
                 due_at_s[intent_id] = clock.monotonic() + wait_s
                 if wait_s <= 0:
                     decided[intent_id] = after
-            waiting = [due_at_s[intent_id] for intent_id in ids if not views[intent_id].is_over]
+            waiting = [due_at_s[intent_id] for intent_id in ids if not is_enough(views[intent_id])]
             left_s = deadline - clock.monotonic()
             if not waiting or left_s <= 0:
                 return tuple(views[intent_id] for intent_id in ids)

@@ -165,3 +165,10 @@ def test_the_end_that_the_asker_sets_counts(desk: OrderDesk, want: Want, venue: 
     clock.wait(7)
     (done,) = desk.drive([view.intent_id], timeout_s=5)
     assert (done.state, venue.sends) == (S.EXPIRED, 0)
+
+
+def test_what_is_enough_of_an_order_is_for_the_caller_to_say(desk: OrderDesk, want: Want, venue: ModelVenue) -> None:
+    """An order that rests is followed by whoever watches; who wanted it need not wait for that."""
+    view = desk.submit(want(limit="49000"))
+    (acked,) = desk.drive([view.intent_id], timeout_s=60, until=lambda seen: seen.state.is_live_at_venue)
+    assert acked.state is S.ACKED and venue.sends == 1
