@@ -204,7 +204,7 @@ class _Work:
 
     def _require_same_lane(self) -> None:
         stored = self.claim.alert
-        at = stored.alert_time or stored.received_at
+        at = self.alert.event_time or stored.received_at
         leads_to = (str(self.route.account), str(self.route.instrument_at(at)))
         if leads_to != (stored.account_id, stored.instrument_id):
             text = f"read for {stored.account_id} {stored.instrument_id}, now {' '.join(leads_to)}"
