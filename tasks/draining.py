@@ -18,7 +18,6 @@ from datetime import datetime
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
-from trading.alerts.reading import reader
 
 from brokers.clock import Clock, SystemClock
 from ledger.errors import LeaseLost, LedgerError
@@ -28,6 +27,7 @@ from tasks.accounts import Accounts
 from tasks.runtime import worker_name
 from trading.alerts.handling import Handled, HandlingLimits, Tools, handle
 from trading.alerts.model import Alert
+from trading.alerts.reading import reader
 from trading.alerts.review_client import Reviewer, ask
 from trading.alerts.routing import AlertConfig
 from trading.steps import Step, StepKind, call_directly
