@@ -113,7 +113,7 @@ def _play(stack: Stack, say: Say) -> Outcome:
     for symbol, side, quantity in BOOK_BEFORE:
         order = {"account": SIMULATOR_ACCOUNT, "symbol": symbol, "side": side, "qty": quantity}
         stack.control("place_order", post=order)
-    configuration = load(register.EXAMPLE).at_simulator(stack.addresses.simulator_url)
+    configuration = load(register.EXAMPLE).at_simulators(stack.addresses.simulators)
     portfolio = configuration.portfolio(PORTFOLIO)
     account = configuration.account(ACCOUNT).resolve({})
     before = evidence.by_control(stack.control, SIMULATOR_ACCOUNT, portfolio.targets)
