@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from brokers.ids import Environment
+from brokers.ids import Environment, Venue
 from deployments import ports, settings
 from deployments.home import HOME_VARIABLE, Addresses, Home
 from deployments.processes import Child, StackFailed, Supervisor
@@ -53,9 +53,11 @@ class Stack:
             **settings.client_settings(self.home, api_url=self.addresses.api_url),
         }
 
-    def control(self, name: str, *, post: Mapping[str, Any] | None = None, **query: str) -> Any:
-        """Ask the simulator's control interface; numbers come as text."""
-        return control(self.addresses.simulator_url, name, post=post, **query)
+    def control(
+        self, name: str, *, post: Mapping[str, Any] | None = None, venue: str = Venue.BYBIT.value, **query: str
+    ) -> Any:
+        """Ask a simulator's control interface; numbers come as text."""
+        return control(self.addresses.simulators[Venue(venue)], name, post=post, **query)
 
     def start_worker(self, pool: str, *, env: Mapping[str, str] | None = None, runs_max: int | None = None) -> Child:
         """Start a process worker of the pool, for `runs_max` runs at a time, and wait until the server knows it.
@@ -139,10 +141,11 @@ def _bring_up(
     stack: Stack, *, pools: tuple[Environment, ...], workers: bool, simulator_arguments: tuple[str, ...]
 ) -> None:
     started = time.monotonic()
-    stack.say("starting the Prefect server, the simulated Bybit and the simulated TradeStation")
+    stack.say("starting the Prefect server, the simulated venues and the receiver of alerts")
     _start_server(stack)
     _start_simulator(stack, simulator_arguments)
     _start_tradestation(stack)
+    _start_receiver(stack, pools[0])
     # The client takes seconds to import; the server takes more to start, so the import costs nothing here.
     from deployments import register
 
@@ -153,7 +156,7 @@ def _bring_up(
     for line in register.everything(stack.home, stack.addresses, environments=pools):
         stack.say(line)
     stack.seconds["registration"] = time.monotonic() - began
-    _start_receiver(stack, pools[0])
+    _await_receiver(stack, pools[0])
     if workers:
         for pool in pools:
             stack.start_worker(pool.value)
@@ -211,6 +214,9 @@ def _start_receiver(stack: Stack, pool: Environment) -> None:
         env={HOME_VARIABLE: str(stack.home.root)},
         cwd=stack.home.root,
     )
+
+
+def _await_receiver(stack: Stack, pool: Environment) -> None:
     url = f"{stack.addresses.receiver_url}/health"
     took = stack.supervisor.wait_until("the receiver", lambda: answers(url), timeout_s=RECEIVER_S_MAX)
     stack.seconds["receiver"] = took

@@ -12,7 +12,9 @@ from flows.reports.orders import intents_table
 from flows.reports.plain import DASH, exact, moment, number, plain, seconds, words
 from ledger.inbox import Backlog, InboxState, StoredEvent
 from trading.alerts.overview import AlertLine, AlertStory, Overview
+from trading.alerts.reasons import AlertReason
 from trading.alerts.routing import AlertConfig, Route
+from trading.alerts.values import AlertPlan
 
 S = InboxState
 _TONE: Final = {
@@ -243,10 +245,25 @@ def _facts(line: AlertLine) -> Table:
 
 def _events(events: Sequence[StoredEvent]) -> Table:
     rows = tuple(
-        (moment(event.at), words(event.to_state), event.reason, _short(event.detail), event.worker) for event in events
+        (moment(event.at), words(event.to_state), event.reason, _short(_detail(event)), event.worker)
+        for event in events
     )
     columns = (Column("At"), Column("State"), Column("Reason"), Column("Detail"), Column("Who", narrow=False))
     return Table("events", "What happened", columns, rows)
+
+
+def _detail(event: StoredEvent) -> str:
+    """What was noted, in words: a decision is kept as JSON for whoever takes over."""
+    if event.reason != AlertReason.ORDERS_DECIDED.value:
+        return event.detail
+    try:
+        legs = AlertPlan.from_json(event.detail).legs
+    except ValueError:
+        return event.detail
+    return ", then ".join(
+        f"{leg.name.value}: {leg.request.side.value} {number(leg.request.quantity)} {words(leg.request.order_type)}"
+        for leg in legs
+    )
 
 
 # -- routes -----------------------------------------------------------------------------------------------------
