@@ -38,7 +38,8 @@ It runs until the next slot and its schedule starts the next one. Orders of one 
 other, others side by side. It is stopped by cancelling the run; what waits then waits, or expires.
 """
 REPORT = "alerts"  # one page for each pool, whichever run writes it
-PUBLISH_EVERY_S = 300.0
+FIRST_PAGE_S = 10.0
+PUBLISH_EVERY_S = 60.0
 SHOWN_MAX = 200
 
 
@@ -102,11 +103,11 @@ def accounts_of(job: PoolJob, clock: Clock) -> Accounts:
 
 
 class Page:
-    """The report of recent alerts, written again when something has changed, at most every five minutes."""
+    """The report of recent alerts: ten seconds after the start, then once a minute where something has changed."""
 
     def __init__(self, job: PoolJob, clock: Clock) -> None:
         self._job, self._clock = job, clock
-        self._due_at_s = clock.monotonic() + PUBLISH_EVERY_S
+        self._due_at_s = clock.monotonic() + FIRST_PAGE_S
         self._shown = (-1, -1)
 
     def refresh(self, store: AlertStore, seen: Drained) -> None:
