@@ -12,12 +12,13 @@ Invariants (property-tested)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from brokers.ids import IntentId
 from brokers.rounding import decimal_text, quantise_price
 from brokers.types import OrderRequest, OrderSide, OrderType, PositionMode, PositionSide, ProductKind, TimeInForce
-from trading.alerts.market_hours import MarketState, market_state
+from trading.alerts.market_hours import CalendarUnknown, MarketState, market_state
 from trading.alerts.model import Alert, AlertAction, side_of
 from trading.alerts.positioning import Intended, intended
 from trading.alerts.reasons import AlertReason, AlertRefused
@@ -54,17 +55,28 @@ def _decided(alert: Alert, route: Route, snapshot: AlertSnapshot) -> AlertPlan:
     route.require_fit(alert)
     if alert.action is AlertAction.CANCEL:
         return _cancel(snapshot)
+    cancels = _ours(snapshot) if alert.cancel_first else ()
+    if not cancels:
+        return _without_cancels(alert, route, snapshot)
+    # Decided as if they were gone already: what is refused or has to wait anyway leaves open orders as they are.
+    left = tuple(order for order in snapshot.open_orders if order.intent_id is None)
+    plan = _without_cancels(alert, route, replace(snapshot, open_orders=left))
+    if plan.verdict in (PlanVerdict.REFUSED, PlanVerdict.WAIT):
+        return plan
+    return AlertPlan(verdict=PlanVerdict.CANCEL_FIRST, reason=AlertReason.CANCELS_DECIDED, cancels=cancels)
+
+
+def _without_cancels(alert: Alert, route: Route, snapshot: AlertSnapshot) -> AlertPlan:
     wants = intended(alert, snapshot.side, route)
-    if wants.nothing is not None and not (alert.cancel_first and snapshot.open_orders):
-        return AlertPlan(verdict=PlanVerdict.NOTHING_TO_DO, reason=wants.nothing, detail=wants.detail)
-    if alert.cancel_first and _ours(snapshot):
-        return AlertPlan(verdict=PlanVerdict.CANCEL_FIRST, reason=AlertReason.CANCELS_DECIDED, cancels=_ours(snapshot))
     if wants.nothing is not None:
         return AlertPlan(verdict=PlanVerdict.NOTHING_TO_DO, reason=wants.nothing, detail=wants.detail)
-    hours = market_state(route.calendar, snapshot.time)
-    if not hours.is_open and not _trades_outside(route, hours):
+    try:
+        hours = market_state(route.calendar, snapshot.time)
+    except CalendarUnknown as error:
+        raise AlertRefused(AlertReason.ALERT_CONFIG_REFUSED, f"route {route.name}: {error}") from None
+    if not hours.is_open:
         return _closed(route, hours, snapshot)
-    return _orders(alert, route, snapshot, wants, is_extended=not hours.is_open or alert.extended_hours)
+    return _orders(alert, route, snapshot, wants)
 
 
 def _cancel(snapshot: AlertSnapshot) -> AlertPlan:
@@ -78,10 +90,6 @@ def _ours(snapshot: AlertSnapshot) -> tuple[IntentId, ...]:
     return tuple(order.intent_id for order in snapshot.open_orders if order.intent_id is not None)
 
 
-def _trades_outside(route: Route, hours: MarketState) -> bool:
-    return route.when_closed is WhenClosed.EXTENDED and hours.is_extended
-
-
 def _closed(route: Route, hours: MarketState, snapshot: AlertSnapshot) -> AlertPlan:
     assert hours.opens_at is not None, "a closed market opens some time"
     text = f"{route.calendar} opens at {hours.opens_at.isoformat()}"
@@ -93,15 +101,15 @@ def _closed(route: Route, hours: MarketState, snapshot: AlertSnapshot) -> AlertP
     )
 
 
-def _orders(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended, *, is_extended: bool) -> AlertPlan:
-    closing = _closing(alert, route, snapshot, wants, is_extended=is_extended)
+def _orders(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended) -> AlertPlan:
+    closing = _closing(alert, route, snapshot, wants)
     if isinstance(closing, AlertPlan):
         return closing
     if wants.opens is None:
         assert closing is not None, "an alert that neither closes nor opens has a reason"
         return AlertPlan(verdict=PlanVerdict.ORDERS, reason=AlertReason.ORDERS_DECIDED, legs=(closing,))
     try:
-        opening = _opening(alert, route, snapshot, wants, is_extended=is_extended)
+        opening = _opening(alert, route, snapshot, wants)
     except AlertRefused as refusal:
         if closing is None:
             raise
@@ -112,9 +120,7 @@ def _orders(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended
     return AlertPlan(verdict=PlanVerdict.ORDERS, reason=AlertReason.ORDERS_DECIDED, legs=legs)
 
 
-def _closing(
-    alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended, *, is_extended: bool
-) -> AlertLeg | AlertPlan | None:
+def _closing(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended) -> AlertLeg | AlertPlan | None:
     if wants.closes is None:
         return None
     quantity = closing_quantity(alert, wants, snapshot)
@@ -130,11 +136,11 @@ def _closing(
         name=LegName.CLOSE,
         request=_request(alert, route, snapshot, side, quantity, is_reduction=True),
         is_reduction=True,
-        extended_hours=is_extended,
+        extended_hours=_rests_outside(alert),
     )
 
 
-def _opening(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended, *, is_extended: bool) -> AlertLeg:
+def _opening(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended) -> AlertLeg:
     assert wants.opens is not None, "only an opening is opened"
     is_short = wants.opens is PositionSide.SHORT
     if is_short and snapshot.instrument.product is ProductKind.SPOT:
@@ -149,7 +155,7 @@ def _opening(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intende
         request=_request(alert, route, snapshot, side_of(wants.opens), quantity, is_reduction=False),
         is_reduction=False,
         after=(LegName.CLOSE,) if wants.is_reversal else (),
-        extended_hours=is_extended,
+        extended_hours=_rests_outside(alert),
     )
 
 
@@ -175,6 +181,11 @@ def _request(
         trigger_price=stop,
         reduce_only=is_reduction and item.product is not ProductKind.SPOT,
     )
+
+
+def _rests_outside(alert: Alert) -> bool:
+    """A market order within regular hours is over before they end, whatever its sender allows."""
+    return alert.extended_hours and alert.order_type is not OrderType.MARKET
 
 
 def _time_in_force(alert: Alert, route: Route, snapshot: AlertSnapshot) -> TimeInForce:

@@ -9,18 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from brokers import strictyaml
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
-from brokers.strictjson import encode
+from brokers.strictjson import decode, encode
 from brokers.types import TimeInForce
+from trading.alerts.market_hours import CalendarUnknown, require_calendar
 from trading.alerts.model import Alert, Dialect, QuantityMode
 from trading.alerts.reasons import AlertReason, AlertRefused
 from trading.alerts.reviewing import ReviewRule
@@ -72,7 +83,6 @@ class WhenClosed(StrEnum):
 
     REFUSE = "refuse"
     WAIT = "wait"  # for the opening, as long as the alert has not expired
-    EXTENDED = "extended"  # sent as an order for extended hours; the venue refuses what it does not trade then
 
 
 class WhenPositionDiffers(StrEnum):
@@ -143,7 +153,7 @@ class Route(_Strict):
     only that one is meant. The instrument is `instrument`, or the contract of the day in `roll`, or follows from the
     symbol where it is plain. `quantity` counts only where the body has none. `quantity_max`, `notional_max` (of one
     opening order) and `position_max` (after it, either side) are hard: an order above them is refused, not made
-    smaller. Times to live count from the alert's own time. `calendar` is a market such as XNYS; without one the
+    smaller. Times to live count from the alert's own time. `calendar` is a market such as NYSE; without one the
     market is always open. `exit_stops_lane`: an exit that cannot be carried out stops the lane until a person looks.
     """
 
@@ -188,7 +198,7 @@ class Route(_Strict):
         if any(first >= second for first, second in pairwise(days)):
             raise ValueError("roll must name its contracts in the order of their days, each day once")
         if self.when_closed is not WhenClosed.REFUSE and not self.calendar:
-            raise ValueError("when_closed needs a calendar such as XNYS")
+            raise ValueError("when_closed needs a calendar such as NYSE")
         try:
             if self.instrument is None and not self.roll:
                 instrument_of(self.viewed, self.account.venue)
@@ -200,7 +210,7 @@ class Route(_Strict):
     @property
     def viewed(self) -> ViewedSymbol:
         """The symbol as it stands in alerts."""
-        return read_symbol(self.symbol)
+        return _viewed(self.symbol)
 
     def instrument_at(self, at: datetime) -> InstrumentId:
         """The instrument on the day (UTC) of an aware time; ROLL_TABLE_OVER when the table has no further contract."""
@@ -248,6 +258,7 @@ class AlertConfig(_Strict):
     version: Annotated[int, Field(ge=1, le=1)] = 1
     sources: tuple[Source, ...] = ()
     routes: tuple[Route, ...] = ()
+    _index: tuple[tuple[Route, ...], dict[tuple[str, str], list[Route]]] = PrivateAttr(default=((), {}))
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
@@ -262,13 +273,14 @@ class AlertConfig(_Strict):
             if route.source not in known:
                 text = f"route {route.name} is for source {route.source!r}; known: {', '.join(sorted(known)) or 'none'}"
                 raise ValueError(text)
-        _require_apart(self.routes)
+        self._index = (self.routes, _grouped(self.routes))
+        _require_apart(self._index[1].values())
         return self
 
     @staticmethod
     def parse(text: str, *, where: str = "routes") -> AlertConfig:
         """Read YAML text (JSON is YAML, too); RoutesRefused names the place and the remedy, never a secret."""
-        data, problem = strictyaml.read(text)
+        data, problem = _read(text)
         if problem:
             raise RoutesRefused(f"{where} is not valid YAML: {problem}")
         if not isinstance(data, dict):
@@ -290,6 +302,12 @@ class AlertConfig(_Strict):
         """The hash of all settings."""
         return hashlib.sha256(self.to_json().encode("utf-8")).hexdigest()
 
+    def _candidates(self, alert: Alert) -> Sequence[Route]:
+        """Routes of the alert's source and symbol. The index belongs to these very routes: a copy makes its own."""
+        if self._index[0] is not self.routes:
+            self._index = (self.routes, _grouped(self.routes))
+        return self._index[1].get((alert.source, alert.symbol), ())
+
     @property
     def accounts(self) -> tuple[AccountId, ...]:
         """Every account that a route names, sorted."""
@@ -304,6 +322,14 @@ class AlertConfig(_Strict):
                     "apply it to the ledger of its own environment"
                 )
 
+    def require_calendars(self) -> None:
+        """Refuse a calendar that there is none of. Loads the library of calendars, so that `parse` need not."""
+        for route in self.routes:
+            try:
+                require_calendar(route.calendar)
+            except CalendarUnknown as error:
+                raise RoutesRefused(f"route {route.name}: {error}") from None
+
     def source(self, name: str) -> Source:
         """The source of a name; SOURCE_UNKNOWN when the routes have none."""
         for source in self.sources:
@@ -314,7 +340,7 @@ class AlertConfig(_Strict):
     def route(self, alert: Alert) -> Route:
         """The one route that takes the alert; ROUTE_MISSING says what was looked for, other reasons
         what the route does not take."""
-        found = [route for route in self.routes if route.takes(alert)]
+        found = [route for route in self._candidates(alert) if route.takes(alert)]
         assert len(found) <= 1, f"routes overlap: {[route.name for route in found]}"
         if not found:
             raise AlertRefused(
@@ -335,11 +361,31 @@ def _matches(pattern: str, strategy: str) -> bool:
     return strategy == pattern
 
 
-def _require_apart(routes: tuple[Route, ...]) -> None:
+@lru_cache(maxsize=4 * ROUTES_MAX)
+def _viewed(symbol: str) -> ViewedSymbol:
+    return read_symbol(symbol)
+
+
+def _read(text: str) -> tuple[Any, str]:
+    """The data of a file, or what is wrong with it. Canonical JSON is YAML, too, and read a hundred times faster."""
+    if text.startswith("{"):
+        try:
+            return decode(text), ""
+        except ValueError:
+            pass  # YAML in braces, or wrong in both: its reader says where
+    return strictyaml.read(text)
+
+
+def _grouped(routes: tuple[Route, ...]) -> dict[tuple[str, str], list[Route]]:
+    """Routes by source and symbol."""
     groups: dict[tuple[str, str], list[Route]] = {}
     for route in routes:
         groups.setdefault((route.source, route.viewed.ticker), []).append(route)
-    for group in groups.values():
+    return groups
+
+
+def _require_apart(groups: Iterable[Sequence[Route]]) -> None:
+    for group in groups:
         for one, other in combinations(group, 2):
             if _meet(one, other):
                 raise ValueError(

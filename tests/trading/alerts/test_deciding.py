@@ -99,6 +99,16 @@ def test_an_exit_has_no_limit_of_size() -> None:
     assert shown(decide(alert, make_route(quantity_max="1", position_max="1"), make_snapshot(500))) == "close sell 500"
 
 
+@pytest.mark.parametrize(
+    ("held", "expected"), [(0, "nothing_to_do NO_POSITION"), (5, "nothing_to_do NO_POSITION"), (-25, "close buy 10")]
+)
+def test_what_may_only_reduce_never_opens(held: int, expected: str) -> None:
+    for target in (None, LONG):
+        alert = make_alert(target=target, reduce_only=True)
+        assert alert.is_exit
+        assert shown(decide(alert, make_route(), make_snapshot(held))) == expected
+
+
 def test_a_reversal_is_two_legs_and_the_opening_waits_for_the_closing() -> None:
     alert = make_alert(action=AlertAction.REVERSE, target=LONG, previous=SHORT)
     plan = decide(alert, make_route(), make_snapshot(-5))
@@ -173,6 +183,7 @@ def test_cancels_come_before_everything_else_of_a_plan() -> None:
     alert = make_alert(action=AlertAction.EXIT, quantity=None, cancel_first=True)
     plan = decide(alert, make_route(), make_snapshot(5, open_orders=(make_order(OrderSide.SELL, "5", OURS),)))
     assert (plan.verdict, plan.cancels, plan.legs) == (PlanVerdict.CANCEL_FIRST, (OURS,), ())
+    assert plan.reason is AlertReason.CANCELS_DECIDED
     assert shown(decide(alert, make_route(), make_snapshot(5))) == "close sell 5"
 
 
@@ -292,6 +303,12 @@ def test_what_the_account_or_the_clock_forbids_is_refused() -> None:
     assert shown(decide(make_alert(), make_route(), in_time)) == "open buy 10"
     small = make_snapshot(instrument=make_instrument(quantity_max_market=D(9)))
     assert shown(decide(make_alert(), make_route(), small)) == "refused QUANTITY_ABOVE_VENUE"
+
+
+def test_only_what_rests_outside_regular_hours_says_so() -> None:
+    limit = {"order_type": OrderType.LIMIT, "limit_price": D(99), "extended_hours": True}
+    assert decide(make_alert(**limit), make_route(), make_snapshot()).legs[0].extended_hours
+    assert not decide(make_alert(extended_hours=True), make_route(), make_snapshot()).legs[0].extended_hours
 
 
 def test_stops_and_targets_are_not_left_out_in_silence() -> None:

@@ -177,7 +177,7 @@ def test_what_templates_leave_behind_is_repaired(body: str) -> None:
         ({"order_type": "limit"}, AlertReason.FIELD_MISSING),
         ({"limit_price": 5}, AlertReason.FIELDS_CONTRADICT),
         ({"order_type": "iceberg"}, AlertReason.FIELD_INVALID),
-        ({"action": "hold"}, AlertReason.FIELD_INVALID),
+        ({"action": "hold"}, AlertReason.ACTION_UNKNOWN),
         ({"action": None}, AlertReason.FIELD_MISSING),
         ({"action": "reverse"}, AlertReason.FIELD_MISSING),
         ({"action": "exit", "position": "long"}, AlertReason.FIELDS_CONTRADICT),

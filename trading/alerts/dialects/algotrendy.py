@@ -12,7 +12,7 @@ from typing import Any
 from brokers.types import OrderSide, OrderType, PositionSide, TimeInForce
 from trading.alerts.dialects.bodies import TEXT_MAX
 from trading.alerts.dialects.fields import Fields
-from trading.alerts.dialects.reading import Reading, cancels_first, viewed
+from trading.alerts.dialects.reading import Reading, cancels_first, unknown_action, viewed
 from trading.alerts.model import Alert, AlertAction, Dialect, QuantityMode, Settled, settled
 from trading.alerts.reasons import AlertReason, AlertRefused
 
@@ -115,9 +115,10 @@ def lines(body: str) -> dict[str, Any]:
 
 
 def _action(fields: Fields) -> Settled:
-    action = fields.choice("action", AlertAction)
-    if action is None:
-        raise AlertRefused(AlertReason.FIELD_MISSING, f"action is missing; it is one of {', '.join(AlertAction)}")
+    word = fields.required("action").lower()
+    if word not in set(AlertAction):
+        raise unknown_action(word, known=", ".join(AlertAction))
+    action = AlertAction(word)
     target, previous = fields.position("position"), fields.position("previous_position")
     closes = fields.position("closes")
     if action.is_order:
