@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -197,6 +197,7 @@ def test_the_store_does_what_the_model_says(fresh: Fresh, share: int, alerts_in_
             max_examples=alerts_in_all // share,
             stateful_step_count=40,
             deadline=None,
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # forty steps can be read; shrinking takes minutes
             suppress_health_check=list(HealthCheck),
         ),
     )
