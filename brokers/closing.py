@@ -17,7 +17,6 @@ from brokers.types import (
     OrderType,
     Position,
     PositionMode,
-    ProductKind,
     TimeInForce,
 )
 
@@ -45,7 +44,6 @@ def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderR
         part = min(left, most)
         parts.append(part)
         left = MONEY.subtract(left, part)
-    is_contract = instrument.product is not ProductKind.SPOT and instrument.product is not ProductKind.EQUITY
     return tuple(
         OrderRequest(
             instrument_id=position.instrument_id,
@@ -53,7 +51,7 @@ def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderR
             order_type=OrderType.MARKET,
             quantity=part,
             time_in_force=TimeInForce.IOC,
-            reduce_only=is_contract,
+            reduce_only=instrument.is_position,
             position_side=position.side if position.mode is PositionMode.HEDGE else None,
         )
         for part in parts

@@ -131,12 +131,18 @@ class Instrument:
     leverage_max: Decimal | None = None
     leverage_step: Decimal | None = None
     is_trading: bool = True
+    held_as_balance: bool | None = None  # None: as usual for its product
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "lot_size", "contract_size"):
             value: Decimal = getattr(self, name)
             if not value.is_finite() or value <= 0:
                 raise ValueError(f"Instrument {self.instrument_id} {name} must be above 0, was {value}")
+
+    @property
+    def is_position(self) -> bool:
+        """Whether what is held of it shows as a position; otherwise as a balance of its base currency."""
+        return not (self.product is ProductKind.SPOT if self.held_as_balance is None else self.held_as_balance)
 
 
 @dataclass(frozen=True, slots=True)

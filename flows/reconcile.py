@@ -67,6 +67,8 @@ def verdict(result: ReconciliationResult) -> State[Any]:
         return FinalState.NOT_RECONCILED.state(f"{result.reason}: {result.detail}")
     findings = result.findings
     compared = compared_sentence(findings.compared)
+    if findings.not_compared:
+        compared += f"; not compared: {'; '.join(findings.not_compared)}"
     refused = f"; not imported: {result.reason}: {result.detail}" if result.reason else ""
     if result.outcome is ReconciliationOutcome.BREAKS:
         kinds = ", ".join(f"{count} {kind.value}" for kind, count in findings.by_kind().items()) or "none seen"

@@ -25,7 +25,6 @@ from brokers.types import (
     Position,
     PositionMode,
     PositionSide,
-    ProductKind,
     TimeInForce,
 )
 from ledger.states import IntentState
@@ -47,7 +46,7 @@ NOT_READ = "SETTLE_CURRENCY_NOT_READ"
 DISAGREES = "POSITION_DISAGREES_WITH_FILLS"
 CLOSING_REASONS = {
     NOT_A_POSITION: (
-        "A spot instrument was to be closed: what is held of it is a balance, not a position. Nothing was sent.",
+        "An instrument was to be closed of which a balance is held, not a position (spot). Nothing was sent.",
         "Sell it with a portfolio that gives it weight 0, and name contracts here, such as BTC/USDT:USDT.",
     ),
     NOT_READ: (
@@ -143,7 +142,7 @@ def close_positions(
     wanted = set(found) if instruments is None else {leg for leg in found if leg[0] in instruments}
     asked = {(key, None) for key in instruments or ()} - {(leg[0], None) for leg in found}
     for key in sorted(leg[0] for leg in asked):
-        _require_position(_instrument(runtime, key, step), settle_currencies)
+        _require_position(runtime, _instrument(runtime, key, step), settle_currencies)
     closed = [
         _close(runtime, leg, found[leg], business_key, step, limits, source) for leg in sorted(wanted, key=_order)
     ]
@@ -156,12 +155,12 @@ def _instrument(runtime: Runtime, key: InstrumentId, step: Step) -> Instrument:
     return found
 
 
-def _require_position(instrument: Instrument, settle_currencies: Collection[str]) -> None:
+def _require_position(runtime: Runtime, instrument: Instrument, settle_currencies: Collection[str]) -> None:
     """No reading of positions could show it otherwise, and what cannot be read must not be called flat."""
     key = instrument.instrument_id
-    if instrument.product in (ProductKind.SPOT, ProductKind.EQUITY):
+    if not instrument.is_position:
         raise ClosingRefused(NOT_A_POSITION, f"{key} is {instrument.product.value}")
-    if instrument.settle_currency not in settle_currencies:
+    if runtime.broker.capabilities.positions_by_currency and instrument.settle_currency not in settle_currencies:
         raise ClosingRefused(
             NOT_READ,
             f"{key} settles in {instrument.settle_currency}, the account reads {', '.join(sorted(settle_currencies))}",

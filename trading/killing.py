@@ -343,6 +343,8 @@ def _close(run: _Run) -> bool:
 
 def _reads_all_currencies(run: _Run) -> bool:
     """Flat is flat in every currency in which the venue settles contracts, not only in those that are looked at."""
+    if not run.runtime.broker.capabilities.positions_by_currency:
+        return True
     try:
         listed = run.runtime.broker.instruments()
     except BrokerError as error:

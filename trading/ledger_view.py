@@ -50,7 +50,13 @@ def ledger_view(session: Session, account_id: AccountId, *, since: datetime, unt
         orders_known_until=known[Feed.ORDERS],
         fills_known_until=known[Feed.FILLS],
         cash_events_known_until=known[Feed.CASH_EVENTS],
+        has_traded=_has_traded(session, account_id, since=opening.taken_at),
     )
+
+
+def _has_traded(session: Session, account_id: AccountId, *, since: datetime) -> bool:
+    query = select(FillRow.trade_id).where(FillRow.account_id == str(account_id), col(FillRow.time) > since)
+    return session.exec(query.limit(1)).first() is not None
 
 
 def _orders(session: Session, account_id: AccountId, since: datetime) -> list[Order]:

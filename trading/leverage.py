@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from brokers.errors import BrokerError, NotModified, VerificationFailed
+from brokers.errors import BrokerError, NotModified, Unsupported, VerificationFailed
 from brokers.ids import InstrumentId
 from brokers.rounding import decimal_text
 from brokers.types import LeverageInfo
@@ -103,7 +103,9 @@ def require_leverage(wanted: Mapping[InstrumentId, Decimal], *, leverage_max: De
 def _set_one(runtime: Runtime, key: InstrumentId, wanted: Decimal, step: Step) -> LeverageResult:
     before, problem = _read(runtime, key, step)
     if before is None:
-        return _result(key, wanted, None, None, LeverageOutcome.UNKNOWN, problem)
+        # A venue without leverage has refused for good; otherwise it is not known what it is.
+        outcome = LeverageOutcome.REFUSED if isinstance(problem, Unsupported) else LeverageOutcome.UNKNOWN
+        return _result(key, wanted, None, None, outcome, problem)
     if _both(before) == (wanted, wanted):
         return _result(key, wanted, before, before, LeverageOutcome.ALREADY_SO, None)
     refusal: BrokerError | None = None

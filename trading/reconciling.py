@@ -45,7 +45,9 @@ from trading.sync import SyncResult, sync_account
 
 LOOKBACK = timedelta(days=7)
 READINGS_MAX = 3
-_CASH_KINDS = frozenset(kind for kind in BreakKind if kind.value.startswith(("CASH_EVENT", "BALANCE")))
+_FEED_KINDS = frozenset(kind for kind in BreakKind if kind.value.startswith("CASH_EVENT")) | {
+    BreakKind.BALANCE_UNEXPLAINED
+}
 
 
 class ReconcilingReason(Reason):
@@ -93,6 +95,7 @@ class _Reading:
     balances: tuple[Balance, ...]
     leverages: tuple[LeverageInfo, ...]
     has_cash_feed: bool
+    fills_are_totals: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,16 @@ def _read_venue(runtime: Runtime, start: datetime, options: _Options, step: Step
     shown = {order.venue_order_id: order for order in (*open_orders, *history)}
     looked_up = _look_up(runtime, shown.keys(), step)
     return _Reading(
-        read_at, now, (*shown.values(), *looked_up), fills, events, positions, balances, leverages, has_feed
+        read_at=read_at,
+        now=now,
+        orders=(*shown.values(), *looked_up),
+        fills=fills,
+        cash_events=events,
+        positions=positions,
+        balances=balances,
+        leverages=leverages,
+        has_cash_feed=has_feed,
+        fills_are_totals=broker.capabilities.fills_are_totals,
     )
 
 
@@ -274,6 +286,7 @@ def _compare(runtime: Runtime, start: datetime, reading: _Reading, options: _Opt
         window_start=start,
         read_at=reading.read_at,
         has_cash_feed=reading.has_cash_feed,
+        fills_are_totals=reading.fills_are_totals,
     )
     with runtime.ledger.read() as session:
         ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at)
@@ -296,13 +309,14 @@ def _record(
     runtime: Runtime, findings: Findings, reading: _Reading, started_at: datetime, start: datetime
 ) -> _Recorded:
     """Store breaks and run in one commit; breaks that this run could not judge are not cleared."""
-    compared = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _CASH_KINDS
+    compared = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _FEED_KINDS
     if not reading.leverages:
         compared.discard(BreakKind.LEVERAGE_DIFFERS)
     summary = {
         "compared": dict(findings.compared),
         "news": dict(findings.news),
         "pending": list(findings.pending),
+        "not_compared": list(findings.not_compared),
         "breaks": {kind.value: count for kind, count in sorted(findings.by_kind().items())},
         "window_start": start.isoformat(),
         "venue_read_at": reading.read_at.isoformat(),

@@ -91,7 +91,8 @@ class SyncResult:
     """What a sync read and what it stored. Times are the venue's.
 
     `is_settled` is False when fills or cash events arrived while the account was read, so that balances and feeds may
-    differ by them. `missing_orders` were open in the ledger and the venue shows them nowhere.
+    differ by them. `missing_orders` were open in the ledger and the venue shows them nowhere. Without `has_cash_feed`
+    the venue tells no wallet changes, so that none can be stored.
     """
 
     account_id: AccountId
@@ -110,6 +111,7 @@ class SyncResult:
     unmapped_cash_events: tuple[CashEvent, ...]
     missing_orders: tuple[str, ...]
     differences: tuple[str, ...]
+    has_cash_feed: bool = True
 
     @property
     def is_baseline(self) -> bool:
@@ -196,6 +198,7 @@ def sync_account(
         unmapped_cash_events=tuple(e for e in reading.feeds.cash_events if e.kind is CashEventKind.UNMAPPED),
         missing_orders=missing,
         differences=recorded.differences,
+        has_cash_feed=broker.capabilities.cash_events,
     )
 
 
@@ -246,6 +249,9 @@ def _read(broker: Broker, clock: Clock, known: _Known, step: Step) -> _Reading:
     landed = feeds.later_than(taken_at)
     if not known.has_baseline:
         landed |= feeds.keys() - before
+        if broker.capabilities.fills_are_totals:
+            # In the position already; the fill that is told at the end of the order would count it again.
+            landed |= {f"a part of open order {o.venue_order_id}" for o in open_orders if o.filled_quantity}
     return _Reading(taken_at, read_until, balances, positions, open_orders, feeds, frozenset(landed))
 
 

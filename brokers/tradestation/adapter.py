@@ -68,8 +68,8 @@ from brokers.wire import SendTicket, WireRecord
 CLOCK_ERROR_S_MAX = 0.35  # what a reading aims at: answers tell whole seconds only
 CLOCK_READS_MAX = 4
 CLOCK_PAUSE_S = 0.3
-SEEN_S_MAX = 1.0  # looks at single orders share one list of the account's orders for this long
-SEEN_S_LIMIT = 10.0  # and for no longer than this where the venue's budget of requests runs low
+SEEN_S_MIN = 1.0  # looks at single orders share one list of the account's orders for this long, or longer
+SEEN_S_MAX = 10.0  # where the venue's budget of requests runs low, and for no longer than this
 
 
 class TradeStationBroker(Broker):
@@ -252,7 +252,7 @@ class TradeStationBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> Order | None:
-        """By the venue's id, from a list at most a second old that all look-ups share; then among older orders."""
+        """By the venue's id, from a list some seconds old that all look-ups share; then among older orders."""
         if venue_order_id is None:
             raise Unsupported(
                 "TradeStation cannot be asked by OrderConfirmID and shows it nowhere; look through the lists of orders"
@@ -292,8 +292,9 @@ class TradeStationBroker(Broker):
         for order in self._all_orders(reach, clamped=True):
             if order.status.is_open or not order.filled_quantity:
                 continue
+            # A second that has begun belongs to the window: the fill is told now, with the time of that second's end.
             ended_at = orders.end_of(order)
-            if since <= ended_at < until and instrument_id in (None, order.instrument_id):
+            if since <= ended_at and order.updated_at < until and instrument_id in (None, order.instrument_id):
                 found.append(orders.fill(order, time=ended_at))
         return tuple(sorted(found, key=lambda fill: (fill.time, fill.venue_order_id)))
 
@@ -373,9 +374,9 @@ class TradeStationBroker(Broker):
         return by_id
 
     def _seen_orders(self) -> dict[str, Row]:
-        """The same, at most a second old: many orders are followed with one request. Where the venue's budget runs
-        low, so old that what is left of it lasts; never longer than ten seconds."""
-        age_s_max = min(max(SEEN_S_MAX, 2 * self._client.spacing_s("orders")), SEEN_S_LIMIT)
+        """The same, a second old at least before it is read again, so that many orders are followed with one request;
+        and so old that half of what is left of the venue's budget is enough, but never above ten seconds."""
+        age_s_max = min(max(SEEN_S_MIN, 2 * self._client.spacing_s("orders")), SEEN_S_MAX)
         with self._lock:
             seen = self._seen
         if seen is not None and self._clock.monotonic() - seen[1] <= age_s_max:

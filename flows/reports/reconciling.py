@@ -50,10 +50,16 @@ def _verdict(result: ReconciliationResult) -> str:
     assert result.findings is not None, "a run that compared has findings"
     total = sum(result.findings.compared.values())
     if result.outcome is ReconciliationOutcome.CLEAN:
-        return f"No break: {total:,} facts and figures agree, in both directions."
+        return f"No break: {total:,} facts and figures agree, in both directions.{_left_out(result.findings)}"
     critical = sum(item.severity is Severity.CRITICAL for item in result.findings.breaks)
     older = f" {len(result.still_open)} of former runs still open." if result.still_open else ""
-    return f"{len(result.findings.breaks)} break(s), {critical} critical, among {total:,} facts and figures.{older}"
+    left_out = _left_out(result.findings)
+    breaks = len(result.findings.breaks)
+    return f"{breaks} break(s), {critical} critical, among {total:,} facts and figures.{older}{left_out}"
+
+
+def _left_out(findings: Findings) -> str:
+    return f" Not compared: {'; '.join(findings.not_compared)}." if findings.not_compared else ""
 
 
 def _figures(result: ReconciliationResult, breaks: Sequence[Break]) -> tuple[Figure, ...]:

@@ -35,7 +35,9 @@ def _verdict(result: SyncResult) -> tuple[Tone, str]:
     if not result.is_settled:
         return Tone.WARN, "Stored, but something landed while the account was read: the next sync completes it."
     first = "Opening figures stored" if result.is_baseline else "Synced"
-    return Tone.GOOD, f"{first}: the ledger has every order, fill and wallet change that the venue shows."
+    told = "order, fill and wallet change" if result.has_cash_feed else "order and fill"
+    more = "" if result.has_cash_feed else " It shows no wallet changes."
+    return Tone.GOOD, f"{first}: the ledger has every {told} that the venue shows.{more}"
 
 
 def _figures(result: SyncResult) -> tuple[Figure, ...]:
@@ -43,7 +45,9 @@ def _figures(result: SyncResult) -> tuple[Figure, ...]:
         Figure("Positions", str(len(result.positions)), f"{len(result.open_orders)} open orders"),
         Figure("Currencies", str(len(result.balances))),
         Figure("New fills", str(result.fills.new), _known(result.fills)),
-        Figure("New wallet changes", str(result.cash_events.new), _known(result.cash_events)),
+        Figure("New wallet changes", str(result.cash_events.new), _known(result.cash_events))
+        if result.has_cash_feed
+        else Figure("New wallet changes", DASH, "the venue shows none"),
     )
 
 

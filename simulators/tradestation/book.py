@@ -3,7 +3,8 @@
 Every change of an order becomes one row or several in `events`, in the order in which the order stream tells them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
@@ -105,7 +106,9 @@ class Book:
         self.tickets: dict[str, Ticket] = {}
         self.events: list[OrderEvent] = []
         self.count = 0
+        self.halted: set[str] = set()
         self._coming: Ticket | None = None
+        self._kept: list[tuple[str, Sight]] | None = None
 
     # tickets
     def watch(self, account: Account) -> None:
@@ -138,6 +141,8 @@ class Book:
         ticket = self.tickets.get(order.order_id)
         if ticket is None:
             return True
+        if order.request.symbol in self.halted:
+            return False
         return self.hours.is_open(ticket.asset, self.venue.now_ms(), extended=ticket.duration.extended)
 
     def sight(self, order: Order, at_ms: int) -> Sight:
@@ -164,12 +169,25 @@ class Book:
 
     # events
     def tell(self, account: str, sight: Sight) -> None:
-        """Add a row to the order stream."""
-        self.count += 1
+        """Add a row to the order stream, or keep it until `holding_back` ends."""
         frozen = replace(sight, ticket=replace(sight.ticket, links=list(sight.ticket.links)))
+        if self._kept is not None:
+            self._kept.append((account, frozen))
+            return
+        self.count += 1
         self.events.append(OrderEvent(self.count, account, sight.order.order_id, frozen))
         if len(self.events) > 2 * EVENTS_KEPT_MAX:
             del self.events[:EVENTS_KEPT_MAX]
+
+    @contextmanager
+    def holding_back(self) -> Iterator[list[tuple[str, Sight]]]:
+        """Collect what would be told meanwhile; the caller tells it, if at all."""
+        kept: list[tuple[str, Sight]] = []
+        self._kept = kept
+        try:
+            yield kept
+        finally:
+            self._kept = None
 
     def tell_as(self, account: str, order: Order, codes: Iterable[str]) -> None:
         """Add rows that print an open order under passing statuses."""

@@ -34,6 +34,15 @@ ACCOUNTS_MAX = 25
 
 
 @dataclass(frozen=True, slots=True)
+class Flags:
+    """What the market says of a symbol: quotes print it, and orders feel it."""
+
+    is_halted: bool = False
+    is_delayed: bool = False
+    is_hard_to_borrow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """All of one venue that its handlers share."""
 
@@ -46,6 +55,7 @@ class House:
     symbols: Mapping[str, TradeStationSymbol]
     confirm_ids: set[tuple[str, str]]
     streams: "set[TradeStationStream]"
+    flags: dict[str, Flags]
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return a listed instrument, whatever the case of its name."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from simulators.core.control import Control, ControlError, exposed
 from simulators.tradestation.config import ClientConfig, TradeStationAccount
+from simulators.tradestation.context import Flags
 from simulators.tradestation.front import TradeStationFront
 from simulators.tradestation.streams import TradeStationStream
 
@@ -40,6 +41,19 @@ class TradeStationControl(Control):
         """End every refresh token of a key, as its user would; return how many there were."""
         with self._simulator.lock:
             return self._front.oauth.revoke(self._client(client_id).client_id)
+
+    @exposed("POST")
+    def set_flags(self, symbol: str, halted: bool = False, delayed: bool = False, hard_to_borrow: bool = False) -> None:
+        """Say what the market says of a symbol; a halted one rejects new orders and fills none."""
+        with self._simulator.lock:
+            house = self._front.house
+            if symbol not in house.flags:
+                raise ControlError(f"unknown symbol {symbol!r}; listed are {sorted(house.flags)}")
+            house.flags[symbol] = Flags(halted, delayed, hard_to_borrow)
+            (house.book.halted.add if halted else house.book.halted.discard)(symbol)
+            if not halted:
+                for account in self._simulator.venue.accounts.values():
+                    self._simulator.venue.matching.on_price(account, {symbol})
 
     @exposed("GET")
     def streams(self) -> list[dict[str, object]]:

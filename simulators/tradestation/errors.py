@@ -96,6 +96,7 @@ REJECTS: Mapping[Reason, str] = {
     Reason.INSUFFICIENT_BALANCE: "Your order exceeds your available buying power",
     Reason.REDUCE_ONLY_ZERO: "You have no position to close",
     Reason.MARKET_CLOSED: "The market is closed",
+    Reason.SYMBOL_NOT_TRADING: "Trading in this symbol is halted",
 }
 
 

@@ -13,7 +13,7 @@ from simulators.core.wire import Answer, Call, Handling, Stream, dump
 from simulators.tradestation import account, execution, market, reading, trade
 from simulators.tradestation.book import Book
 from simulators.tradestation.config import AccountType, TradeStationAccount, TradeStationConfig
-from simulators.tradestation.context import Context, House, Row
+from simulators.tradestation.context import Context, Flags, House, Row
 from simulators.tradestation.errors import TEXTS, TITLES, ApiError
 from simulators.tradestation.groups import Siblings, confirm_group, place_group
 from simulators.tradestation.limits import RequestQuotas
@@ -120,6 +120,7 @@ class TradeStationFront:
             symbols=symbols,
             confirm_ids=set(),
             streams=set(),
+            flags=dict.fromkeys(symbols, Flags()),
         )
         self._siblings = Siblings(self.house)
         venue.matching.trades_now = book.trades_now

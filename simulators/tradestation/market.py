@@ -12,6 +12,8 @@ QUOTES_MAX = 100
 def symbols(context: Context) -> Row:
     """GET /v3/marketdata/symbols/{symbols}: at most fifty."""
     found, errors = _named(context, SYMBOLS_MAX)
+    for error in errors:
+        error["Message"] = f"Symbol {error['Symbol']} was not found."
     return with_errors("Symbols", [symbol_row(context.house.symbols[one.symbol]) for one in found], errors)
 
 
@@ -23,7 +25,13 @@ def quotes(context: Context) -> Row:
 
 def quote(house: House, instrument: Instrument) -> Row:
     """Return a symbol's present quote."""
-    return quote_row(instrument, house.venue.board.quote(instrument), house.tape.bar(instrument))
+    return quote_row(
+        instrument,
+        house.venue.board.quote(instrument),
+        house.tape.bar(instrument),
+        venue=house.symbols[instrument.symbol].exchange,
+        flags=house.flags[instrument.symbol],
+    )
 
 
 def _named(context: Context, maximum: int) -> tuple[list[Instrument], list[Row]]:

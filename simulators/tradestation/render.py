@@ -7,7 +7,7 @@ from simulators.core.money import ZERO, plain
 from simulators.core.types import Instrument, Order, OrderSide, OrderType, Position, Quote
 from simulators.tradestation.book import Duration, Sight, TradeAction, type_of
 from simulators.tradestation.config import TradeStationAccount, TradeStationSymbol
-from simulators.tradestation.context import Row
+from simulators.tradestation.context import Flags, Row
 from simulators.tradestation.sessions import AssetType, iso, iso_day
 from simulators.tradestation.tape import Bar
 
@@ -171,7 +171,7 @@ def _decimals(step: Decimal) -> int:
     return max(-exponent, 0)
 
 
-def quote_row(instrument: Instrument, quote: Quote, bar: Bar) -> Row:
+def quote_row(instrument: Instrument, quote: Quote, bar: Bar, *, venue: str, flags: Flags) -> Row:
     """Return one quote snapshot. Sizes are what the book holds, or a round lot where it is endless."""
     size = plain(quote.size) if quote.size is not None else "100"
     change = quote.last - bar.previous_close
@@ -194,7 +194,15 @@ def quote_row(instrument: Instrument, quote: Quote, bar: Bar) -> Row:
         "DailyOpenInterest": "0",
         "TradeTime": iso(bar.traded_ms),
         "TickSizeTier": "0",
-        "MarketFlags": {"IsDelayed": False, "IsHardToBorrow": False, "IsBats": False, "IsHalted": False},
+        "LastSize": size,
+        "LastVenue": venue,
+        "VWAP": plain((bar.high + bar.low + quote.last) / 3, 6),
+        "MarketFlags": {
+            "IsDelayed": flags.is_delayed,
+            "IsHardToBorrow": flags.is_hard_to_borrow,
+            "IsBats": False,
+            "IsHalted": flags.is_halted,
+        },
     }
 
 

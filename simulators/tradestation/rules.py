@@ -69,8 +69,8 @@ def judge(house: House, account: Account, instrument: Instrument, wish: Wish) ->
     held = account.position(instrument.symbol, PositionSide.BOTH).signed_qty
     if asset is AssetType.STOCK:
         _check_side(wish, held)
-        if wish.action is TradeAction.SELLSHORT and kind is AccountType.CASH:
-            raise Failed("Short sales are not permitted in a Cash account")
+        if wish.action is TradeAction.SELLSHORT:
+            _check_short(house, instrument, kind)
     elif wish.action not in (TradeAction.BUY, TradeAction.SELL):
         raise Failed(f"TradeAction {wish.action.value} is not valid for {asset.value} symbols", in_errors=True)
     if asset is AssetType.FUTURE and wish.duration in EQUITIES_ONLY:
@@ -83,7 +83,7 @@ def judge(house: House, account: Account, instrument: Instrument, wish: Wish) ->
         route=wish.route,
         good_till=_good_till(house, wish),
     )
-    return _in_time(house, wish, ticket)
+    return _in_time(house, instrument.symbol, wish, ticket)
 
 
 def _check_side(wish: Wish, held: Decimal) -> None:
@@ -100,6 +100,13 @@ def _check_side(wish: Wish, held: Decimal) -> None:
         raise Failed(f"[{code}]: {stands}")
 
 
+def _check_short(house: House, instrument: Instrument, kind: AccountType) -> None:
+    if kind is AccountType.CASH:
+        raise Failed("Short sales are not permitted in a Cash account")
+    if house.flags[instrument.symbol].is_hard_to_borrow:
+        raise Failed(f"No shares of {instrument.symbol} are available to borrow")
+
+
 def _good_till(house: House, wish: Wish) -> date | None:
     """Return the last day of an order that outlives its session: ninety days away at most."""
     today = house.hours.day(house.venue.now_ms())
@@ -113,8 +120,10 @@ def _good_till(house: House, wish: Wish) -> date | None:
     return wish.expires_on
 
 
-def _in_time(house: House, wish: Wish, ticket: Ticket) -> Terms:
+def _in_time(house: House, symbol: str, wish: Wish, ticket: Ticket) -> Terms:
     hours, now = house.hours, house.venue.now_ms()
+    if house.flags[symbol].is_halted:
+        return Terms(ticket, rejected=Reason.SYMBOL_NOT_TRADING)
     extended = wish.duration.extended
     if wish.duration is Duration.OPENING:
         if not hours.takes_opg(now):

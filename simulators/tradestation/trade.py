@@ -22,7 +22,7 @@ from simulators.core.types import (
     TriggerDirection,
 )
 from simulators.tradestation import rules
-from simulators.tradestation.book import Duration, Ticket, TradeAction, type_of
+from simulators.tradestation.book import Duration, Sight, Ticket, TradeAction, type_of
 from simulators.tradestation.config import DoneOrder, DuplicateIds
 from simulators.tradestation.context import Body, Context, Row
 from simulators.tradestation.errors import (
@@ -298,19 +298,23 @@ def replace_order(context: Context) -> Row:
     if not to_market and qty is None and limit is None and stop is None:
         raise bad_request("At least one property must be changed")
     _check_change(order, qty, limit, stop)
-    _show_replacing(context, account, order, ticket)
-    venue = context.venue
-    try:
-        if to_market:
-            venue.to_market(account, order.order_id, qty=qty)
-        else:
-            venue.amend(account, order.order_id, qty=qty, price=limit, trigger_price=stop)
-    except Refusal as refusal:
-        ticket.shown = ""
-        if refusal.reason is not Reason.ORDER_NOT_MODIFIED:
+    changed = to_market or _changes(order, qty, limit, stop)
+    with context.house.book.holding_back() as kept:
+        try:
+            if to_market:
+                context.venue.to_market(account, order.order_id, qty=qty)
+            elif changed:
+                context.venue.amend(account, order.order_id, qty=qty, price=limit, trigger_price=stop)
+        except Refusal as refusal:
             failed = explain(refusal, rules.TYPE_WORDS[type_of(order)])
             raise bad_request(failed.message.replace("Order failed.", "Failed to Cancel/Replace order.")) from None
+    _tell_replaced(context, account, order, kept)
     return {"Message": "Cancel/Replace order sent.", "OrderID": order.order_id}
+
+
+def _changes(order: Order, qty: Decimal | None, limit: Decimal | None, stop: Decimal | None) -> bool:
+    before = (order.qty, order.request.price, order.request.trigger_price)
+    return any(new is not None and new != old for new, old in zip((qty, limit, stop), before, strict=True))
 
 
 def _check_change(order: Order, qty: Decimal | None, limit: Decimal | None, stop: Decimal | None) -> None:
@@ -324,18 +328,23 @@ def _check_change(order: Order, qty: Decimal | None, limit: Decimal | None, stop
         raise bad_request(f"Quantity {plain(qty)} is invalid")
 
 
-def _show_replacing(context: Context, account: Account, order: Order, ticket: Ticket) -> None:
-    """Print the passing statuses of a replacement: OUT among them, without ClosedDateTime."""
-    house, venue = context.house, context.venue
-    house.book.tell_as(account.name, order, ["RSN", "UCH", "OUT"])
-    stay_ms = house.config.quirks.replace_out_ms
-    if not stay_ms:
+def _tell_replaced(context: Context, account: Account, before: Order, kept: list[tuple[str, Sight]]) -> None:
+    """Tell the passing statuses of a replacement, OUT without ClosedDateTime among them, and what came of it."""
+    book, venue = context.house.book, context.venue
+    book.tell_as(account.name, before, ["RSN", "UCH", "OUT"])
+    stay_ms = context.house.config.quirks.replace_out_ms
+    ticket = book.ticket(before)
+
+    def tell_present() -> None:
+        present = account.orders[before.order_id].now
+        if present.is_open:
+            book.tell(account.name, book.sight(present, venue.now_ms()))
+
+    if stay_ms and account.orders[before.order_id].now.is_open:
+        ticket.shown, ticket.shown_until_ms = "OUT", venue.now_ms() + stay_ms
+        venue.later(stay_ms, tell_present)
         return
-    ticket.shown, ticket.shown_until_ms = "OUT", venue.now_ms() + stay_ms
-
-    def tell_again() -> None:
-        now = account.orders[order.order_id].now
-        if now.is_open:
-            house.book.tell(account.name, house.book.sight(now, venue.now_ms()))
-
-    venue.later(stay_ms, tell_again)
+    for name, sight in kept:
+        book.tell(name, sight)
+    if not kept:
+        tell_present()

@@ -115,7 +115,7 @@ _CONNECTION = (
     _one("executed, answer dropped", "execute_then_drop", U),
     _one("executed, reset before the answer", "reset", U, after_bytes=0),
     _one("executed, reset in the answer's head", "reset", U, after_bytes=37),
-    _one("executed, reset in the answer's body", "reset", U, after_bytes=160),
+    _one("executed, reset in the answer's body", "reset", U, after_bytes=85),
     _one("executed, answer too late", "delay", U, after_s=0.9, hangs=True),
     _one("executed 3 s late", "delay", U, before_venue_s=3, hangs=True),
     _one("30 s late, past the deadline", "delay", U, before_venue_s=30, hangs=True),
@@ -132,7 +132,7 @@ _ANSWERS = (
     _one("executed, invalid JSON", "bad_json", U, read=None, execute=True),
     _one("HTML with 200", "html", U),
     _one("executed, HTML with 200", "html", U, read=None, execute=True),
-    _one("truncated JSON", "truncated", U, after_bytes=30),
+    _one("truncated JSON", "truncated", U, after_bytes=20),
     _one("empty body", "truncated", U, after_bytes=0),
     _one("wrong content type", "content_type", Y, content_type="text/html"),
     _one("huge body", "huge", U, size_bytes=6_000_000),
@@ -230,9 +230,9 @@ def varied(fault: WireFault, rng: random.Random) -> WireFault:
     def vary(arm: Arm) -> Arm:
         fields = dict(arm.fields)
         if arm.kind == "reset":
-            fields["after_bytes"] = rng.randrange(0, 160)  # within the answer
+            fields["after_bytes"] = rng.randrange(0, 85)  # within the shortest answer
         elif arm.kind == "truncated":
-            fields["after_bytes"] = rng.randrange(0, 60)
+            fields["after_bytes"] = rng.randrange(0, 20)
         elif arm.kind == "cut_request":
             fields["after_bytes"] = rng.randrange(0, fields["after_bytes"] + 1)
         once = arm.times == 1 and fault.end is None

@@ -5,6 +5,7 @@ request, for the reason of the guard that noticed; every other one opens. A venu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,28 @@ from brokers.ids import AccountId, Environment, Venue
 from brokers.registry import capabilities, supported_venues
 from ledger.engine import Ledger
 from ledger.errors import LedgerEnvironmentMismatch
-from simulators import running_bybit
-from simulators.testing import small_config
+from simulators import running_bybit, running_tradestation
+from simulators.testing import small_config, small_tradestation_config
 from tasks.config import Account, risk_policy
 from tasks.keys import KeyReason, KeyRefused, KeyRegistry
 from tasks.runtime import open_runtime
 from tests.egress import egress
+from tests.trading.simulated_tradestation import EQUITIES, log_in
 from trading.starting import NotReadyToTrade, StartReason, prove_account, require_rights
 
 E = Environment
 # How a venue's simulator is started, and a key that it knows.
-_SIMULATORS: dict[Venue, Any] = {Venue.BYBIT: lambda: running_bybit(small_config())}
+_SIMULATORS: dict[Venue, Any] = {
+    Venue.BYBIT: lambda: running_bybit(small_config()),
+    Venue.TRADESTATION: lambda: running_tradestation(small_tradestation_config()),
+}
+_KEYS = {Venue.BYBIT: ("main-key", "main-secret"), Venue.TRADESTATION: ("main-id", "main-secret")}
+# Where a key reaches several accounts: a number that belongs to the environment.
+_NUMBERS = {E.SIMULATED: EQUITIES, E.TESTNET: EQUITIES, E.PRODUCTION: "123456782"}
 _AT_SIMULATOR = "simulator"
 
 
-@pytest.fixture(scope="module", params=[v for v in supported_venues() if v in _SIMULATORS], ids=str)
+@pytest.fixture(scope="module", params=supported_venues(), ids=str)
 def venue(request: pytest.FixtureRequest) -> Venue:
     found: Venue = request.param
     return found
@@ -61,14 +69,20 @@ def heard() -> Iterator[list[str]]:
         yield seen
 
 
-def account_at(venue: Venue, environment: Environment, host: str, url: str, key: str = "main-key") -> Account:
+def account_at(
+    venue: Venue, environment: Environment, host: str, url: str, *, key: str = "", number_of: Environment | None = None
+) -> Account:
+    """An account; `number_of`: with the number of an account of that environment, where one is needed."""
+    facts, (known, secret) = capabilities(venue), _KEYS[venue]
     connection = AccountConfig(
         account_id=AccountId(venue, environment, "main"),
-        api_key=SecretStr(key),
-        api_secret=SecretStr(f"{key.removesuffix('-key')}-secret"),
+        api_key=SecretStr(key or known),
+        api_secret=SecretStr(secret if not key else f"{key}-secret"),
         host="" if host == _AT_SIMULATOR else host,
         base_url=url if host == _AT_SIMULATOR else "",
-        settle_currencies=("USDT",),
+        settle_currencies=facts.settle_currencies,
+        products=facts.products,
+        venue_account=_NUMBERS[number_of or environment] if facts.access.names_account else "",
     )
     return Account(connection=connection, policy=risk_policy(environment, {}))
 
@@ -97,7 +111,7 @@ def test_what_does_not_belong_together_is_refused_before_a_request(
     before, tried, right = sim.control.health()["requests"], 0, 0
     registries = {key: KeyRegistry(tmp_path / key / "keys.json") for key in E}
     for key, registry in registries.items():  # as if the key had been used there before
-        registry.register(account_at(venue, key, "", "").connection)
+        registry.register(account_at(venue, key, "", "", number_of=environment).connection)
     for pool, key, host, ledger in product(E, E, hosts, E):
         tried += 1
         account = account_at(venue, environment, host, sim.url)
@@ -105,6 +119,7 @@ def test_what_does_not_belong_together_is_refused_before_a_request(
             "environment": pool,
             "ledger_url": ledgers[ledger],
             "key_registry": registries[key].file,
+            "secrets_folder": tmp_path,
         }
         wanted = guard_that_notices(account=environment, pool=pool, key=key, host=hosts[host], ledger=ledger)
         if wanted is None:
@@ -131,16 +146,16 @@ def test_a_right_combination_is_proved_at_the_venue(
     venue: Venue, sim: Any, ledgers: dict[Environment, str], tmp_path: Path
 ) -> None:
     account = account_at(venue, E.SIMULATED, _AT_SIMULATOR, sim.url)
-    options: dict[str, Any] = {"environment": E.SIMULATED, "ledger_url": ledgers[E.SIMULATED]}
+    log_in(sim.url, tmp_path)
+    options: dict[str, Any] = {
+        "environment": E.SIMULATED,
+        "ledger_url": ledgers[E.SIMULATED],
+        "secrets_folder": tmp_path,
+    }
     with open_runtime(account, key_registry=tmp_path / "keys.json", **options) as runtime:
         require_rights(prove_account(runtime))
     other = account_at(venue, E.SIMULATED, _AT_SIMULATOR, sim.url).connection
-    renamed = AccountConfig(
-        account_id=AccountId(venue, E.SIMULATED, "renamed"),
-        api_key=other.api_key,
-        api_secret=other.api_secret,
-        base_url=sim.url,
-    )
+    renamed = replace(other, account_id=AccountId(venue, E.SIMULATED, "renamed"))
     before = sim.control.health()["requests"]
     for registry in (tmp_path / "keys.json", tmp_path / "lost.json"):  # the ledger knows it too
         second = Account(connection=renamed, policy=account.policy)
@@ -165,8 +180,10 @@ def test_a_mistyped_credential_is_not_registered(venue: Venue, ledgers: dict[Env
 
 
 def test_a_key_that_may_withdraw_is_refused_also_in_simulation(
-    sim: Any, ledgers: dict[Environment, str], tmp_path: Path
+    venue: Venue, sim: Any, ledgers: dict[Environment, str], tmp_path: Path
 ) -> None:
+    if venue is Venue.TRADESTATION:
+        pytest.skip("its API has no withdrawals, so no key may")
     account = account_at(Venue.BYBIT, E.SIMULATED, _AT_SIMULATOR, sim.url, key="drainer")
     drainer = Account(
         connection=AccountConfig(

@@ -59,7 +59,7 @@ class FakeVenue:
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.capabilities = SimpleNamespace(cash_events=True)
+        self.capabilities = SimpleNamespace(cash_events=True, fills_are_totals=False)
         self.quantity = Decimal(0)
         self.wallet = Decimal(1000)
         self.orders: dict[str, Order] = {}
@@ -324,6 +324,18 @@ def test_a_trade_during_a_baseline_that_shows_late_is_waited_for(
     assert figures(ledger) == (venue.quantity, venue.wallet)
 
 
+def test_a_baseline_waits_for_open_orders_whose_parts_are_told_only_at_the_end(
+    ledger: Ledger, venue: FakeVenue, clock: ManualClock, sync: Sync
+) -> None:
+    part = venue.order("order-p", OrderSide.BUY, Decimal(10), None, status=OrderStatus.PARTIALLY_FILLED)
+    venue.orders["order-p"] = replace(part, filled_quantity=Decimal(4))
+    venue.capabilities.fills_are_totals = True
+    with pytest.raises(BaselineUnsettled, match="a part of open order order-p"):
+        sync()
+    venue.orders["order-p"] = replace(part, status=OrderStatus.CANCELLED, filled_quantity=Decimal(4))
+    assert sync().is_baseline
+
+
 def test_a_baseline_that_never_settles_stores_nothing(
     ledger: Ledger, venue: FakeVenue, clock: ManualClock, sync: Sync
 ) -> None:
@@ -476,6 +488,7 @@ def test_a_venue_without_a_cash_feed_is_not_asked_for_it(
     venue.capabilities.cash_events = False
     assert sync().cash_events.new == 0
     assert "cash_events" not in venue.calls
+    assert not sync().has_cash_feed
     with ledger.read() as session:
         assert cursor(session, ACCOUNT, Feed.CASH_EVENTS) is None
         assert cursor(session, ACCOUNT, Feed.FILLS) is not None

@@ -61,11 +61,15 @@ class LedgerView:
     fills_known_until: datetime
     cash_events_known_until: datetime
     expected_leverage: Mapping[InstrumentId, Decimal] = field(default_factory=dict)
+    has_traded: bool = False  # since the opening figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueView:
-    """What the venue says: positions and balances at `read_at`, the histories after it and from `window_start`."""
+    """What the venue says: positions and balances at `read_at`, the histories after it and from `window_start`.
+
+    `fills_are_totals`: an order's fills are one, given when it is over; what an open one has filled stands on it.
+    """
 
     account_id: AccountId
     orders: Iterable[Order]
@@ -77,6 +81,7 @@ class VenueView:
     window_start: datetime
     read_at: datetime
     has_cash_feed: bool = True
+    fills_are_totals: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +129,17 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """The outcome. `pending` are the subjects of differences too young to judge, `news` facts after the last import."""
+    """The outcome. `pending` are the subjects of differences too young to judge, `news` facts after the last import.
+
+    `not_compared` says what the venue gives no means to judge, and why.
+    """
 
     breaks: tuple[Break, ...]
     pending: tuple[str, ...]
     news: Mapping[str, int]
     compared: Mapping[str, int]
     unjudged: frozenset[tuple[str, str]] = frozenset()  # kinds and subjects for which one side's fact was not at hand
+    not_compared: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -155,6 +164,7 @@ class Collector:
     news: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
     unjudged: set[tuple[str, str]] = field(default_factory=set)
+    not_compared: list[str] = field(default_factory=list)
 
     def is_young(self, *times: datetime) -> bool:
         """Whether any of the times lies within the guard before now (or after it)."""
@@ -168,6 +178,7 @@ class Collector:
             news=dict(sorted(self.news.items())),
             compared=dict(sorted(self.compared.items())),
             unjudged=frozenset(self.unjudged),
+            not_compared=tuple(self.not_compared),
         )
 
 

@@ -272,7 +272,7 @@ def test_looking_for_one_order(broker: TradeStationBroker, loopback: Loopback) -
     loopback.on(f"{HISTORY_PATH}/9", dated(body("Orders", errors=(none,))))
     found = [broker.find_order(instrument_id=MSFT, venue_order_id=VenueOrderId(key)) for key in ("7", "8", "9")]
     assert [order and order.venue_order_id.value for order in found] == ["7", "8", None]
-    assert len(loopback.to(ORDERS_PATH)) == 1, "one list for all look-ups of a second"
+    assert len(loopback.to(ORDERS_PATH)) == 1, "one list for all look-ups of a moment"
     with pytest.raises(Unsupported, match="OrderConfirmID"):
         broker.find_order(instrument_id=MSFT, client_order_id=ClientOrderId("x"))
 

@@ -61,6 +61,8 @@ class Books:
     known_until: datetime = NOW
     read_at: datetime = NOW
     has_cash_feed: bool = True
+    has_traded: bool = False
+    fills_are_totals: bool = False
 
     def ledger_view(self) -> LedgerView:
         return LedgerView(
@@ -75,6 +77,7 @@ class Books:
             fills_known_until=self.known_until,
             cash_events_known_until=self.known_until,
             expected_leverage=self.ledger.leverages,
+            has_traded=self.has_traded,
         )
 
     def venue_view(self) -> VenueView:
@@ -89,6 +92,7 @@ class Books:
             window_start=START,
             read_at=self.read_at,
             has_cash_feed=self.has_cash_feed,
+            fills_are_totals=self.fills_are_totals,
         )
 
 

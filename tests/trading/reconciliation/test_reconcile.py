@@ -247,6 +247,36 @@ def test_young_differences_are_pending() -> None:
     assert settled[K.FILL_MISSING_IN_LEDGER] == settled[K.ORDER_MISSING_AT_VENUE] == 1
 
 
+# -- venues that tell less -------------------------------------------------------------------------------------
+def test_without_a_wallet_feed_balances_are_left_out_once_something_traded_and_that_is_said() -> None:
+    books = make_books()
+    books.has_cash_feed, books.has_traded = False, True
+    books.venue.balances["USDT"] += 5
+    found = run(books)
+    assert found.is_clean and "balances" not in found.compared
+    assert found.not_compared == ("balances (the venue has no feed of wallet changes, and there were trades)",)
+    assert found.is_unjudged("BALANCE_DIFFERS", "balance USDT"), "what was found before is not called gone"
+    books.has_traded = False
+    assert [item.kind for item in run(books).breaks] == [K.BALANCE_DIFFERS]
+
+
+def _partly_filled(books: Books) -> None:
+    order = make_order("partly", PERPS[0], quantity=D(10), filled=D(4), status=OrderStatus.PARTIALLY_FILLED)
+    for side in (books.ledger, books.venue):
+        side.orders.append(order)
+    _move(books.venue.positions, PERPS[0], str(4 * order.side.sign))
+
+
+def test_what_an_open_order_has_filled_is_counted_where_its_fill_is_told_at_the_end() -> None:
+    books = make_books()
+    _partly_filled(books)
+    assert {item.kind for item in run(books).breaks} == {K.ORDER_FILLS_DIFFER, K.POSITION_DIFFERS}
+    books.fills_are_totals = True
+    assert run(books).is_clean and run(books).pending == ()
+    _move(books.venue.positions, PERPS[0], "1")
+    assert run(books).pending == (f"position {PERPS[0]}",), "more may have been filled since: read again, never clean"
+
+
 def _add_to_both(books: Books, *, at: datetime) -> None:
     """A fill of PERPS[2] that both sides have, in order, fill and position."""
     order = make_order("recent", PERPS[2], quantity=D("0.1"), filled=D("0.1"), at=at)

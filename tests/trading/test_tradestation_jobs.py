@@ -1,0 +1,186 @@
+"""Every job on a TradeStation account: shares and futures, no leverage, no wallet feed, no ids at the venue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brokers.ids import InstrumentId
+from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
+from flows.reports import reconciling as reconciling_report
+from flows.reports import syncing as syncing_report
+from ledger.controls import set_control
+from ledger.records import fills_of
+from ledger.states import ControlState, IntentState, ReconciliationOutcome
+from tests.trading.simulated import ids
+from tests.trading.simulated_tradestation import ACCOUNT, EQUITIES, FUTURES, tradestation
+from trading.closing import close_positions
+from trading.kill_model import KillRequest
+from trading.killing import kill_account
+from trading.leverage import LeverageOutcome, set_leverage
+from trading.orders import IntentView, WantedOrder
+from trading.plans import rebalance
+from trading.rebalancing import Portfolio
+from trading.reconciling import reconcile_account
+from trading.runtime import Runtime
+from trading.starting import prove_account, start_trading
+from trading.sync import sync_account
+
+D = Decimal
+USD = ("USD",)
+
+
+@pytest.fixture
+def on(tmp_path: Path) -> Iterator[tuple[Any, Runtime]]:
+    with tradestation(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def futures(tmp_path: Path) -> Iterator[tuple[Any, Runtime]]:
+    with tradestation(tmp_path, account=FUTURES) as opened:
+        yield opened
+
+
+def held(sim: Any, account: str = EQUITIES) -> dict[str, Decimal]:
+    """The venue's own truth, signed."""
+    return {p.symbol: p.signed_qty for p in sim.control.positions(account) if p.qty}
+
+
+def traded(runtime: Runtime, symbol: str, side: OrderSide, quantity: str, key: str, **terms: Any) -> IntentView:
+    fields: dict[str, Any] = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.DAY, **terms}
+    request = OrderRequest(instrument_id=InstrumentId(symbol), side=side, quantity=D(quantity), **fields)
+    (quote,) = runtime.broker.quotes(ids(symbol))
+    view = runtime.desk.submit(WantedOrder(ACCOUNT, key, "test", request, quote, ttl_s=60))
+    return runtime.desk.drive([view.intent_id], timeout_s=30)[0]
+
+
+def sync(runtime: Runtime) -> Any:
+    return sync_account(runtime.ledger, runtime.broker, clock=runtime.clock)
+
+
+def test_an_order_is_filled_and_its_fill_is_on_record(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    start_trading(runtime, prove_account(runtime))
+    view = traded(runtime, "AAPL", OrderSide.BUY, "10", "one")
+    assert (view.state, view.filled_quantity, view.average_price) == (IntentState.FILLED, 10, D("200.02"))
+    with runtime.ledger.read() as session:
+        (fill,) = fills_of(session, ACCOUNT)
+    (executed,) = sim.control.executions(EQUITIES)
+    assert (fill.trade_id, fill.quantity, fill.price) == (f"{view.venue_order_id}:10", executed.qty, executed.price)
+    assert (fill.fee, fill.fee_currency) == (executed.fee, "USD") and fill.fee > 0
+
+
+def test_short_sides_are_opened_and_covered_and_zero_is_not_crossed(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    assert traded(runtime, "AAPL", OrderSide.SELL, "5", "short").state is IntentState.FILLED
+    assert held(sim) == {"AAPL": D(-5)}
+    crossing = traded(runtime, "AAPL", OrderSide.BUY, "8", "crossing")
+    assert crossing.state is IntentState.DENIED and "cross zero" in crossing.detail
+    assert traded(runtime, "AAPL", OrderSide.BUY, "5", "cover").state is IntentState.FILLED
+    actions = [r.body for r in sim.control.requests(path="/v3/orderexecution/orders", method="POST")]
+    assert ['"TradeAction":"SELLSHORT"' in actions[0], '"TradeAction":"BUYTOCOVER"' in actions[1]] == [True, True]
+    assert len(actions) == 2 and held(sim) == {}
+
+
+def test_a_resting_order_is_cancelled(on: tuple[Any, Runtime]) -> None:
+    runtime = on[1]
+    request = OrderRequest(
+        instrument_id=InstrumentId("AAPL"),
+        side=OrderSide.BUY,
+        order_type=OrderType.LIMIT,
+        quantity=D(3),
+        limit_price=D("195.00"),
+        time_in_force=TimeInForce.GTC,
+    )
+    (quote,) = runtime.broker.quotes(ids("AAPL"))
+    view = runtime.desk.submit(WantedOrder(ACCOUNT, "rest", "test", request, quote, ttl_s=60))
+    (view,) = runtime.desk.drive([view.intent_id], timeout_s=1)
+    assert view.state is IntentState.WORKING
+    runtime.desk.cancel(view.intent_id, reason="test")
+    (view,) = runtime.desk.drive([view.intent_id], timeout_s=30)
+    assert view.state is IntentState.CANCELLED
+
+
+def test_sync_says_that_there_is_no_wallet_feed(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    first = sync(runtime)
+    traded(runtime, "AAPL", OrderSide.BUY, "10", "one")
+    sim.control.place_order(EQUITIES, "MSFT", "buy", "4")  # by hand
+    second = sync(runtime)
+    assert first.is_baseline and not first.has_cash_feed
+    assert {str(v.position.instrument_id): v.notional for v in second.values} == {"AAPL": D(2000), "MSFT": D(1600)}
+    with runtime.ledger.read() as session:
+        assert sorted((row.instrument_id, row.quantity) for row in fills_of(session, ACCOUNT)) == [
+            ("AAPL", D(10)),
+            ("MSFT", D(4)),
+        ]
+    report = syncing_report.sync_report(second)
+    assert "It shows no wallet changes" in report.verdict
+    assert next(f for f in report.figures if f.label == "New wallet changes").note == "the venue shows none"
+
+
+def test_reconcile_compares_what_can_be_compared_and_names_the_rest(on: tuple[Any, Runtime]) -> None:
+    runtime = on[1]
+    sync(runtime)
+    quiet = reconcile_account(runtime)
+    assert quiet.outcome is ReconciliationOutcome.CLEAN and quiet.findings is not None
+    assert quiet.findings.not_compared == () and quiet.findings.compared["balances"] == 1
+    traded(runtime, "AAPL", OrderSide.BUY, "10", "one")
+    clean = reconcile_account(runtime)
+    assert clean.outcome is ReconciliationOutcome.CLEAN and clean.findings is not None, clean
+    assert "no feed of wallet changes" in clean.findings.not_compared[0]
+    assert "Not compared: balances" in reconciling_report.reconciliation_report(clean).verdict
+    assert clean.findings.compared["positions"] == 1
+
+
+def test_closing_shares_that_are_held_as_positions(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    sim.control.place_order(EQUITIES, "AAPL", "buy", "10")
+    sim.control.place_order(EQUITIES, "MSFT", "sell", "4")
+    closed = close_positions(runtime, business_key="eod", settle_currencies=("USDT",))
+    assert {str(item.instrument_id): item.outcome.value for item in closed} == {"AAPL": "flat", "MSFT": "flat"}
+    bodies = [r.body for r in sim.control.requests(path="/v3/orderexecution/orders", method="POST")]
+    assert '"TradeAction":"SELL"' in bodies[0] and '"TradeAction":"BUYTOCOVER"' in bodies[1] and held(sim) == {}
+    (named,) = close_positions(runtime, business_key="again", settle_currencies=USD, instruments=ids("AAPL"))
+    assert named.outcome.value == "already_flat"
+
+
+def test_closing_a_future(futures: tuple[Any, Runtime]) -> None:
+    sim, runtime = futures
+    sim.control.place_order(FUTURES, "MESZ26", "buy", "3")
+    (closed,) = close_positions(runtime, business_key="eod", settle_currencies=USD)
+    assert (str(closed.instrument_id), closed.outcome.value, closed.filled_quantity) == ("MESZ6", "flat", 3)
+    assert held(sim, FUTURES) == {}
+
+
+def test_kill_cancels_closes_and_proves(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    sim.control.place_order(EQUITIES, "AAPL", "buy", "10")
+    with runtime.ledger.write() as session:
+        set_control(session, ACCOUNT, ControlState.KILL, reason="test", set_by="anna", at=runtime.clock.now())
+    request = KillRequest(requested_by="anna", approved_by="ben", reason="test", flatten=True)
+    report = kill_account(runtime, request, settle_currencies=USD)
+    assert report.state.value == "flat_proven" and held(sim) == {}, report
+
+
+def test_rebalancing_shares_in_dollars(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    wanted = {"AAPL": "0.30", "MSFT": "0.20"}
+    portfolio = Portfolio(name="tech", quote_currency="USD", targets=wanted, cash_buffer="0.02")
+    done = rebalance(runtime, portfolio, business_key="open")
+    assert done.result is not None and done.result.state.value == "completed", done
+    # 98 % of 100,000 is invested: 29,400 / 200 and 19,600 / 400, in whole shares
+    assert held(sim) == {"AAPL": D(147), "MSFT": D(49)}
+    less = Portfolio(name="tech", quote_currency="USD", targets={"AAPL": "0.10", "MSFT": "0"}, cash_buffer="0.02")
+    assert rebalance(runtime, less, business_key="later").result.state.value == "completed"  # type: ignore[union-attr]
+    assert held(sim).keys() == {"AAPL"} and D(46) <= held(sim)["AAPL"] <= D(49)
+
+
+def test_setting_leverage_says_that_there_is_none(on: tuple[Any, Runtime]) -> None:
+    (done,) = set_leverage(on[1], {InstrumentId("AAPL"): D(2)}, leverage_max=D(3))
+    assert done.outcome is LeverageOutcome.REFUSED and "no leverage" in done.detail and done.reason == "UNSUPPORTED"
