@@ -94,20 +94,9 @@ def test_an_alert_is_shown_with_its_order_and_the_time_that_it_took() -> None:
 
 
 def test_a_lane_that_stands_still_is_said_first() -> None:
-    lane = Lane(
-        lane="bybit.simulated.main|BTC/USDT:USDT",
-        account_id="bybit.simulated.main",
-        instrument_id=str(BTC),
-        state=LaneState.STOPPED,
-        reason="PROOF_IMPOSSIBLE",
-        stopped_by=17,
-        next_seq=2,
-        head_seq=1,
-        due_at=None,
-        lease_owner=None,
-        lease_until=None,
-        epoch=1,
-    )
+    fields: dict[str, Any] = dict.fromkeys(Lane.__slots__)
+    fields |= {"lane": "bybit.simulated.main|BTC/USDT:USDT", "state": LaneState.STOPPED, "reason": "PROOF_IMPOSSIBLE"}
+    lane = Lane(**{**fields, "stopped_by": 17})
     report = report_of(overview(LINE, stopped_lanes=(lane,)))
     assert report.tone is Tone.BAD and report.verdict.startswith("1 lane(s) stand still")
 
