@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench import alerts, calls, desk, flow_run, planning, reconciling, risk, stopping
+from bench import alerts, calls, desk, flow_run, planning, receiving, reconciling, risk, stopping
 from bench.measure import Row
 from flows.reports.files import write
 from flows.reports.model import Column, Figure, Report, Table, Tone
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[Path], list[Row]]] = {
     "reconcile": lambda folder: reconciling.run(),
     "desk": desk.run,
     "stop": stopping.run,
+    "receive": receiving.run,
     "risk": risk.run,
     "flow": flow_run.run,
     "alerts": alerts.run,

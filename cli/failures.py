@@ -150,7 +150,7 @@ _CODES_BY_REASON = {
 def _ledger_failure(error: BaseException) -> Failure | None:
     from cli.reasons import remedy_of
 
-    if not type(error).__module__.startswith(("ledger.", "trading.", "tasks.")):
+    if not type(error).__module__.startswith(("ledger.", "trading.", "tasks.", "webhooks.")):
         return None
     reason = str(getattr(error, "reason", ""))
     title = "".join(f" {c.lower()}" if c.isupper() else c for c in type(error).__name__).strip().capitalize()

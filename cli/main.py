@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, arming, audit, control, jobs, login, reads, routes, stack, status, stopping
+from cli import alerts, arming, audit, control, jobs, login, reads, receive, routes, stack, status, stopping
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -36,6 +36,7 @@ _STACK, _READ, _JOBS, _PEOPLE, _FACTS = "Local stack", "Look", "Jobs", "For peop
 app.command("up", rich_help_panel=_STACK)(stack.up)
 app.command("demo", rich_help_panel=_STACK)(stack.demo)
 app.command("simulate", rich_help_panel=_STACK)(stack.simulate)
+app.command("receive", rich_help_panel=_STACK)(receive.receive)
 
 app.add_typer(reads.accounts_app, name="accounts", rich_help_panel=_READ)
 app.add_typer(login.login_app, name="login", rich_help_panel=_PEOPLE)

@@ -18,7 +18,7 @@ from functools import cache
 from types import ModuleType
 from typing import Final
 
-ROOMS: Final = ("brokers", "ledger", "trading", "tasks", "flows", "deployments")
+ROOMS: Final = ("brokers", "ledger", "trading", "webhooks", "tasks", "flows", "deployments")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _TITLES: Final = {
     "brokers.errors": "What the venue layer raises",
@@ -33,6 +33,7 @@ _TITLES: Final = {
     "tasks.config": "Configuration",
     "tasks.keys": "Why an API key may not be used",
     "deployments.manifest": "Deployments",
+    "webhooks.reasons": "What the receiver answers, and why it does not start",
     "ledger.reasons": "What the ledger raises",
     "ledger.inbox_reasons": "Why an alert stands where it stands in the queue",
     "ledger.auditing": "What is wrong with the audit",

@@ -172,8 +172,8 @@ class Ledger:
             return None
         with _reachable(self.url):
             pooled = self._engine.raw_connection()
-            pooled.detach()
             driver = pooled.driver_connection
+            pooled.detach()
             assert isinstance(driver, psycopg.Connection)
             try:
                 driver.rollback()

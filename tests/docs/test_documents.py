@@ -16,11 +16,11 @@ from cli.main import app
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
-ROOMS = r"(?:brokers|simulators|ledger|trading|tasks|flows|deployments|cli|bench|tests|docs|examples)"
+ROOMS = r"(?:brokers|simulators|ledger|trading|webhooks|tasks|flows|deployments|cli|bench|tests|docs|examples)"
 # `trading/sync.py` or `flows/reports` or `ledger/`: a path in code marks that begins with a room of ours.
 CODE_PATH = re.compile(rf"`({ROOMS}/[\w./-]*)`")
 # `trading.orders` or `brokers.port`: a module or something in one.
-MODULE = re.compile(r"`((?:brokers|simulators|ledger|trading|tasks|flows|deployments|cli)(?:\.[a-z_]\w*)+)`")
+MODULE = re.compile(r"`((?:brokers|simulators|ledger|trading|webhooks|tasks|flows|deployments|cli)(?:\.[a-z_]\w*)+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
