@@ -100,6 +100,7 @@ OURS = '{"v":1,"symbol":"AAPL","action":"buy","quantity":1'
         ("\ufeff", AlertReason.BODY_EMPTY),
         (OURS + ',"comment":"a\x07b"}', AlertReason.BODY_NOT_TEXT),
         (OURS + ',"comment":"a\\u0000b"}', AlertReason.BODY_NOT_TEXT),
+        (OURS + ',"strategy":"a\\u202eb"}', AlertReason.BODY_NOT_TEXT),
         (OURS + ',"comment":"a\\ud800b"}', AlertReason.BODY_NOT_TEXT),
         ("x" * (BODY_BYTES_MAX + 1), AlertReason.BODY_TOO_LARGE),
         ('{"v":' + "[" * 9 + "]" * 9 + "}", AlertReason.BODY_TOO_LARGE),

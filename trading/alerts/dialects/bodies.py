@@ -28,7 +28,10 @@ _PIECE = re.compile(
     r"|(?P<blank>[ \t\r\n]+)",
     re.ASCII,
 )
-_UNREADABLE = frozenset({*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, *range(0xD800, 0xE000)})
+# Control characters but tab and line ends, those that turn the direction of writing, and lone surrogates.
+_UNCLEAN = re.compile(
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
 _NOTHING = frozenset({"NaN", "na", "nan"})
 
 
@@ -49,8 +52,8 @@ def text_of(raw: bytes) -> str:
 
 
 def require_clean(text: str, *, field: str) -> None:
-    """Refuse control characters and lone surrogates: no database and no log holds them faithfully."""
-    if any(ord(letter) in _UNREADABLE for letter in text):
+    """Refuse what no database, log or screen shows faithfully."""
+    if _UNCLEAN.search(text):
         raise AlertRefused(AlertReason.BODY_NOT_TEXT, f"{field} has a control character; remove it")
 
 
