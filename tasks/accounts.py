@@ -18,7 +18,7 @@ from brokers.errors import EnvironmentMismatch, Refused
 from brokers.ids import AccountId
 from ledger.errors import ConflictingEvidence, LedgerEnvironmentMismatch
 from tasks.config import Account, ConfigRefused
-from trading.alerts.handling import AccountRefused
+from trading.alerts.handling_model import AccountRefused
 from trading.runtime import Runtime
 from trading.starting import NotReadyToTrade, StartReason, prove_account, start_trading
 

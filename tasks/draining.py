@@ -25,7 +25,8 @@ from ledger.inbox import AlertStore, AlertWaiter, Claim, InboxState
 from ledger.inbox_config import AlertConfigs
 from tasks.accounts import Accounts
 from tasks.runtime import worker_name
-from trading.alerts.handling import Handled, HandlingLimits, Tools, handle
+from trading.alerts.handling import handle
+from trading.alerts.handling_model import Handled, HandlingLimits, Tools
 from trading.alerts.model import Alert
 from trading.alerts.reading import reader
 from trading.alerts.review_client import Reviewer, ask

@@ -25,7 +25,7 @@ from tasks.draining import Drain, DrainLimits
 from tests.conftest import Eventually
 from tests.trading.simulated import ACCOUNT, QuickClock, open_runtime
 from trading.alerts import AlertConfig
-from trading.alerts.handling import AccountRefused
+from trading.alerts.handling_model import AccountRefused
 from trading.alerts.operating import apply_routes
 from trading.starting import NotReadyToTrade, StartReason
 

@@ -14,33 +14,41 @@ Invariants
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from brokers.errors import BrokerError, InstrumentUnknown
-from brokers.ids import AccountId, InstrumentId, IntentId
-from brokers.rounding import decimal_text
-from brokers.types import ZERO, Quote
+from brokers.ids import InstrumentId, IntentId
+from brokers.types import Quote
 from ledger.errors import LeaseLost, LedgerError
-from ledger.inbox import AlertStore, Claim, InboxState
+from ledger.inbox import Claim, InboxState
 from ledger.states import IntentState
 from ledger.tables import OrderIntent
 from trading.alerts.deciding import AlertLeg, AlertPlan, AlertSnapshot, LegName, PlanVerdict, decide
 from trading.alerts.ends import AlertEnd
+from trading.alerts.handling_model import (
+    AccountRefused,
+    Ended,
+    Handled,
+    Tools,
+    are_filled,
+    is_held,
+    leg_key,
+    never_placed,
+    said,
+)
 from trading.alerts.history import History
 from trading.alerts.looking import ON_THE_WAY, read_snapshot, rests, unsettled
 from trading.alerts.model import Alert
 from trading.alerts.reasons import AlertReason, AlertRefused
-from trading.alerts.review_client import Question, Reviewer, ask
+from trading.alerts.review_client import Question
 from trading.alerts.reviewing import Review, ReviewRule, ReviewVerdict, judge
-from trading.alerts.routing import AlertConfig, Route
-from trading.arming import ArmingReason
-from trading.orders import IntentView, OrderReason, UnknownIntent, WantedOrder
+from trading.alerts.routing import Route
+from trading.orders import IntentView, UnknownIntent, WantedOrder
 from trading.orders.identity import make_intent_id
 from trading.risk.values import RiskReason
 from trading.runtime import Runtime
@@ -52,61 +60,7 @@ SOURCE = "alert"
 TTL_S_MAX = 86_400.0
 CANCEL_ROUNDS_MAX = 3
 # Refusals that say that something could not be read: nothing was judged, so nothing is denied.
-_HELD = frozenset({OrderReason.CONTROL_STOPS, OrderReason.STRATEGY_STOPPED, *ArmingReason})
 _UNREAD = frozenset({RiskReason.ACCOUNT_UNREADABLE, RiskReason.POOL_UNREADABLE, RiskReason.QUOTE_MISSING})
-
-
-class AccountRefused(Exception):
-    """A guard refuses the account: its alerts end with that reason."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlingLimits:
-    """`work_s`: how long one claim works on orders before the lane may be claimed anew; `slice_s` between two
-    heartbeats; `settle_s`: how long a fill of an immediate order is waited for; `again_s` and `again_s_max`: when an
-    alert that waits is looked at again (a quarter of its age, within these)."""
-
-    work_s: float = 10.0
-    slice_s: float = 2.5
-    settle_s: float = 4.0
-    again_s: float = 1.0
-    again_s_max: float = 15.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """What handling works with; the same for all alerts of a drain."""
-
-    store: AlertStore
-    accounts: Callable[[AccountId], Runtime]
-    config: AlertConfig
-    review: Reviewer = ask
-    limits: HandlingLimits = HandlingLimits()
-    is_stopping: Callable[[], bool] = lambda: False
-    tell: Callable[[str], None] = lambda text: None
-
-
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """What a claim came to."""
-
-    alert_id: int
-    state: InboxState
-    reason: str
-    detail: str = ""
-
-
-class _Ended(Exception):
-    """The claim is over, with this."""
-
-    def __init__(self, state: InboxState, reason: str, detail: str = "", *, wait_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.state, self.reason, self.detail, self.wait_s = state, str(reason), detail, wait_s
-        self.until: datetime | None = None
 
 
 def handle(claim: Claim, tools: Tools) -> Handled:
@@ -115,29 +69,23 @@ def handle(claim: Claim, tools: Tools) -> Handled:
     try:
         work.run()
         raise AssertionError("work on an alert ends with a reason")
-    except _Ended as end:
+    except Ended as end:
         return work.finish(end)
     except (LeaseLost, LedgerError, SQLAlchemyError):
         raise
     except AlertRefused as refusal:
-        return work.finish(_Ended(S.REFUSED, refusal.reason, refusal.detail))
+        return work.finish(Ended(S.REFUSED, refusal.reason, refusal.detail))
     except AccountRefused as refusal:
-        return work.finish(_Ended(S.REFUSED, refusal.reason, str(refusal)))
+        return work.finish(Ended(S.REFUSED, refusal.reason, str(refusal)))
     except InstrumentUnknown as error:
-        return work.finish(_Ended(S.REFUSED, error.reason, error.message))
+        return work.finish(Ended(S.REFUSED, error.reason, error.message))
     except (BrokerError, NotReadyToTrade) as error:
         wait_s = max(work.pause_s, getattr(error, "retry_after_s", None) or 0.0)
-        unread = _Ended(S.WAITING, AlertEnd.ALERT_VENUE_UNREAD, f"{error.reason}: {error}", wait_s=wait_s)
+        unread = Ended(S.WAITING, AlertEnd.ALERT_VENUE_UNREAD, f"{error.reason}: {error}", wait_s=wait_s)
         return work.finish(unread)
     except Exception as error:  # noqa: BLE001 - whatever it is, it counts as an attempt, and the fifth one ends it
         _log.exception("alert %s could not be worked on", claim.alert_id)
-        return work.finish(_Ended(S.WAITING, AlertEnd.ALERT_ATTEMPT_FAILED, f"{type(error).__name__}: {error}"))
-
-
-def leg_key(alert_id: int, leg: LegName, round_number: int) -> str:
-    """The business key of a leg. A person who puts an alert back begins a round of its own."""
-    key = f"alert:{alert_id}:{leg.value}"
-    return key if round_number == 0 else f"{key}:{round_number}"
+        return work.finish(Ended(S.WAITING, AlertEnd.ALERT_ATTEMPT_FAILED, f"{type(error).__name__}: {error}"))
 
 
 @dataclass(slots=True)
@@ -155,7 +103,7 @@ class _Work:
 
     # -- the way of an alert ------------------------------------------------------------------------------------
     def run(self) -> None:
-        """Ends by raising _Ended."""
+        """Ends by raising Ended."""
         claim, store = self.claim, self.tools.store
         self.history = History.of(store.events(claim.alert_id) if claim.epoch > 1 else ())
         self.alert = Alert.from_json(claim.alert.parsed)
@@ -167,7 +115,7 @@ class _Work:
         if plan is not None:
             self._execute(plan)
         if claim.is_expired:
-            raise _Ended(S.EXPIRED, AlertReason.ALERT_EXPIRED, "nothing was begun before its time was over")
+            raise Ended(S.EXPIRED, AlertReason.ALERT_EXPIRED, "nothing was begun before its time was over")
         if self.history.cancelled:
             self._cancel(self.history.cancelled)
         self._decide()
@@ -183,7 +131,7 @@ class _Work:
         age_s = (self.claim.claimed_at - alert.received_at).total_seconds()
         return min(max(age_s / 4, limits.again_s), limits.again_s_max)
 
-    def finish(self, end: _Ended) -> Handled:
+    def finish(self, end: Ended) -> Handled:
         """Store the end; a wait that was asked for is no failed attempt."""
         retry_at = end.until
         if end.wait_s is not None:
@@ -208,7 +156,7 @@ class _Work:
         leads_to = (str(self.route.account), str(self.route.instrument_at(at)))
         if leads_to != (stored.account_id, stored.instrument_id):
             text = f"read for {stored.account_id} {stored.instrument_id}, now {' '.join(leads_to)}"
-            raise _Ended(S.REFUSED, AlertEnd.ALERT_ROUTE_CHANGED, text)
+            raise Ended(S.REFUSED, AlertEnd.ALERT_ROUTE_CHANGED, text)
 
     def _beat(self) -> None:
         """Hold on to the lease, or stop: what another worker does now is not to be mixed with."""
@@ -218,10 +166,10 @@ class _Work:
     def _may_go_on(self) -> bool:
         return self.runtime.clock.monotonic() < self.deadline_s and not self.tools.is_stopping()
 
-    def _later(self, reason: AlertEnd, detail: str) -> _Ended:
+    def _later(self, reason: AlertEnd, detail: str) -> Ended:
         if self.tools.is_stopping():
-            return _Ended(S.WAITING, AlertEnd.ALERT_LET_GO, f"{reason}: {detail}", wait_s=0.0)
-        return _Ended(S.WAITING, reason, detail, wait_s=self.pause_s)
+            return Ended(S.WAITING, AlertEnd.ALERT_LET_GO, f"{reason}: {detail}", wait_s=0.0)
+        return Ended(S.WAITING, reason, detail, wait_s=self.pause_s)
 
     # -- deciding -----------------------------------------------------------------------------------------------
     def _decide(self) -> None:
@@ -247,24 +195,24 @@ class _Work:
         self.snapshot = snapshot
         return decide(self.alert, self.route, snapshot)
 
-    def _without_orders(self, plan: AlertPlan) -> _Ended:
+    def _without_orders(self, plan: AlertPlan) -> Ended:
         if plan.verdict is PlanVerdict.WAIT:
-            end = _Ended(S.WAITING, plan.reason, plan.detail)
+            end = Ended(S.WAITING, plan.reason, plan.detail)
             end.until = plan.wait_until
             return end
         if plan.verdict is PlanVerdict.NOTHING_TO_DO:
             if self.history.cancelled:
                 count = len(self.history.cancelled)
-                return _Ended(S.PLACED, AlertEnd.ALERT_ORDERS_CANCELLED, f"{count} orders are over; {plan.reason}")
-            return _Ended(S.NOTHING_TO_DO, plan.reason, plan.detail)
+                return Ended(S.PLACED, AlertEnd.ALERT_ORDERS_CANCELLED, f"{count} orders are over; {plan.reason}")
+            return Ended(S.NOTHING_TO_DO, plan.reason, plan.detail)
         if plan.verdict is PlanVerdict.REFUSED:
             is_late = plan.reason is AlertReason.ALERT_EXPIRED
-            return _Ended(S.EXPIRED if is_late else S.REFUSED, plan.reason, plan.detail)
+            return Ended(S.EXPIRED if is_late else S.REFUSED, plan.reason, plan.detail)
         return self._later(AlertEnd.ALERT_CANCEL_WAITS, f"{len(plan.cancels)} orders are open still")
 
     def _require_sendable(self, plan: AlertPlan) -> None:
         if any(leg.extended_hours for leg in plan.legs):
-            raise _Ended(S.REFUSED, AlertEnd.ALERT_EXTENDED_UNSUPPORTED, f"route {self.route.name}")
+            raise Ended(S.REFUSED, AlertEnd.ALERT_EXTENDED_UNSUPPORTED, f"route {self.route.name}")
 
     def _settle_neighbours(self) -> None:
         """Orders of ours that move the position come to rest first; what the venue shows may lag behind them."""
@@ -290,12 +238,12 @@ class _Work:
         while not all(view.is_over for view in views):
             if not self._may_go_on():
                 left = [view for view in views if not view.is_over]
-                raise self._later(AlertEnd.ALERT_CANCEL_WAITS, _said(left[0]))
+                raise self._later(AlertEnd.ALERT_CANCEL_WAITS, said(left[0]))
             self._beat()
             views = list(desk.drive(intents, timeout_s=self.tools.limits.slice_s))
         for view in views:
             if view.state is IntentState.NEEDS_HUMAN:
-                raise _Ended(S.NEEDS_HUMAN, view.reason, _said(view))
+                raise Ended(S.NEEDS_HUMAN, view.reason, said(view))
 
     # -- reviewing ----------------------------------------------------------------------------------------------
     def _is_reviewed(self) -> bool:
@@ -303,13 +251,13 @@ class _Work:
         rule = self.route.review
         if rule is None or (self.alert.is_exit and not rule.reviews_exits):
             return False
-        stored = self.history.review or (Review.from_json(self.claim.alert.review) if self.claim.alert.review else None)
-        self.review = stored or self._ask(rule)
+        known = self.review or self.history.review
+        self.review = known or self._ask(rule)
         judgement = judge(self.review, rule)
         self.tools.tell(f"alert {self.claim.alert_id}: review {judgement.reason} {judgement.detail}")
         if not judgement.passes:
-            raise _Ended(S.REFUSED, judgement.reason, judgement.detail)
-        return stored is None
+            raise Ended(S.REFUSED, judgement.reason, judgement.detail)
+        return known is None
 
     def _ask(self, rule: ReviewRule) -> Review:
         """Ask once: that it is asked is on record before, what it said before anything is sent."""
@@ -342,22 +290,22 @@ class _Work:
         plan = self.history.plan
         if plan is None:
             return None
-        placed = [leg for leg in plan.legs if (view := self._view(leg.name)) and not _never_placed(view)]
+        placed = [leg for leg in plan.legs if (view := self._view(leg.name)) and not never_placed(view)]
         return plan if placed or self.history.plan_is_current else None
 
     def _execute(self, plan: AlertPlan) -> None:
         done: list[IntentView] = []
         for leg in plan.legs:
-            if leg.after and not _are_filled(done):
-                text = f"{_said(done[-1])}; {leg.name.value} was not sent"
-                raise _Ended(S.PLACED, AlertEnd.ALERT_PARTLY_DONE, text)
+            if leg.after and not are_filled(done):
+                text = f"{said(done[-1])}; {leg.name.value} was not sent"
+                raise Ended(S.PLACED, AlertEnd.ALERT_PARTLY_DONE, text)
             view = self._view(leg.name) or self._submit(plan, leg, done)
             view = self._driven(view, needs_end=any(leg.name in later.after for later in plan.legs))
             self._require_placed(view, done)
             done.append(view)
-        text = "; ".join(map(_said, done)) + (f"; {plan.detail}" if plan.detail else "")
+        text = "; ".join(map(said, done)) + (f"; {plan.detail}" if plan.detail else "")
         is_whole = plan.reason is AlertReason.ORDERS_DECIDED
-        raise _Ended(S.PLACED, AlertEnd.ALERT_ORDERS_PLACED if is_whole else AlertEnd.ALERT_PARTLY_DONE, text)
+        raise Ended(S.PLACED, AlertEnd.ALERT_ORDERS_PLACED if is_whole else AlertEnd.ALERT_PARTLY_DONE, text)
 
     def _view(self, leg: LegName) -> IntentView | None:
         """The order of a leg: the one that was or may have been placed in any round, else this round's."""
@@ -368,7 +316,7 @@ class _Work:
                 view = self.runtime.desk.view(make_intent_id(self.runtime.account_id, key))
             except UnknownIntent:
                 continue
-            if not _never_placed(view):
+            if not never_placed(view):
                 return view
             found = view if round_number == self.history.round_number else None
         return found
@@ -377,9 +325,9 @@ class _Work:
         """Put the order onto the record; with it, in the same transaction, that this alert decided so."""
         if self.claim.is_expired:
             if done:
-                text = f"{_said(done[-1])}; its time was over before {leg.name.value}"
-                raise _Ended(S.PLACED, AlertEnd.ALERT_PARTLY_DONE, text)
-            raise _Ended(S.EXPIRED, AlertReason.ALERT_EXPIRED, "its time was over before its order")
+                text = f"{said(done[-1])}; its time was over before {leg.name.value}"
+                raise Ended(S.PLACED, AlertEnd.ALERT_PARTLY_DONE, text)
+            raise Ended(S.EXPIRED, AlertReason.ALERT_EXPIRED, "its time was over before its order")
         self._beat()
         is_first = not done
         reason: AlertReason | AlertEnd = AlertReason.ORDERS_DECIDED if is_first else AlertEnd.ALERT_ORDER_SUBMITTED
@@ -391,7 +339,7 @@ class _Work:
             self.tools.store.note(self.claim, reason=reason, detail=detail, session=session)
 
         view = self.runtime.desk.submit(self._wanted(leg, is_first=is_first), also=also)
-        self.tools.tell(f"alert {self.claim.alert_id}: {_said(view)}")
+        self.tools.tell(f"alert {self.claim.alert_id}: {said(view)}")
         return view
 
     def _wanted(self, leg: AlertLeg, *, is_first: bool) -> WantedOrder:
@@ -411,7 +359,7 @@ class _Work:
         )
 
     def _driven(self, view: IntentView, *, needs_end: bool) -> IntentView:
-        """Drive until the order is acknowledged, or over where that matters; _Ended where that has to wait."""
+        """Drive until the order is acknowledged, or over where that matters; Ended where that has to wait."""
         runtime, limits = self.runtime, self.tools.limits
         is_immediate = not rests(view.request.order_type.value, view.request.time_in_force.value)
         settled_s = runtime.clock.monotonic() + limits.settle_s
@@ -427,54 +375,24 @@ class _Work:
             self._beat()
             if view.state is IntentState.READY:
                 view = runtime.desk.advance(view.intent_id)
-                if _is_held(view):
+                if is_held(view):
                     raise self._waits(view)
             (view,) = runtime.desk.drive([view.intent_id], timeout_s=limits.slice_s, until=is_enough)
         return view
 
-    def _waits(self, view: IntentView) -> _Ended:
+    def _waits(self, view: IntentView) -> Ended:
         if view.state in ON_THE_WAY:
-            return self._later(AlertEnd.ALERT_OUTCOME_OPEN, _said(view))
-        return self._later(AlertEnd.ALERT_ORDER_WAITS, _said(view))
+            return self._later(AlertEnd.ALERT_OUTCOME_OPEN, said(view))
+        return self._later(AlertEnd.ALERT_ORDER_WAITS, said(view))
 
     def _require_placed(self, view: IntentView, done: Sequence[IntentView]) -> None:
         """Raise the alert's end where the order was not placed, or where a person has to find out."""
         if view.state is IntentState.NEEDS_HUMAN:
-            raise _Ended(S.NEEDS_HUMAN, view.reason, _said(view))
-        if not _never_placed(view):
+            raise Ended(S.NEEDS_HUMAN, view.reason, said(view))
+        if not never_placed(view):
             return
         if done:
-            raise _Ended(S.PLACED, AlertEnd.ALERT_PARTLY_DONE, "; ".join(map(_said, [*done, view])))
+            raise Ended(S.PLACED, AlertEnd.ALERT_PARTLY_DONE, "; ".join(map(said, [*done, view])))
         if view.state is IntentState.EXPIRED:
-            raise _Ended(S.EXPIRED, AlertEnd.ALERT_OUT_OF_TIME, _said(view))
-        raise _Ended(S.REFUSED, view.reason, view.detail or _said(view))
-
-
-def _never_placed(view: IntentView) -> bool:
-    """Over without anything of it at the venue, by proof or because it never left."""
-    over = (IntentState.DENIED, IntentState.WITHDRAWN, IntentState.EXPIRED, IntentState.REFUSED)
-    return view.state in over and view.filled_quantity == ZERO
-
-
-def _is_held(view: IntentView) -> bool:
-    """Whether something that only a person lifts keeps it here: waiting for that is not a worker's work."""
-    return view.state is IntentState.READY and view.reason in _HELD
-
-
-def _are_filled(views: Sequence[IntentView]) -> bool:
-    return all(view.state is IntentState.FILLED for view in views)
-
-
-def _said(view: IntentView) -> str:
-    """An order in a sentence: what, how far, and why where that is not plain."""
-    request = view.request
-    text = f"{request.side.value} {decimal_text(request.quantity)} {request.instrument_id} {view.state.value}"
-    if view.filled_quantity > ZERO:
-        text += f", {decimal_text(view.filled_quantity)} filled"
-        text += "" if view.average_price is None else f" at {_price(view.average_price)}"
-    is_plain = view.state in (IntentState.FILLED, IntentState.ACKED, IntentState.WORKING)
-    return text if is_plain else f"{text} ({view.reason}{': ' + view.detail if view.detail else ''})"
-
-
-def _price(value: Decimal) -> str:
-    return decimal_text(value.quantize(Decimal("0.00000001")).normalize())
+            raise Ended(S.EXPIRED, AlertEnd.ALERT_OUT_OF_TIME, said(view))
+        raise Ended(S.REFUSED, view.reason, view.detail or said(view))

@@ -17,7 +17,8 @@ from ledger.engine import Ledger
 from ledger.inbox import Admission, AlertStore, Delivery, InboxState, StoredAlert
 from tests.trading.orders.modelled import BTC, ModelVenue, Truth
 from trading.alerts import Alert, AlertAction, AlertConfig, Dialect, Route, Source
-from trading.alerts.handling import Handled, HandlingLimits, Tools, handle
+from trading.alerts.handling import handle
+from trading.alerts.handling_model import Handled, HandlingLimits, Tools
 from trading.alerts.review_client import Reviewer
 from trading.alerts.routing import BareAction, RouteAction
 from trading.orders import OrderDesk, ProtocolLimits
@@ -45,6 +46,7 @@ class Scene:
         self.review: Reviewer = no_reviewer
         self.limits = HandlingLimits()
         self.protocol = ProtocolLimits()
+        self.dry_run = False
         self.account_error: Exception | None = None
         self.is_stopping: Callable[[], bool] = lambda: False
         self._runtimes: dict[str, Runtime] = {}
@@ -109,6 +111,7 @@ class Scene:
                 policy=self.policy,
                 worker=worker,
                 limits=self.protocol,
+                dry_run=self.dry_run,
             )
             account_id = self.venue.account_id
             self._runtimes[worker] = Runtime(

@@ -9,18 +9,22 @@ from typing import Any
 import pytest
 
 from brokers.errors import ConnectFailed
-from brokers.types import OrderSide, OrderType
+from brokers.types import OrderRequest, OrderSide, OrderStatus, OrderType
 from ledger.controls import set_control
 from ledger.errors import LeaseLost
 from ledger.inbox import InboxState, LaneState
 from ledger.states import ControlState
+from ledger.tables import OrderIntent
 from tests.trading.alerts.scene import FLAT, LONG, SHORT, Scene
-from tests.trading.orders.modelled import CLASSES, START, Fault
+from tests.trading.orders.modelled import BTC, CLASSES, START, Fault
 from trading.alerts import AlertAction
 from trading.alerts.ends import AlertEnd
-from trading.alerts.handling import AccountRefused, handle
+from trading.alerts.handling import handle
+from trading.alerts.handling_model import AccountRefused
 from trading.alerts.reasons import AlertReason
 from trading.alerts.reviewing import Review, ReviewRule, ReviewVerdict
+from trading.orders import UnknownIntent, Verdict, WantedOrder
+from trading.orders.identity import make_intent_id
 from trading.orders.reasons import OrderReason
 from trading.risk.values import RiskReason
 
@@ -90,16 +94,12 @@ def test_the_order_names_its_alert_and_never_outlives_it(scene: Scene) -> None:
     assert view.client_order_id is not None and str(view.client_order_id) == order.client_order_id
     assert view.expires_at == START + timedelta(seconds=30)
     with scene.ledger.read() as session:
-        from ledger.tables import OrderIntent
-
         row = session.get(OrderIntent, str(view.intent_id))
         assert row is not None and (row.source, row.strategy) == ("alert", "trend_home")
     assert AlertReason.ORDERS_DECIDED in scene.reasons(alert_id)
 
 
 def _intent(scene: Scene, key: str) -> Any:
-    from trading.orders.identity import make_intent_id
-
     return make_intent_id(scene.venue.account_id, key)
 
 
@@ -128,9 +128,6 @@ def test_open_orders_are_cancelled_before_anything_else_is_sent(scene: Scene) ->
 
 
 def test_orders_of_other_people_stay(scene: Scene) -> None:
-    from brokers.types import OrderRequest
-    from tests.trading.orders.modelled import BTC
-
     resting = OrderRequest(
         instrument_id=BTC, side=OrderSide.BUY, order_type=OrderType.LIMIT, quantity=D("0.01"), limit_price=D(1)
     )
@@ -172,8 +169,6 @@ def test_a_reversal_whose_time_is_over_after_closing_opens_nothing(scene: Scene)
 
 
 def test_a_closing_leg_that_ends_short_opens_nothing(scene: Scene) -> None:
-    from brokers.types import OrderStatus
-
     scene.route_changes["reversal_quantity"] = "entry"
     scene.hold("0.02")
     scene.venue.rests = True
@@ -261,8 +256,6 @@ def test_an_outcome_that_only_a_person_can_tell_stops_the_lane(scene: Scene) -> 
     assert (stored.state, stored.reason) == (S.NEEDS_HUMAN, OrderReason.PROOF_IMPOSSIBLE)
     (lane,) = scene.store.lanes(state=LaneState.STOPPED)
     assert lane.stopped_by == first and scene.work() is None
-    from trading.orders import Verdict
-
     desk = scene.runtime().desk
     intent_id = _intent(scene, f"alert:{first}:open")
     desk.decide(intent_id, verdict=Verdict.NOT_PLACED, people=("ann",), reason="the screen shows none")
@@ -353,8 +346,6 @@ def test_a_lease_lost_in_the_transaction_of_the_order_stores_neither(scene: Scen
     monkeypatch.setattr(scene.store, "heartbeat", lambda claim: True)
     with pytest.raises(LeaseLost):
         handle(late, scene.tools("late"))
-    from trading.orders import UnknownIntent
-
     with pytest.raises(UnknownIntent):
         scene.runtime().desk.view(_intent(scene, f"alert:{alert_id}:open"))
     assert scene.venue.sends == 0
@@ -449,6 +440,44 @@ def test_the_decision_is_made_anew_after_a_slow_reviewer(scene: Scene) -> None:
     scene.review = slow
     done(scene, scene.send(EXIT))
     assert scene.position == 0 and scene.ours()[0].request.quantity == D("0.03")
+
+
+def test_a_review_counts_for_whatever_the_account_looks_like_afterwards(scene: Scene) -> None:
+    """While the reviewer thought, another order came to rest: it is cancelled first, and nobody is asked again."""
+    asked: list[int] = []
+
+    def slow(question: Any, rule: ReviewRule) -> Review:
+        asked.append(question.alert_id)
+        resting = OrderRequest(
+            instrument_id=BTC, side=OrderSide.BUY, order_type=OrderType.LIMIT, quantity=D("0.01"), limit_price=D(49_000)
+        )
+        account_id = scene.venue.account_id
+        desk = scene.runtime("another").desk
+        desk.submit(WantedOrder(account_id, "other", "rebalance", resting, scene.venue.quotes([BTC])[0], ttl_s=60))
+        desk.drive([make_intent_id(account_id, "other")], timeout_s=2, until=lambda view: view.state.is_live_at_venue)
+        return APPROVAL
+
+    scene.route_changes["review"] = RULE
+    scene.review = slow
+    alert_id = scene.send(SELL, target=SHORT, cancel_first=True)
+    assert done(scene, alert_id) == (S.PLACED, AlertEnd.ALERT_ORDERS_PLACED)
+    assert asked == [alert_id] and scene.open_orders() == [] and scene.position == D("-0.01")
+
+
+def test_a_pool_that_runs_dry_says_so(scene: Scene) -> None:
+    scene.dry_run = True
+    alert_id = scene.send(BUY)
+    assert done(scene, alert_id) == (S.REFUSED, OrderReason.DRY_RUN)
+    assert "would have sent" in scene.store.show(alert_id).detail and scene.venue.sends == 0
+
+
+def test_a_reviewer_is_asked_anew_when_a_person_puts_the_alert_back(scene: Scene) -> None:
+    scene.route_changes["review"] = RULE
+    scene.review = asked = Asked(scene, REJECTION, APPROVAL)
+    alert_id = scene.send(BUY, ttl_s=60)
+    assert done(scene, alert_id) == (S.REFUSED, AlertReason.REVIEW_REJECTED)
+    scene.store.revive(alert_id, by="ann", reason="read the news")
+    assert done(scene, alert_id)[0] is S.PLACED and asked.count == 2
 
 
 def test_an_answer_that_times_out_is_looked_up_and_counts_once(scene: Scene) -> None:
