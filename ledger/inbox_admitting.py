@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from ledger.alert_states import InboxState, KeyKind
 from ledger.alert_tables import AlertKeyRow
@@ -163,11 +163,17 @@ def store(
 def _keys(
     connection: Connection, read: Sequence[tuple[StoredAlert, Admission]]
 ) -> dict[tuple[str, str], tuple[int, str]]:
-    wanted = sorted({(alert.source, said.key) for alert, said in read if said.key})
+    """Source by source: SQLite reads all keys there ever were when it is asked for pairs."""
+    wanted: dict[str, set[str]] = {}
+    for alert, said in read:
+        if said.key:
+            wanted.setdefault(alert.source, set()).add(said.key)
     found: dict[tuple[str, str], tuple[int, str]] = {}
-    for chunk in chunked(wanted):
-        for row in connection.execute(select(_KEY).where(tuple_(_KEY.c.source, _KEY.c.dedupe_key).in_(chunk))):
-            found[row.source, row.dedupe_key] = (row.alert_id, row.body_sha256)
+    for source, keys in wanted.items():
+        for chunk in chunked(sorted(keys)):
+            query = select(_KEY).where(_KEY.c.source == source, _KEY.c.dedupe_key.in_(chunk))
+            for row in connection.execute(query):
+                found[source, row.dedupe_key] = (row.alert_id, row.body_sha256)
     return found
 
 
