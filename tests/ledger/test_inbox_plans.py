@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from tests.ledger.inbox_scene import S, Scene
+from tests.ledger.inbox_scene import S, Scene, read
 
 GROWS = ("inbox", "inbox_event", "alert_key", "lane")
 
@@ -22,7 +22,8 @@ def test_every_statement_finds_its_rows_by_an_index(scene: Scene) -> None:
 
     event.listen(scene.ledger._engine, "before_cursor_execute", note)
     for number in range(3):
-        scene.queue(key=f"k{number}", symbol=f"S{number % 2}", ttl_s=600)
+        scene.send(key=f"k{number}", symbol=f"S{number % 2}", ttl_s=600)
+    scene.store.admit(read, worker="r")
     scene.queue(salt="weak")
     scene.send(key="k1", salt="contradicts")
     scene.queue(state=S.POISON, reason="TEST")
