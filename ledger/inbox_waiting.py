@@ -38,6 +38,7 @@ class AlertWaiter:
         """True as soon as there may be something to do, False after `timeout_s`. An unreachable database waits too."""
         if not self._is_local:
             self._listen()  # before looking: what comes in between is heard
+            self._forget()
         if self._looks():
             return True
         return self._poll(timeout_s) if self._connection is None else self._hear(timeout_s)
@@ -79,6 +80,16 @@ class AlertWaiter:
             self._connection = self._ledger.listen(CHANNEL)
         except LedgerUnavailable:
             self._connection = None
+
+    def _forget(self) -> None:
+        """Take what has piled up while nobody waited: the look that follows answers all of it."""
+        if self._connection is None:
+            return
+        try:
+            for _ in self._connection.notifies(timeout=0):
+                pass
+        except psycopg.Error:
+            self.close()
 
     def _hear(self, timeout_s: float) -> bool:
         assert self._connection is not None

@@ -71,6 +71,25 @@ def test_a_person_wakes_it(scene: Scene) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("queue_url", ["postgresql"], indirect=True)
+def test_what_piles_up_while_nobody_waits_is_one_look(scene: Scene) -> None:
+    looks = 0
+
+    def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    with AlertWaiter(scene.ledger, look) as waiter:
+        assert not waiter.wait(0)
+        for number in range(50):
+            scene.send(salt=number)
+        looks = 0
+        assert not waiter.wait(0.01)
+        assert looks <= 3
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("queue_url", ["postgresql"], indirect=True)
 def test_a_lost_connection_is_opened_again(
     scene: Scene, queue_url: str, postgres_cluster: PostgresCluster, eventually: Eventually
 ) -> None:
