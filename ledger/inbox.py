@@ -224,10 +224,10 @@ class AlertStore:
         with self._ledger.read() as session:
             return inbox_reading.backlog(session.connection(), self._ledger.now(session))
 
-    def has_work(self) -> bool:
-        """Whether something can be read or claimed now."""
+    def has_work(self, *, accounts: Collection[str] | None = None) -> bool:
+        """Whether something can be read, or claimed for these accounts (or any), now."""
         with self._ledger.read() as session:
-            return inbox_reading.has_work(session.connection(), self._ledger.now(session))
+            return inbox_reading.has_work(session.connection(), self._ledger.now(session), accounts=accounts)
 
     def show(self, alert_id: int) -> StoredAlert:
         """One alert; LookupError when there is none."""
@@ -268,9 +268,9 @@ class AlertStore:
         with self._ledger.read() as session:
             return inbox_reading.lanes(session.connection(), state=state)
 
-    def waiter(self) -> AlertWaiter:
-        """Waits for something to do; one for each thread, closed by the caller."""
-        waiter = AlertWaiter(self._ledger, self.has_work)
+    def waiter(self, *, accounts: Collection[str] | None = None) -> AlertWaiter:
+        """Waits for something to read, or to claim for these accounts; one for each thread, closed by the caller."""
+        waiter = AlertWaiter(self._ledger, lambda: self.has_work(accounts=accounts))
         self._waiters.add(waiter)
         return waiter
 

@@ -22,6 +22,7 @@ from ledger.inbox_moves import (
     INBOX,
     LANE,
     LEASE,
+    READING,
     Move,
     alert_of,
     chunked,
@@ -36,7 +37,6 @@ from ledger.inbox_values import Admission, QueueLimits, StoredAlert
 from ledger.records import hold
 
 S = InboxState
-READING = "reading"  # the lease's name
 _KEY = AlertKeyRow.__table__  # type: ignore[attr-defined]
 _NEW = select(INBOX).where(INBOX.c.state == S.NEW.value).order_by(INBOX.c.alert_id)
 

@@ -19,6 +19,7 @@ from ledger.alert_tables import InboxEvent, InboxLeaseRow, InboxRow, LaneRow
 from ledger.inbox_values import StoredAlert
 
 CHANNEL = "algotrendy_alerts"  # of NOTIFY on PostgreSQL
+READING = "reading"  # the name of the readers' lease
 CHUNK = 500  # rows named in one statement, far below either database's limit of bound values
 INBOX: Table = InboxRow.__table__  # type: ignore[attr-defined]
 LANE: Table = LaneRow.__table__  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, func, select
 
 from ledger.alert_states import InboxState, LaneState
-from ledger.inbox_moves import EVENT, INBOX, LANE, alert_of
+from ledger.inbox_moves import EVENT, INBOX, LANE, LEASE, READING, alert_of
 from ledger.inbox_values import Backlog, Lane, StoredAlert, StoredEvent
 
 S = InboxState
@@ -32,11 +32,17 @@ def backlog(connection: Connection, now: datetime) -> Backlog:
     )
 
 
-def has_work(connection: Connection, now: datetime) -> bool:
-    """Whether anything can be read or claimed now."""
+def has_work(connection: Connection, now: datetime, *, accounts: Collection[str] | None) -> bool:
+    """Whether anything can be read, or claimed for these accounts, now."""
     new = select(INBOX.c.alert_id).where(INBOX.c.state == S.NEW.value).limit(1)
+    if connection.execute(new).first() is not None:
+        held = select(LEASE.c.name).where(LEASE.c.name == READING, LEASE.c.lease_until > now)
+        if connection.execute(held).first() is None:
+            return True
     due = select(LANE.c.lane).where(LANE.c.state == LaneState.RUNNING.value, LANE.c.due_at <= now).limit(1)
-    return connection.execute(new).first() is not None or connection.execute(due).first() is not None
+    if accounts is not None:
+        due = due.where(LANE.c.account_id.in_(sorted(accounts)))
+    return connection.execute(due).first() is not None
 
 
 def show(connection: Connection, alert_id: int) -> StoredAlert:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from ledger.engine import Ledger, LedgerUnavailable
-from ledger.inbox import AlertStore, AlertWaiter, Delivery
+from ledger.inbox import Admission, AlertStore, AlertWaiter, Delivery, StoredAlert
 from tests.conftest import Eventually
 from tests.ledger.conftest import PostgresCluster
 from tests.ledger.inbox_scene import S, Scene, read
@@ -47,6 +47,25 @@ def test_what_is_there_is_not_waited_for(scene: Scene) -> None:
         scene.store.admit(read, worker="r")
         scene.pass_s(16)  # a lease has lapsed
         assert waiter.wait(LONG_S)
+
+
+def test_what_others_do_is_not_work(scene: Scene) -> None:
+    """Another account's lane, and new alerts that another worker reads right now."""
+    scene.queue(account="ts.simulated.one")
+    assert scene.store.has_work(accounts=["ts.simulated.one"]) and scene.store.has_work()
+    assert not scene.store.has_work(accounts=["ts.simulated.two"])
+    with scene.store.waiter(accounts=["ts.simulated.two"]) as waiter:
+        assert not waiter.wait(0.01)
+    scene.claim()
+    scene.send(salt="new")
+    seen: list[bool] = []
+
+    def looks(alert: StoredAlert) -> Admission:
+        seen.append(scene.store.has_work())
+        return read(alert)
+
+    scene.store.admit(looks, worker="r")
+    assert seen == [False]
 
 
 def test_another_store_wakes_it(open_queue: Callable[..., Ledger], eventually: Eventually) -> None:
