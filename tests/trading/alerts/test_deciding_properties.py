@@ -184,7 +184,7 @@ def check_prices(alert: Alert, snapshot: AlertSnapshot, leg: AlertLeg) -> None:
         assert (trigger - alert.stop_price) * sign >= 0
 
 
-DECISIONS = int(os.environ.get("ALGOTRENDY_DECISIONS", "300"))
+DECISIONS = int(os.environ.get("ALGOTRENDY_DECISIONS", "200"))
 
 
 @settings(
