@@ -30,6 +30,7 @@ from webhooks.settings import Limits
 _access = logging.getLogger("algotrendy.receiver.access")
 PATH = "/api/webhook/tradingview"
 OLDER_PATH = "/webhook"
+METHOD_CHARS_MAX = 10  # in the log; a sender may call it what it likes
 _bearer = HTTPBearer(auto_error=False, description="The source's token, for senders that can set a header.")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
@@ -117,7 +118,7 @@ class Edge:
         page = getattr(scope.get("route"), "path", "-")  # the template, never the path: that holds a token
         _access.info(
             "%s %s %d %s %.1f ms from %s%s%s",
-            scope["method"],
+            scope["method"][:METHOD_CHARS_MAX],
             page,
             status,
             note.reason or note.kind or "-",

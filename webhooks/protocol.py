@@ -151,7 +151,7 @@ class BoundedProtocol(H11Protocol):
             self._timer = self.loop.call_at(self._since + limits.connection_s_max, self.cut, Closed.TOO_LONG)
 
     def _head_too_late(self) -> None:
-        if not self._has_bytes:
+        if not self._has_bytes or self.transport.is_closing():
             self.cut(Closed.SILENT)
             return
         self.transport.write(_TOO_LATE)

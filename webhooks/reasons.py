@@ -11,7 +11,7 @@ class ReceiverReason(Reason):
     NOT_FOUND = (
         "RECEIVER_NOT_FOUND",
         "There is no such page, or no source has this token (404; both look the same from outside).",
-        "Compare the address with the one shown when the token was made; make a new token when it is lost.",
+        "Compare the address with the one shown when the token was made; when it is lost, `algotrendy sources add`.",
     )
     ADDRESS_REFUSED = (
         "RECEIVER_ADDRESS_REFUSED",
@@ -62,7 +62,7 @@ class ReceiverReason(Reason):
     BACKLOG_FULL = (
         "RECEIVER_BACKLOG_FULL",
         "The ledger's inbox has as many unread alerts as it takes (503).",
-        "Start the drain of this pool, and look at why it stood still.",
+        "Start the drain of this pool (the job drain-alerts), and look at why it stood still.",
     )
     DISK_LOW = (
         "RECEIVER_DISK_LOW",

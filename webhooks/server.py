@@ -157,7 +157,7 @@ class Server(uvicorn.Server):
                 h11_max_incomplete_event_size=limits.head_bytes_max,
                 timeout_keep_alive=int(limits.idle_s_max),
                 timeout_graceful_shutdown=ANSWERS_S_MAX,
-                backlog=limits.connections_max,
+                backlog=max(128, limits.connections_max),
             )
         )
         self._receiver = receiver

@@ -23,6 +23,7 @@ from ledger.engine import Ledger
 from ledger.inbox_tokens import AlertTokens
 from tests.ledger.conftest import PostgresCluster
 from tests.webhooks.client import Answer, ask
+from tests.webhooks.sizes import DATABASES
 from webhooks.server import Receiver, bind, serving
 from webhooks.settings import Limits, listening
 
@@ -68,6 +69,13 @@ def postgres_url(receiver_postgres: PostgresCluster) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def ledger_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def process_ledger_url(request: pytest.FixtureRequest) -> str:
+    """For tests that start the command."""
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     return url
 

@@ -96,7 +96,8 @@ def read_all(ledger_url: str) -> None:
             pass
 
 
-def test_no_acknowledged_alert_is_lost(launch: Launch, ledger_url: str) -> None:
+def test_no_acknowledged_alert_is_lost(launch: Launch, process_ledger_url: str) -> None:
+    ledger_url = process_ledger_url
     chance = random.Random(20261125)
     load, kills, read, wait = Load(), 0, 0, threading.Event()
     process = launch(ledger_url, "--quiet")

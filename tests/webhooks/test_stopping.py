@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import pytest
+
 from tests.conftest import Eventually
-from tests.webhooks.client import Answer, Wire, ask, head
-from tests.webhooks.conftest import PATH, TOKEN, Launch, Process, Serve
+from tests.webhooks.client import Wire, ask, head
+from tests.webhooks.conftest import PATH, TOKEN, Launch, Process, Serve, started
+from tests.webhooks.sizes import LATE_S, QUICK
 from webhooks.reasons import ReceiverReason as R
 
 HERE = f"{PATH}/{TOKEN}"
@@ -66,18 +70,20 @@ def test_what_comes_after_the_stop_is_sent_again_to_whoever_listens_next(serve: 
     assert served.stored() == {}
 
 
-def test_a_ledger_that_hangs_does_not_keep_it_from_ending(launch: Launch, sqlite_url: str) -> None:
-    process = launch(sqlite_url)
-    answers: list[Answer] = []
+def test_a_ledger_that_hangs_does_not_keep_it_from_ending(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("webhooks.server.STOP_S_MAX", 0.2)
+    running = started(sqlite_url, limits=QUICK)
+    served = running.__enter__()
     with held(sqlite_url):
-        sender = threading.Thread(target=lambda: answers.append(ask(process.url, HERE, b"lost to us")))
-        sender.start()
-        sender.join(0.5)
-        process.child.send_signal(signal.SIGTERM)
-        assert process.child.wait(25) == 0, process.lines()
-    sender.join()
-    assert (answers[0].status, answers[0].error) == (503, R.NOT_COMMITTED_IN_TIME)
-    assert "were not written" in process.lines()
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(served.post, (b"never written", b"nor this")))
+        began = time.monotonic()
+        running.__exit__(None, None, None)
+        assert time.monotonic() - began < 3 + LATE_S
+    assert {(answer.status, answer.error) for answer in answers} == {(503, R.NOT_COMMITTED_IN_TIME)}
+    assert "were not written: the ledger hangs" in caplog.text
 
 
 def is_waiting(process: Process) -> bool:

@@ -69,8 +69,9 @@ def strace() -> str:
 
 
 def test_every_200_comes_after_a_sync_that_began_after_its_alert_was_read(
-    strace: str, launch: Launch, ledger_url: str, tmp_path: Path
+    strace: str, launch: Launch, process_ledger_url: str, tmp_path: Path
 ) -> None:
+    ledger_url = process_ledger_url
     process = launch(ledger_url, "--quiet")
 
     def send(number: int) -> int:
