@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench import calls, desk, flow_run, planning, receiving, reconciling, risk, stopping
+from bench import alerts, calls, desk, flow_run, planning, queueing, receiving, reconciling, risk, stopping
 from bench.measure import Row
 from flows.reports.files import write
 from flows.reports.model import Column, Figure, Report, Table, Tone
@@ -27,8 +27,10 @@ SECTIONS: dict[str, Callable[[Path], list[Row]]] = {
     "desk": desk.run,
     "stop": stopping.run,
     "receive": receiving.run,
+    "queue": queueing.run,
     "risk": risk.run,
     "flow": flow_run.run,
+    "alerts": alerts.run,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import arming, audit, control, jobs, login, reads, receive, stack, status, stopping
+from cli import alerts, arming, audit, control, jobs, login, reads, receive, routes, stack, status, stopping
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 
 _STOP = "Stop and start"
+_ALERTS = "Alerts"
 _STACK, _READ, _JOBS, _PEOPLE, _FACTS = "Local stack", "Look", "Jobs", "For people only", "Facts"
 
 app.command("up", rich_help_panel=_STACK)(stack.up)
@@ -45,6 +46,10 @@ app.command("orders", rich_help_panel=_READ)(reads.orders)
 
 
 app.command("intents", rich_help_panel=_READ)(control.intents)
+
+app.add_typer(alerts.alerts_app, name="alerts", rich_help_panel=_ALERTS)
+app.add_typer(routes.routes_app, name="routes", rich_help_panel=_ALERTS)
+app.add_typer(routes.sources_app, name="sources", rich_help_panel=_ALERTS)
 
 app.command("plan", rich_help_panel=_JOBS)(jobs.plan)
 app.command("rebalance", rich_help_panel=_JOBS)(jobs.rebalance)

@@ -236,7 +236,7 @@ def _configuration(file: Path) -> Configuration:
     if named:
         return configuration.at_simulator(named)
     addresses = running_stack()
-    return configuration if addresses is None else configuration.at_simulator(addresses.simulator_url)
+    return configuration if addresses is None else configuration.at_simulators(addresses.simulators)
 
 
 # -- the stack --------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ _TITLES: Final = {
     "ledger.inbox_reasons": "Why an alert stands where it stands in the queue",
     "ledger.auditing": "What is wrong with the audit",
     "trading.alerts": "What became of an alert, and why",
+    "trading.alerts.ends": "How the work on an alert ended, or why it waits",
     "trading.arming": "Why production is not armed",
     "trading.orders": "Why an order stands where it stands",
     "trading.risk": "Why an order was denied",

@@ -1,4 +1,4 @@
-"""Two automations: one ends zombies, one starts the watch over orders again when its run has died.
+"""Automations: one ends zombies, two start a long-running job again when its run has died.
 
 A zombie is a run whose process is gone but which Prefect still shows as Running.
 
@@ -23,6 +23,7 @@ from flows.states import FINAL_STATE_NAMES
 
 SILENCE_S = 3 * HEARTBEAT_S
 WATCH_FLOW = "watch-orders"
+DRAIN_FLOW = "drain-alerts"
 HEARTBEAT_EVENT = "prefect.flow-run.heartbeat"
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
 
@@ -58,15 +59,24 @@ def zombies() -> AutomationCore:
 
 def watch_again() -> AutomationCore:
     """A watch that crashed (its process was killed, its worker is gone) is started again, by its own deployment."""
+    return _again(WATCH_FLOW, name="Watch orders again")
+
+
+def drain_again() -> AutomationCore:
+    """The same for a drain: alerts that wait for nobody would only expire."""
+    return _again(DRAIN_FLOW, name="Drain alerts again")
+
+
+def _again(flow: str, *, name: str) -> AutomationCore:
     return AutomationCore(
-        name="Watch orders again",
-        description="A watch-orders run crashed: its deployment is run again at once, not only at the next slot.",
+        name=name,
+        description=f"A {flow} run crashed: its deployment is run again at once, not only at the next slot.",
         enabled=True,
         trigger=EventTrigger(
             expect={"prefect.flow-run.Crashed"},
             match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"}),
             match_related=ResourceSpecification.model_validate(
-                {"prefect.resource.role": "flow", "prefect.resource.name": WATCH_FLOW}
+                {"prefect.resource.role": "flow", "prefect.resource.name": flow}
             ),
             posture=Posture.Reactive,
             threshold=1,
@@ -78,7 +88,7 @@ def watch_again() -> AutomationCore:
 
 def register(client: SyncPrefectClient) -> Iterator[str]:
     """Create each automation or bring it up to date."""
-    for automation in (zombies(), watch_again()):
+    for automation in (zombies(), watch_again(), drain_again()):
         found = client.read_automations_by_name(automation.name)
         if not found:
             client.create_automation(automation)

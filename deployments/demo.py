@@ -1,8 +1,9 @@
-"""`make demo`: the whole product once, on a simulated Bybit, through deployments on a worker.
+"""`make demo`: the whole product once, on a simulated Bybit and TradeStation, through deployments on a worker.
 
 Brings a local stack up, gives the account a book that is far from its target, and runs what an operator would run:
-sync positions, set leverage, rebalance, reconcile. Ends with 0 only if every run completed, the venue holds the target
-within tolerance by two independent readings, and reconciliation found no break.
+sync positions, set leverage, rebalance, reconcile. Beside that a drain runs, and alerts are sent to the receiver. Ends
+with 0 only if every run completed, the venue holds the target within tolerance by two independent readings,
+reconciliation found no break, and every alert came to the end that it had to, down to the venue's orders.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.table import Table as RichTable
 from brokers.ids import AccountId, Environment, Venue
 from brokers.rounding import decimal_text
 from brokers.types import ZERO
-from deployments import evidence
+from deployments import demo_alerts, evidence
 from deployments.home import Home
 from deployments.processes import StackFailed, Stopped
 from deployments.stack import Say, Stack, only_stack_of, running
@@ -113,12 +114,14 @@ def _play(stack: Stack, say: Say) -> Outcome:
     for symbol, side, quantity in BOOK_BEFORE:
         order = {"account": SIMULATOR_ACCOUNT, "symbol": symbol, "side": side, "qty": quantity}
         stack.control("place_order", post=order)
-    configuration = load(register.EXAMPLE).at_simulator(stack.addresses.simulator_url)
+    configuration = load(register.EXAMPLE).at_simulators(stack.addresses.simulators)
     portfolio = configuration.portfolio(PORTFOLIO)
     account = configuration.account(ACCOUNT).resolve({})
     before = evidence.by_control(stack.control, SIMULATOR_ACCOUNT, portfolio.targets)
     done: list[runs.Run] = []
     with register.connected(stack.home, stack.addresses.api_url) as client:
+        say(f"[bold]Drain alerts[/] ({demo_alerts.DEPLOYMENT}), beside everything that follows")
+        runs.start(client, demo_alerts.DEPLOYMENT)
         for act in ACTS:
             say(f"[bold]{act.title}[/] ({act.deployment})")
             ended = runs.run(
@@ -134,11 +137,15 @@ def _play(stack: Stack, say: Say) -> Outcome:
             done.append(ended)
             if not ended.is_completed:
                 break
+    say("[bold]Alerts[/]: a buy, three re-deliveries, a stale one, a malformed one, a used id, an exit")
+    alerts = demo_alerts.play(stack, lambda text: say(escape(text)))
     readings = (
         evidence.by_control(stack.control, SIMULATOR_ACCOUNT, portfolio.targets),
         evidence.by_adapter(account, portfolio.targets),
     )
-    return Outcome(portfolio=portfolio, runs=tuple(done), before=before, readings=readings, home=stack.home)
+    return Outcome(
+        portfolio=portfolio, runs=tuple(done), before=before, readings=readings, home=stack.home, alerts=alerts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ class Outcome:
     before: evidence.Holdings
     readings: tuple[evidence.Holdings, ...]
     home: Home
+    alerts: demo_alerts.AlertsOutcome
 
     @property
     def checks(self) -> dict[str, bool]:
@@ -162,7 +170,7 @@ class Outcome:
             found[f"the venue holds the target within tolerance, read by {reading.source}"] = all(
                 line.holds for line in lines
             )
-        return found
+        return found | self.alerts.checks
 
     @property
     def is_good(self) -> bool:
@@ -208,8 +216,8 @@ class Outcome:
         return write_demo_report(
             folder,
             rows,
-            {**self.reports(), "Ledger": self.recorded()},
-            note=f"Simulated Bybit on real daily prices of ten US stocks. Time to start: {parts}.",
+            {**self.reports(), "Alerts": self.alerts.report(), "Ledger": self.recorded()},
+            note=f"Simulated Bybit and TradeStation on real daily prices of US stocks. Time to start: {parts}.",
             checks=self.checks,
         )
 
@@ -220,6 +228,8 @@ class Outcome:
         for folder in self.reports().values():
             for table in read(folder).tables:
                 console.print(_drawn(table))
+        for table in self.alerts.report().tables:
+            console.print(_drawn(table))
         console.print(self._positions())
 
     def _positions(self) -> RichTable:

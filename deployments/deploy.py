@@ -67,7 +67,8 @@ def narrowed_schema(deployment: Deployment, portfolios: Sequence[str]) -> dict[s
     schema: dict[str, Any] = parameter_schema(deployment.flow()).model_dump_for_openapi()
     schema["additionalProperties"] = False  # Prefect would ignore a misspelt parameter
     properties = schema["properties"]
-    properties["account"] = {**properties["account"], "enum": [deployment.account]}
+    if deployment.account:
+        properties["account"] = {**properties["account"], "enum": [deployment.account]}
     if "portfolio" in properties:
         own = deployment.parameters.get("portfolio")
         choices = sorted({*portfolios, *([own] if own else [])})

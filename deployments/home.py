@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from brokers.ids import Environment
+from brokers.ids import Environment, Venue
 
 HOME_VARIABLE = "ALGOTRENDY_HOME"
 PROJECT = Path(__file__).resolve().parent.parent
@@ -77,9 +78,11 @@ class Addresses:
     """Where a running stack listens; kept in stack.json so that other commands find it and restarts keep the ports."""
 
     prefect_port: int
-    simulator_port: int
+    simulator_port: int  # of Bybit
     supervisor_pid: int = 0  # 0: not running
     pools: tuple[str, ...] = field(default_factory=tuple)
+    tradestation_port: int = 0
+    receiver_port: int = 0  # of alerts for the first pool
 
     @property
     def api_url(self) -> str:
@@ -92,6 +95,19 @@ class Addresses:
     @property
     def simulator_url(self) -> str:
         return f"http://127.0.0.1:{self.simulator_port}"
+
+    @property
+    def tradestation_url(self) -> str:
+        return f"http://127.0.0.1:{self.tradestation_port}"
+
+    @property
+    def receiver_url(self) -> str:
+        return f"http://127.0.0.1:{self.receiver_port}"
+
+    @property
+    def simulators(self) -> Mapping[Venue, str]:
+        """Each simulated venue's address."""
+        return {Venue.BYBIT: self.simulator_url, Venue.TRADESTATION: self.tradestation_url}
 
     def write(self, file: Path) -> None:
         """Replace the file in one step."""

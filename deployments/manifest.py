@@ -85,7 +85,7 @@ class WorkPoolReference(_Strict):
 
 
 class Deployment(_Strict):
-    """One job on one account."""
+    """One job on one account, or on what a whole pool shares: then it names no account, and its name the pool."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     entrypoint: Annotated[str, Field(pattern=r"^flows(\.[a-z_]+){2}$")]
@@ -103,19 +103,17 @@ class Deployment(_Strict):
 
     @property
     def account(self) -> str:
-        return str(self.parameters["account"])
+        """The account's name; empty for a job of the whole pool."""
+        return str(self.parameters.get("account", ""))
 
     @model_validator(mode="after")
     def _environment_everywhere(self) -> Self:
-        account = self.parameters.get("account")
-        if not isinstance(account, str) or account.count("-") < 2:
-            raise ValueError(f"parameters.account must name an account such as bybit-testnet-main, was {account!r}")
-        if account.split("-")[1] != self.environment.value:
+        if "account" in self.parameters:
+            self._require_own_account(self.parameters["account"])
+        elif not self.name.endswith(f"-{self.environment.value}"):
             raise ValueError(
-                f"parameters.account {account!r} is not of the environment of its pool {self.environment.value}"
+                f"name of a job without an account must end with its pool -{self.environment.value}, was {self.name!r}"
             )
-        if not self.name.endswith(f"-{account}"):
-            raise ValueError(f"name must end with the account's name -{account}, was {self.name!r}")
         if self.environment.value not in self.tags:
             raise ValueError(f"tags must hold the environment {self.environment.value}, were {', '.join(self.tags)}")
         others = {e.value for e in Environment} - {self.environment.value}
@@ -125,6 +123,16 @@ class Deployment(_Strict):
         if len(set(slugs)) != len(slugs):
             raise ValueError(f"schedule slugs must be unique, were {', '.join(slugs)}")
         return self
+
+    def _require_own_account(self, account: object) -> None:
+        if not isinstance(account, str) or account.count("-") < 2:
+            raise ValueError(f"parameters.account must name an account such as bybit-testnet-main, was {account!r}")
+        if account.split("-")[1] != self.environment.value:
+            raise ValueError(
+                f"parameters.account {account!r} is not of the environment of its pool {self.environment.value}"
+            )
+        if not self.name.endswith(f"-{account}"):
+            raise ValueError(f"name must end with the account's name -{account}, was {self.name!r}")
 
     def flow(self) -> Flow[..., Any]:
         """Import the flow; ManifestRefused when there is none."""
@@ -137,6 +145,9 @@ class Deployment(_Strict):
         """Names, values and, for schedules and quick runs, completeness; ManifestRefused names the first mistake."""
         flow = self.flow()
         known = set(parameter_schema(flow).properties)
+        if ("account" in known) != bool(self.account):
+            wants = "needs the account" if "account" in known else "is for a whole pool and takes no account"
+            raise ManifestRefused(f"{self.name}: parameters: {flow.name} {wants}")
         for where, given in self._parameter_sets():
             unknown = sorted(set(given) - known)
             if unknown:

@@ -11,9 +11,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from brokers.ids import Environment
-from deployments import deploy, manifest, pools
+from deployments import alerting, deploy, manifest, pools
 from deployments.home import PROJECT, Addresses, Home
-from tasks.blocks import BLOCKS, CREDENTIALS, PortfolioBlock, TradingAccount
+from tasks.blocks import BLOCKS, CREDENTIALS, AlertRoutes, PortfolioBlock, TradingAccount
 from tasks.config import AccountSettings, Configuration, load
 
 EXAMPLE = PROJECT / "examples" / "simulated.yaml"
@@ -32,10 +32,14 @@ def everything(
 ) -> Iterator[str]:
     """Register all of it; yield a line for each thing. The manifest and the example are checked before any change."""
     wanted = manifest.load()
-    configuration = load(example).at_simulator(addresses.simulator_url)
+    configuration = load(example).at_simulators(addresses.simulators)
     with connected(home, addresses.api_url) as client:
         yield from register_block_types(client)
         yield from apply(configuration)
+        if Environment.SIMULATED in environments:
+            yield from alerting.prepare(home, configuration)
+            _save(AlertRoutes(routes=alerting.ROUTES.read_text("utf-8")), "alert-routes")
+            yield "block alert-routes"
         chosen = pools.pools(home, environments)
         yield from deploy.deploy(client, wanted, environments=environments, chosen_pools=chosen)
 

@@ -18,13 +18,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from brokers.ids import Environment
+from brokers.ids import Environment, Venue
 from deployments import ports, settings
-from deployments.home import Addresses, Home
+from deployments.home import HOME_VARIABLE, Addresses, Home
 from deployments.processes import Child, StackFailed, Supervisor
 
 SERVER_S_MAX = 120.0
 SIMULATOR_S_MAX = 60.0
+RECEIVER_S_MAX = 60.0
+RECEIVER_PORT = 5004  # what the receiver listens on by itself
 WORKER_S_MAX = 60.0
 Say = Callable[[str], None]
 
@@ -51,9 +53,11 @@ class Stack:
             **settings.client_settings(self.home, api_url=self.addresses.api_url),
         }
 
-    def control(self, name: str, *, post: Mapping[str, Any] | None = None, **query: str) -> Any:
-        """Ask the simulator's control interface; numbers come as text."""
-        return control(self.addresses.simulator_url, name, post=post, **query)
+    def control(
+        self, name: str, *, post: Mapping[str, Any] | None = None, venue: str = Venue.BYBIT.value, **query: str
+    ) -> Any:
+        """Ask a simulator's control interface; numbers come as text."""
+        return control(self.addresses.simulators[Venue(venue)], name, post=post, **query)
 
     def start_worker(self, pool: str, *, env: Mapping[str, str] | None = None, runs_max: int | None = None) -> Child:
         """Start a process worker of the pool, for `runs_max` runs at a time, and wait until the server knows it.
@@ -93,11 +97,13 @@ def running(
     home.prepare()
     with only_stack_of(home):
         previous = Addresses.read(home.addresses_file)
-        preferred = (previous.prefect_port, previous.simulator_port) if previous else ()
-        prefect_port, simulator_port = ports.pick(2, preferred=preferred)
+        preferred = _ports(previous) if previous else (0, 0, 0, RECEIVER_PORT)
+        prefect_port, simulator_port, tradestation_port, receiver_port = ports.pick(4, preferred=preferred)
         addresses = Addresses(
             prefect_port=prefect_port,
             simulator_port=simulator_port,
+            tradestation_port=tradestation_port,
+            receiver_port=receiver_port,
             supervisor_pid=os.getpid(),
             pools=tuple(pool.value for pool in pools),
         )
@@ -110,6 +116,10 @@ def running(
                 yield stack
             finally:
                 replace(addresses, supervisor_pid=0).write(home.addresses_file)
+
+
+def _ports(known: Addresses) -> tuple[int, ...]:
+    return known.prefect_port, known.simulator_port, known.tradestation_port, known.receiver_port
 
 
 @contextmanager
@@ -131,9 +141,11 @@ def _bring_up(
     stack: Stack, *, pools: tuple[Environment, ...], workers: bool, simulator_arguments: tuple[str, ...]
 ) -> None:
     started = time.monotonic()
-    stack.say("starting the Prefect server and the Bybit simulator")
+    stack.say("starting the Prefect server, the simulated venues and the receiver of alerts")
     _start_server(stack)
     _start_simulator(stack, simulator_arguments)
+    _start_tradestation(stack)
+    _start_receiver(stack, pools[0])
     # The client takes seconds to import; the server takes more to start, so the import costs nothing here.
     from deployments import register
 
@@ -144,6 +156,7 @@ def _bring_up(
     for line in register.everything(stack.home, stack.addresses, environments=pools):
         stack.say(line)
     stack.seconds["registration"] = time.monotonic() - began
+    _await_receiver(stack, pools[0])
     if workers:
         for pool in pools:
             stack.start_worker(pool.value)
@@ -183,11 +196,39 @@ def _start_simulator(stack: Stack, arguments: tuple[str, ...]) -> None:
     )
 
 
+def _start_tradestation(stack: Stack) -> None:
+    port = str(stack.addresses.tradestation_port)
+    stack.supervisor.start(
+        "simulator-tradestation",
+        [sys.executable, "-m", "simulators", "tradestation", "--port", port],
+        cwd=stack.home.root,
+    )
+
+
+def _start_receiver(stack: Stack, pool: Environment) -> None:
+    """The receiver of alerts, on the pool's ledger: it stores them, and whoever drains works on them."""
+    port = str(stack.addresses.receiver_port)
+    stack.supervisor.start(
+        "receiver",
+        [sys.executable, "-m", "cli.main", "receive", "--environment", pool.value, "--port", port, "--quiet"],
+        env={HOME_VARIABLE: str(stack.home.root)},
+        cwd=stack.home.root,
+    )
+
+
+def _await_receiver(stack: Stack, pool: Environment) -> None:
+    url = f"{stack.addresses.receiver_url}/health"
+    took = stack.supervisor.wait_until("the receiver", lambda: answers(url), timeout_s=RECEIVER_S_MAX)
+    stack.seconds["receiver"] = took
+    stack.say(f"alerts for {pool.value} are received at {stack.addresses.receiver_url}")
+
+
 def _await_simulator(stack: Stack) -> None:
-    url = f"{stack.addresses.simulator_url}/_control/health"
-    took = stack.supervisor.wait_until("the simulator", lambda: answers(url), timeout_s=SIMULATOR_S_MAX)
-    stack.seconds["simulator"] = took
-    stack.say(f"the Bybit simulator listens at {stack.addresses.simulator_url}")
+    addresses = stack.addresses
+    urls = [f"{url}/_control/health" for url in (addresses.simulator_url, addresses.tradestation_url)]
+    took = stack.supervisor.wait_until("the simulators", lambda: all(map(answers, urls)), timeout_s=SIMULATOR_S_MAX)
+    stack.seconds["simulators"] = took
+    stack.say(f"Bybit is simulated at {addresses.simulator_url}, TradeStation at {addresses.tradestation_url}")
 
 
 def _await_server(stack: Stack) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from brokers.ids import Environment
+from deployments import alerting
 from deployments.home import Home
 from deployments.processes import StackFailed, Stopped
 from deployments.stack import Stack, running
@@ -58,8 +59,9 @@ def _card(stack: Stack) -> Panel:
     account = "bybit-simulated-main"
     return Panel(
         f"Prefect UI:  [bold]{stack.addresses.ui_url}[/]\n"
-        f"Simulator:   {stack.addresses.simulator_url} (accounts main and second)\n"
-        f"Folder:      {stack.home.root}\n\n"
+        f"Simulators:  {stack.addresses.simulator_url} (Bybit), {stack.addresses.tradestation_url} (TradeStation)\n"
+        f"Folder:      {stack.home.root}\n"
+        f"{_alerts(stack)}\n"
         f"1. Deployments > [bold]sync-positions-{account}[/] > Run > Quick run: opens the ledger of the account.\n"
         f"2. Deployments > [bold]rebalance-{account}[/] > Run > Custom run: mode [bold]plan[/] shows what would be "
         "traded,\n   mode [bold]execute[/] trades. The report is on the run's Artifacts tab.\n"
@@ -67,6 +69,23 @@ def _card(stack: Stack) -> Panel:
         "Ctrl-C stops everything. docs/operator.md explains each job and each state.",
         title="AlgoTrendy is up",
         title_align="left",
+    )
+
+
+def _alerts(stack: Stack) -> str:
+    """Where alerts are sent to; for the simulated pool with a line that is ready to be typed."""
+    pool = stack.addresses.pools[0]
+    if pool != Environment.SIMULATED.value:
+        return (
+            f"Alerts:      {stack.addresses.receiver_url}{alerting.PATH}/TOKEN for {pool}; a token is made by "
+            f"`algotrendy sources add NAME --by YOU -e {pool}`\n"
+        )
+    url = alerting.webhook_url(stack.home, stack.addresses.receiver_url)
+    body = '{"v":1,"symbol":"AAPL","action":"buy","quantity":"10","id":"try-1"}'
+    return (
+        f"Alerts:      {url}\n"
+        f"             curl -X POST {url} -d '{body}'\n"
+        "             Run [bold]drain-alerts-simulated[/] first: it turns alerts into orders. algotrendy alerts list\n"
     )
 
 

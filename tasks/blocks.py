@@ -20,6 +20,7 @@ from brokers.registry import capabilities
 from brokers.rounding import decimal_text
 from brokers.types import ProductKind
 from tasks.config import Account, AccountSettings, ConfigRefused, block_name, require_environment, risk_policy
+from trading.alerts.routing import AlertConfig
 from trading.rebalancing.portfolio import BandRule, OrderStyle, Portfolio, Scope, Unmanaged
 
 NUMBER = r"^-?\d{1,12}(\.\d{1,12})?$"
@@ -338,7 +339,35 @@ class PortfolioBlock(Block):
         )
 
 
-BLOCKS: tuple[type[Block], ...] = (BybitCredentials, TradeStationCredentials, TradingAccount, PortfolioBlock)
+class AlertRoutes(Block):
+    """Sources and routes of alerts, as YAML: which alert may trade what, where, how much and when."""
+
+    _block_type_name = "Alert Routes"
+    _block_type_slug = "alert-routes"
+    _description = (
+        "Which alert may trade what, where, how much and when, as YAML (docs/alerts.md, Routes). Saving neither checks "
+        "it nor makes it count: run **apply routes** afterwards. It holds no secrets: tokens are made with "
+        "`algotrendy sources add`."
+    )
+
+    routes: str = Field(
+        default=...,
+        title="Sources and routes",
+        description="YAML with the keys sources and routes, the same text as in a file for `algotrendy routes apply`.",
+    )
+
+    def to_config(self, name: str) -> AlertConfig:
+        """The sources and routes; RoutesRefused names the place and the remedy."""
+        return AlertConfig.parse(self.routes, where=f"block {name}")
+
+
+BLOCKS: tuple[type[Block], ...] = (
+    BybitCredentials,
+    TradeStationCredentials,
+    TradingAccount,
+    PortfolioBlock,
+    AlertRoutes,
+)
 
 
 def _text_or_empty(value: Decimal | None) -> str:
@@ -370,6 +399,11 @@ def load_portfolio(name: str) -> Portfolio:
         return block.to_portfolio()
     except ValueError as error:
         raise ConfigRefused(f"portfolio block {name!r} is not valid: {error}") from error
+
+
+def load_routes(name: str) -> AlertConfig:
+    """The block's sources and routes; ConfigRefused when it is missing, RoutesRefused when it is wrong."""
+    return _load(AlertRoutes, name).to_config(name)
 
 
 def _load(kind: type[B], name: str) -> B:

@@ -234,10 +234,14 @@ class Configuration(_Strict):
         raise ConfigRefused(f"there is no portfolio {name!r}; known: {known}")
 
     def at_simulator(self, base_url: str) -> Configuration:
-        """Simulated accounts without an address are given this one."""
+        """Simulated accounts without an address are given this one, whatever their venue."""
+        return self.at_simulators(dict.fromkeys(Venue, base_url))
+
+    def at_simulators(self, urls: Mapping[Venue, str]) -> Configuration:
+        """Simulated accounts without an address are given their venue's."""
         accounts = tuple(
-            settings.model_copy(update={"base_url": base_url})
-            if settings.environment is Environment.SIMULATED and not settings.base_url
+            settings.model_copy(update={"base_url": urls[settings.venue]})
+            if settings.environment is Environment.SIMULATED and not settings.base_url and settings.venue in urls
             else settings
             for settings in self.accounts
         )

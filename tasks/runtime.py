@@ -72,10 +72,12 @@ def open_runtime(
     control_file: Path | None = None,
     dry_run: bool = False,
     secrets_folder: Path | None = None,
+    shared: Ledger | None = None,
 ) -> Iterator[Runtime]:
     """Broker, ledger and order desk of one account, closed at the end. No request is made here.
 
-    With `dry_run` the desk sends nothing: orders end with their payload on record.
+    With `dry_run` the desk sends nothing: orders end with their payload on record. `shared` is the ledger at that URL
+    where the caller has opened it, and stays open: several accounts of one process then take turns in memory.
 
     Raises EnvironmentMismatch (also for credentials, keys and hosts) and the ledger's own errors.
     """
@@ -85,7 +87,7 @@ def open_runtime(
         broker = stack.enter_context(
             open_guarded(account.connection, key_registry=key_registry, clock=used, secrets_folder=secrets_folder)
         )
-        ledger = stack.enter_context(Ledger.open(ledger_url, environment=environment))
+        ledger = shared or stack.enter_context(Ledger.open(ledger_url, environment=environment))
         require_key_unused(ledger, account.connection)
         desk = OrderDesk(
             ledger=ledger,

@@ -47,14 +47,17 @@ class RedactingFormatter(logging.Formatter):
 class _Dropping(logging.handlers.QueueHandler):
     """Hands lines to the writing thread; full means dropped, never waiting."""
 
-    dropped = 0
+    def __init__(self, waiting: queue.SimpleQueue[logging.LogRecord | None]) -> None:
+        super().__init__(waiting)
+        self.dropped = 0
+        self._waiting = waiting
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         return record  # formatted by the thread, where it costs the answers nothing
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if self.queue.qsize() < LINES_MAX:
-            self.queue.put_nowait(record)
+        if self._waiting.qsize() < LINES_MAX:
+            self._waiting.put_nowait(record)
         else:
             self.dropped += 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flows.reports.alerts import alerts_report, routes_report, story_report
 from flows.reports.closing import closing_report
 from flows.reports.model import Report, Tone
 from flows.reports.orders import leverage_report, sweep_report
@@ -13,6 +14,8 @@ from flows.reports.reconciling import reconciliation_report
 from flows.reports.stopping import control_report, kill_report
 from flows.reports.syncing import sync_report
 from ledger.controlling import ControlChanged
+from trading.alerts.overview import AlertStory, Overview
+from trading.alerts.routing import AlertConfig
 from trading.closing import ClosedPosition
 from trading.kill_model import KillResult
 from trading.leverage import LeverageResult
@@ -24,8 +27,11 @@ from trading.sync import SyncResult
 
 # What carries its account itself.
 _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
+    AlertConfig: routes_report,
+    AlertStory: story_report,
     ControlChanged: control_report,
     KillResult: kill_report,
+    Overview: alerts_report,
     Plan: plan_report,
     RebalanceResult: rebalance_report,
     ReconciliationResult: reconciliation_report,

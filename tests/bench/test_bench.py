@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import calls, desk, planning, reconciling
+from bench import calls, desk, planning, receiving, reconciling
 from bench.__main__ import main
 from bench.measure import Timing, in_turns
 
@@ -53,3 +53,9 @@ def test_the_report_is_written(tmp_path: Path) -> None:
     assert main(["plan", "--report", str(tmp_path / "out")]) in (0, 1)
     assert (tmp_path / "out" / "report.html").is_file()
     assert '"5,000 lines"' in (tmp_path / "out" / "result.json").read_text()
+
+
+def test_receiving_is_measured_beside_an_endpoint_that_keeps_nothing(tmp_path: Path) -> None:
+    (row,) = receiving.run(tmp_path, rates=(50,), seconds=0.5, rounds=1)
+    assert "25 alerts, 0 refused" in row.detail and "at p50" in row.ratio
+    assert row.held is None, "nothing is aimed at where nothing was promised"

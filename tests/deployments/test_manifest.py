@@ -54,7 +54,7 @@ def test_the_shipped_file_is_valid_and_complete() -> None:
     manifest = load()
     jobs = Counter(deployment.entrypoint for deployment in manifest.deployments)
     assert set(jobs.values()) == {len(Environment)}  # every job in every environment
-    assert len(jobs) == 11
+    assert len(jobs) == 14
     assert FILE.read_text().count("&") < 10  # anchors, not secrets or URLs with queries
 
 
@@ -70,9 +70,9 @@ def test_nothing_runs_by_itself_in_production_or_trades_by_itself_anywhere() -> 
 def test_environment_is_in_name_tags_pool_and_account() -> None:
     for deployment in load().deployments:
         environment = deployment.environment.value
-        assert f"-{environment}-" in deployment.name
+        assert f"-{environment}-" in f"{deployment.name}-"
         assert environment in deployment.tags
-        assert deployment.account.split("-")[1] == environment
+        assert not deployment.account or deployment.account.split("-")[1] == environment
 
 
 def test_the_sample_is_valid(tmp_path: Path) -> None:
@@ -138,6 +138,20 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "name without the account": (_at("name", value="rebalance-testnet"), "name must end with the account's name"),
     "tags without the environment": (_at("tags", value=["bybit"]), "tags must hold the environment testnet"),
     "tags of two environments": (_at("tags", value=["testnet", "production"]), "must not hold another environment"),
+    "no account where the job needs one": (
+        lambda data, deployment: (deployment["parameters"].pop("account"), deployment.update(name="rebalance-testnet"))[
+            1
+        ],
+        "rebalance needs the account",
+    ),
+    "an account where the job is of a pool": (
+        _at("entrypoint", value="flows.drain_alerts.drain_alerts"),
+        "drain-alerts is for a whole pool and takes no account",
+    ),
+    "a job of a pool that is named after none": (
+        lambda data, deployment: deployment["parameters"].pop("account"),
+        "must end with its pool -testnet",
+    ),
     "schedule for another account": (
         _at("schedules", 0, "parameters", value={"account": "bybit-testnet-second"}),
         "must not name another account",

@@ -104,6 +104,14 @@ def test_a_crashed_watch_is_started_again_by_its_own_deployment() -> None:
     assert [(action.type, action.source) for action in automation.actions] == [("run-deployment", "inferred")]  # type: ignore[union-attr]
 
 
+def test_a_crashed_drain_is_started_again_too() -> None:
+    from flows.drain_alerts import drain_alerts
+
+    automation = automations.drain_again()
+    assert drain_alerts.name == automations.DRAIN_FLOW and automation.name != automations.watch_again().name
+    assert [action.type for action in automation.actions] == ["run-deployment"]
+
+
 def test_a_watch_finishes_the_orders_of_a_dead_run(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Died(BaseException):
         pass

@@ -381,4 +381,4 @@ def samples() -> Samples:
 @pytest.fixture(scope="session")
 def alerts_in_all() -> int:
     """How many alerts the heavy tests of the queue use; ALGOTRENDY_ALERTS=10000 is the full figure."""
-    return int(os.environ.get("ALGOTRENDY_ALERTS", "160"))
+    return int(os.environ.get("ALGOTRENDY_ALERTS", "120"))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from brokers.ids import Environment
 from ledger import migrate
-from ledger.engine import LedgerSchemaNewer
+from ledger.engine import LedgerError, LedgerSchemaNewer
 from ledger.tables import APPEND_ONLY, metadata
 
 
@@ -80,3 +80,27 @@ def test_the_stamp_is_drawn_with_the_first_migration(connection: Connection) -> 
     stamp = migrate.migrate(connection, Environment.TESTNET)
     assert (stamp.environment, stamp.schema) == (Environment.TESTNET, migrate.head_revision())
     assert migrate.migrate(connection, Environment.TESTNET) == stamp
+
+
+def test_no_table_with_rows_is_dropped(connection: Connection) -> None:
+    """Revision 0003 takes the unused table `alert` away, and its way back the alert queue."""
+    config = migrate.alembic_config(connection)
+    command.upgrade(config, "0002")
+    connection.execute(
+        text(
+            "INSERT INTO alert (source, dedupe_key, body_sha256, raw, state, reason, received_at) "
+            "VALUES ('s', 'k', 'h', 'r', 'new', '', '2026-01-01T00:00:00.000000Z')"
+        )
+    )
+    with pytest.raises(LedgerError, match="would drop table alert, which has 1 rows: put them away first"):
+        command.upgrade(config, "0003")
+    connection.execute(text("DELETE FROM alert"))
+    command.upgrade(config, "0003")
+    connection.execute(
+        text(
+            "INSERT INTO alert_config (body, sha256, applied_by, applied_at) "
+            "VALUES ('b', 'h', 'ann', '2026-01-01T00:00:00.000000Z')"
+        )
+    )
+    with pytest.raises(LedgerError, match="would drop table alert_config, which has 1 rows"):
+        command.downgrade(config, "0002")

@@ -36,8 +36,10 @@ CRASH_TABLE: Mapping[str, Entry] = MappingProxyType(
     {
         "C01": Entry("alert: before the inbox is committed", (Means.TO_COME,), "alerts"),
         "C02": Entry("alert: committed, before the answer", (Means.TO_COME,), "alerts"),
-        "C03": Entry("alert: answered, before the intent", (Means.TO_COME,), "alerts"),
-        "C04": Entry("alert of several legs: between its intents", (Means.TO_COME,), "alerts"),
+        "C03": Entry(
+            "alert: answered, before the intent", (Means.ELSEWHERE,), "tests/trading/alerts/test_handling_killed.py"
+        ),
+        "C04": Entry("alert: between it and its intent", (Means.ELSEWHERE,), "tests/trading/orders/test_intake.py"),
         "C05": Entry("the intent is READY", (_K,)),
         "C06": Entry("the claim is committed", (_K, _S)),
         "C07": Entry("payload built, not committed", (_K, _S)),

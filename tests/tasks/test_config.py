@@ -30,7 +30,7 @@ def file_with(account: str = ACCOUNT, more: str = "") -> str:
 def test_the_examples_are_valid() -> None:
     simulated = load(ROOT / "examples" / "simulated.yaml")
     testnet = load(ROOT / "examples" / "testnet.yaml")
-    assert [a.block_name for a in simulated.accounts] == ["bybit-simulated-main"]
+    assert [a.block_name for a in simulated.accounts] == ["bybit-simulated-main", "tradestation-simulated-main"]
     assert [a.block_name for a in testnet.accounts] == ["bybit-testnet-main"]
     assert testnet.accounts[0].resolve(
         {"BYBIT_TESTNET_API_KEY": "key", "BYBIT_TESTNET_API_SECRET": "secret"}
@@ -161,6 +161,8 @@ def test_simulated_accounts_are_given_the_simulators_address() -> None:
     simulated = load(ROOT / "examples" / "simulated.yaml").at_simulator("http://127.0.0.1:9")
     assert simulated.accounts[0].base_url == "http://127.0.0.1:9"
     assert parse(file_with()).at_simulator("http://127.0.0.1:9").accounts[0].base_url == ""
+    apart = load(ROOT / "examples" / "simulated.yaml").at_simulators({Venue.TRADESTATION: "http://127.0.0.1:8"})
+    assert [account.base_url for account in apart.accounts] == ["", "http://127.0.0.1:8"]
 
 
 @pytest.mark.parametrize("account", Environment)

@@ -23,6 +23,7 @@ Hook = Callable[[str], None]
 
 CRASH_POINTS: Mapping[str, str] = MappingProxyType(
     {
+        "C04": "inside the transaction that makes an intent READY or DENIED, before its commit",
         "C05": "after the intent is READY",
         "C06": "after the claim is committed",
         "C07": "payload built, not committed",

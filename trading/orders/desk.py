@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +20,8 @@ from brokers.clock import Clock
 from brokers.errors import BrokerError
 from brokers.ids import Environment, IntentId
 from brokers.port import Broker
-from brokers.types import Quote
 from ledger.control_file import ControlFile
 from ledger.engine import Ledger
-from ledger.records import lock_account
 from ledger.states import CancelState, IntentState, ObservationSource
 from ledger.tables import OrderIntent
 from trading.arming import ArmingGuard
@@ -34,25 +31,14 @@ from trading.orders.clearing import Clearing
 from trading.orders.context import DeskContext
 from trading.orders.counting import begin_counting
 from trading.orders.deciding import Verdict, decide
-from trading.orders.exposure import exposure_for, position_of, reserved_notional
 from trading.orders.gates import may_go
-from trading.orders.intents import (
-    IntentView,
-    TermsConflict,
-    WantedOrder,
-    request_of,
-    row_of,
-    terms_sha256,
-    view_of,
-)
+from trading.orders.intake import Also, judge, receive
+from trading.orders.intents import IntentView, WantedOrder, view_of
 from trading.orders.moves import Who
 from trading.orders.protocol import Action, ProtocolLimits, Step, next_step
-from trading.orders.reasons import OrderReason
 from trading.orders.sending import send
 from trading.orders.spool import Spool, spool_of
-from trading.orders.stops import set_stop, stop_for
-from trading.risk import RiskPolicy, assess
-from trading.risk.conduct import duplicates
+from trading.risk import RiskPolicy
 from trading.steps import Step as JobStep
 from trading.steps import StepKind, call_directly
 
@@ -63,6 +49,10 @@ _HISTORY_S = 86_400.0
 
 Handler = Callable[[DeskContext, OrderIntent, Step], None]
 Decided = tuple[OrderIntent, Step, datetime]
+
+
+def _is_over(view: IntentView) -> bool:
+    return view.is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,62 +120,26 @@ class OrderDesk:
         return self._ctx.dry_run
 
     # -- asking -------------------------------------------------------------------------------------------------
-    def submit(self, wanted: WantedOrder) -> IntentView:
+    def submit(self, wanted: WantedOrder, *, also: Also | None = None) -> IntentView:
         """Record an intention and check its risk: READY or DENIED. The same key again gives the same intent.
+
+        `also` is called inside the transaction that makes the intent READY (with its reservation) or DENIED, which then
+        is the one that records it as well: both are stored, or neither. It is not called for an intent that was judged
+        before. What it raises goes on to the caller.
 
         Raises TermsConflict when the key was used for other terms; nothing is sent either way.
         """
         ctx = self._ctx
         if str(wanted.account_id) != ctx.account_id:
             raise ValueError(f"this desk serves {ctx.account_id}, the order is for {wanted.account_id}")
+        if also is not None:
+            judge(ctx, wanted.intent_id, wanted=wanted, also=also)
+            return self.view(wanted.intent_id)
         with ctx.ledger.write() as session:
-            row = session.get(OrderIntent, str(wanted.intent_id))
-            if row is None:
-                row = row_of(wanted, now=ctx.ledger.now(session), attempts_max=ctx.policy.attempts_max)
-                store.receive(session, row, worker=ctx.worker)
-            elif row.terms_sha256 != terms_sha256(wanted.request):
-                raise TermsConflict(
-                    f"business key {wanted.business_key!r} was used for other terms (intent {row.intent_id}); "
-                    "use a new key for a new order"
-                )
+            row = receive(ctx, session, wanted)
         if row.state == S.RECEIVED.value:
-            self._assess(wanted, row)
+            judge(ctx, row.intent_id, wanted=wanted)
         return self.view(wanted.intent_id)
-
-    def _assess(self, wanted: WantedOrder | None, row: OrderIntent) -> None:
-        ctx, request = self._ctx, request_of(row)
-        instrument = ctx.instrument(request.instrument_id)
-        quote = wanted.reference if wanted is not None else self._quote_or_none(row)
-        for is_final in (False, True):
-            reading = ctx.account(instrument_id=request.instrument_id, fresh=is_final)
-            with ctx.ledger.write() as session:
-                lock_account(session, ctx.account_id)
-                current = store.load(session, row.intent_id)
-                if current.state != S.RECEIVED.value:
-                    return
-                now = ctx.ledger.now(session)
-                exposure = exposure_for(session, ctx, current, request, instrument, reading)
-                refusals = assess(request, instrument, quote, exposure, ctx.policy, ctx.venue_now())
-                if refusals and not is_final and all(refusal.reason.is_of_account for refusal in refusals):
-                    continue  # the account's figures may be some seconds old: look once more
-                notes = refusals or tuple(duplicates(request, exposure.conduct, ctx.policy))
-                reserve = reserved_notional(request, instrument, quote, position_of(reading, request, instrument))
-                store.move(
-                    session,
-                    current,
-                    S.DENIED if refusals else S.READY,
-                    who=Who.INTAKE,
-                    worker=ctx.worker,
-                    reason=refusals[0].reason if refusals else OrderReason.WITHIN_LIMITS,
-                    detail="; ".join(f"{note.reason}: {note.detail}" for note in notes),
-                    now=now,
-                    reserved_notional=Decimal(0) if refusals else reserve,
-                )
-            stop = stop_for(refusals, row)
-            if stop is not None:
-                set_stop(ctx, stop)
-            break
-        ctx.crash("C05")
 
     # -- moving -------------------------------------------------------------------------------------------------
     def advance(self, intent_id: IntentId | str) -> IntentView:
@@ -220,7 +174,7 @@ class OrderDesk:
     @property
     def _handlers(self) -> Mapping[Action, Handler]:
         return {
-            Action.ASSESS: lambda ctx, row, step: self._assess(None, row),
+            Action.ASSESS: lambda ctx, row, step: judge(ctx, row.intent_id),
             Action.SEND: lambda ctx, row, step: send(ctx, row.intent_id),
             Action.WITHDRAW: partial(_end, to_state=S.WITHDRAWN, who=Who.OPERATOR),
             Action.EXPIRE: _expire,
@@ -239,10 +193,22 @@ class OrderDesk:
         }
 
     def drive(
-        self, intent_ids: Iterable[IntentId | str], *, timeout_s: float, step: JobStep = call_directly
+        self,
+        intent_ids: Iterable[IntentId | str],
+        *,
+        timeout_s: float,
+        step: JobStep = call_directly,
+        until: Callable[[IntentView], bool] = _is_over,
     ) -> tuple[IntentView, ...]:
-        """Advance all until each is terminal or needs a person, or `timeout_s` is over; waits on the clock between."""
+        """Advance all until each is terminal or needs a person, or `timeout_s` is over; waits on the clock between.
+
+        `until` says what is enough of one order, for those who need not see its end.
+        """
         clock = self._ctx.clock
+
+        def is_enough(view: IntentView) -> bool:
+            return view.is_over or until(view)
+
         ids = list(dict.fromkeys(str(intent_id) for intent_id in intent_ids))
         deadline = clock.monotonic() + timeout_s
         with self._ctx.ledger.read() as session:
@@ -252,7 +218,7 @@ class OrderDesk:
         while True:
             before = dict(views)
             for intent_id in ids:
-                if views[intent_id].is_over or due_at_s[intent_id] > clock.monotonic():
+                if is_enough(views[intent_id]) or due_at_s[intent_id] > clock.monotonic():
                     continue
                 name = _sentence(views[intent_id])
                 known = decided.pop(intent_id, None) if clock.monotonic() - due_at_s[intent_id] < _FRESH_S else None
@@ -261,7 +227,7 @@ class OrderDesk:
                 due_at_s[intent_id] = clock.monotonic() + wait_s
                 if wait_s <= 0:
                     decided[intent_id] = after
-            waiting = [due_at_s[intent_id] for intent_id in ids if not views[intent_id].is_over]
+            waiting = [due_at_s[intent_id] for intent_id in ids if not is_enough(views[intent_id])]
             left_s = deadline - clock.monotonic()
             if not waiting or left_s <= 0:
                 return tuple(views[intent_id] for intent_id in ids)
@@ -346,13 +312,6 @@ class OrderDesk:
             )
             rows = session.exec(query.order_by(col(OrderIntent.leg_number), col(OrderIntent.created_at)))
             return tuple(view_of(row) for row in rows)
-
-    def _quote_or_none(self, row: OrderIntent) -> Quote | None:
-        """A fresh reference for an intent whose intake was interrupted; without one it is denied."""
-        try:
-            return self._ctx.quote(request_of(row).instrument_id)
-        except BrokerError:
-            return None
 
 
 def _wait_s(decided: Decided) -> float:

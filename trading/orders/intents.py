@@ -33,8 +33,9 @@ class UnknownIntent(LookupError):
 class WantedOrder:
     """An order that a job wants, once, whatever happens: `business_key` is what makes it this one.
 
-    `reference` is the quote that the decision was made on; `ttl_s` is how long the order may still be placed.
-    `strategy` names what decided it (a portfolio, an alert's strategy): the source where nothing is given.
+    `reference` is the quote that the decision was made on; `ttl_s` is how long the order may still be placed, and
+    `not_after` an end of that time that whatever asked for the order has set. `strategy` names what decided it (a
+    portfolio, an alert's strategy): the source where nothing is given.
     """
 
     account_id: AccountId
@@ -46,6 +47,7 @@ class WantedOrder:
     plan_id: str | None = None
     leg_number: int | None = None
     strategy: str = ""
+    not_after: datetime | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.ttl_s <= 86_400:
@@ -153,8 +155,13 @@ def row_of(wanted: WantedOrder, *, now: datetime, attempts_max: int) -> OrderInt
         attempts_max=attempts_max,
         created_at=now,
         updated_at=now,
-        expires_at=now + timedelta(seconds=wanted.ttl_s),
+        expires_at=_expires_at(wanted, now),
     )
+
+
+def _expires_at(wanted: WantedOrder, now: datetime) -> datetime:
+    end = now + timedelta(seconds=wanted.ttl_s)
+    return end if wanted.not_after is None else min(end, wanted.not_after)
 
 
 def terms_sha256(request: OrderRequest) -> str:

@@ -150,6 +150,34 @@ def test_contracts_of_a_reversal_that_meets_no_position_are_not_the_entry_either
     assert shown(decide(known, route, make_snapshot(0))) == "open buy 10"
 
 
+@pytest.mark.parametrize(
+    ("contracts", "size", "held", "expected"),
+    [
+        (15, 10, -5, "close buy 5, open buy 10"),  # more than the new size: it was a reversal
+        (15, 10, 0, "open buy 10"),
+        (5, 15, 10, "open buy 5"),
+    ],
+)
+def test_the_new_size_tells_a_reversal_where_the_old_side_is_not_said(
+    contracts: int, size: int, held: int, expected: str
+) -> None:
+    alert = make_alert(target=LONG, quantity=D(contracts), is_contracts=True, target_size=D(size))
+    assert shown(decide(alert, make_route(), make_snapshot(held))) == expected
+
+
+def test_a_limit_gives_the_units_for_money_without_a_quote() -> None:
+    limit = {"order_type": OrderType.LIMIT, "limit_price": D(50)}
+    alert = make_alert(quantity=D(1000), quantity_mode=QuantityMode.CASH, **limit)
+    assert shown(decide(alert, make_route(), make_snapshot(quote=None))) == "open buy 20"
+    short = replace(alert, action=SELL, target=SHORT)  # sold at 50 or better: at the market's 100.1
+    assert shown(decide(short, make_route(), make_snapshot())) == "open sell 9"
+
+
+def test_a_bare_side_that_is_held_needs_nothing() -> None:
+    alert = make_alert(is_target_only=True)
+    assert shown(decide(alert, make_route(), make_snapshot(5))) == "nothing_to_do ALREADY_THERE"
+
+
 def test_a_position_to_be_in_needs_nothing_once_it_is_reached() -> None:
     alert = make_alert(target=LONG, is_target_only=True)
     assert shown(decide(alert, make_route(), make_snapshot(5))) == "nothing_to_do ALREADY_THERE"

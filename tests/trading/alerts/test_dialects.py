@@ -186,6 +186,7 @@ def test_what_templates_leave_behind_is_repaired(body: str) -> None:
         ({"position": "short", "previous_position": "flat"}, AlertReason.FIELDS_CONTRADICT),
         ({"position": "flat", "previous_position": "long"}, AlertReason.FIELDS_CONTRADICT),
         ({"contracts": 5}, AlertReason.FIELDS_CONTRADICT),
+        ({"quantity_mode": "cash", "quantity": "absent"}, AlertReason.NUMBER_INVALID),
         ({"quantity_mode": "percent_of_position", "quantity": 101}, AlertReason.NUMBER_INVALID),
         ({"symbol": "AAPL; DROP"}, AlertReason.SYMBOL_UNKNOWN),
         ({"symbol": "NASDAQ:AAPL", "exchange": "NYSE"}, AlertReason.FIELDS_CONTRADICT),
@@ -257,7 +258,14 @@ def test_times_are_read_as_they_are_sent(text: str) -> None:
             AlertReason.COMMAND_UNSUPPORTED,
         ),
         ('{"code":"ENTER-LONG_X_ETHUSDT_bot_15M_1","leverage":10}', AlertReason.FIELD_UNSUPPORTED),
+        ('{"code":"ENTER-LONG_X_ETHUSDT_bot_15M_1","orderType":"stop_market"}', AlertReason.COMMAND_UNSUPPORTED),
+        ("ENTER-LONG_X_ETH USDT_bot_15M_canary-5a1b9e", AlertReason.SYMBOL_UNKNOWN),
+        (
+            '{"secret":"s","bot_uuid":"b","tv_instrument":"A","action":"exit_long","max_lag":"1.5"}',
+            AlertReason.FIELD_INVALID,
+        ),
         ("60123456789,buy,AUDUSD,risk=0.1", AlertReason.FIELD_UNSUPPORTED),
+        ("60123456789,buy,AUDUSD,vol_lots", AlertReason.FIELD_INVALID),
         ("60123456789,buylimit,AUDUSD,vol_lots=1,price=5", AlertReason.COMMAND_UNSUPPORTED),
         ("60123456789,buy,AUDUSD,vol_lots=1,price=5", AlertReason.FIELD_UNSUPPORTED),
         ("60123456789,buy,AUDUSD,vol_lots=1,spread=5", AlertReason.FIELD_UNSUPPORTED),
@@ -276,11 +284,16 @@ def test_times_are_read_as_they_are_sent(text: str) -> None:
         ("K(X) { market(position=5); }", AlertReason.COMMAND_UNSUPPORTED),
         ("K(X) { cancel(which=session); }", AlertReason.COMMAND_UNSUPPORTED),
         ("K(X) { }", AlertReason.FIELD_MISSING),
+        ("K(X) { market(side=buy, amount); }", AlertReason.FIELD_INVALID),
+        ("K(X) { market(side=buy, side=sell); }", AlertReason.FIELD_INVALID),
+        ("K(X) { market[side=buy]; }", AlertReason.FIELD_INVALID),
+        ("K(X) {" + "notify(msg=a);" * 17 + " }", AlertReason.BODY_TOO_LARGE),
         ("K(X) { market(side=buy, amount=1, mood=good); }", AlertReason.FIELD_UNKNOWN),
         ("K(X) { market(side={{strategy.order.action}}, amount=1); }", AlertReason.PLACEHOLDER_UNRESOLVED),
         ("K(X) { market(side=buy); } L(Y) { market(side=buy); }", AlertReason.FIELD_UNSUPPORTED),
         ('{"key":"E:s","ticker":"A","action":"buy","stop_loss":5}', AlertReason.FIELD_UNSUPPORTED),
         ('{"key":"E:s","ticker":"A","action":"hold"}', AlertReason.ACTION_UNKNOWN),
+        ('{"key":"E:s","ticker":"A","action":"buy","quantity":1,"contracts":1}', AlertReason.FIELDS_CONTRADICT),
         ('{"symbol":"A","action":"HOLD"}', AlertReason.ACTION_UNKNOWN),
         ('{"symbol":"A","action":"buy","Action":"sell"}', AlertReason.FIELDS_CONTRADICT),
     ],
@@ -307,3 +320,32 @@ def test_a_named_dialect_reads_no_other() -> None:
     assert refusal(traderspost, Dialect.ALGOTRENDY).reason is AlertReason.FIELD_INVALID
     assert refusal(traderspost, Dialect.PINECONNECTOR).reason is AlertReason.DIALECT_UNKNOWN
     assert refusal("60123456789,closelong,GBPUSD", Dialect.TRADERSPOST).reason is AlertReason.BODY_NOT_JSON
+
+
+def test_a_mode_without_a_quantity_means_nothing() -> None:
+    assert refusal('{"v":1,"symbol":"A","action":"buy","quantity_mode":"cash"}').reason is AlertReason.FIELD_MISSING
+
+
+def test_a_command_needs_its_three_parts() -> None:
+    assert refusal("60123456789,buy", Dialect.PINECONNECTOR).reason is AlertReason.FIELD_MISSING
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"ticker":"A","action":"cancel"}', {"action": "cancel", "cancel_first": True}),
+        (
+            '{"ticker":"A","action":"reverse","sentiment":"long","quantity":2,"extendedHours":"true"}',
+            {"action": "reverse", "target": "long", "cancel_first": True, "extended_hours": True, "quantity": 2},
+        ),
+        ('{"key":"E:s","ticker":"A","action":"close"}', {"action": "exit", "cancel_first": True, "strategy": "E"}),
+        ("K(A) { cancel(which=all); }", {"action": "cancel", "strategy": "K"}),
+        (
+            "K(A) { market(side=buy, reduceOnly=true,); notify(msg=a); }",
+            {"action": "buy", "reduce_only": True, "strategy": "K"},
+        ),
+    ],
+)
+def test_further_commands_of_the_dialects(body: str, expected: dict[str, Any]) -> None:
+    alert = read(body.encode(), dialect=Dialect.AUTO)
+    assert said(alert) == {"symbol": "A", **expected}

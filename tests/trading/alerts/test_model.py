@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from brokers.types import OrderSide, OrderType, PositionSide
-from tests.trading.alerts.building import D, make_alert
+from tests.trading.alerts.building import NOW, D, make_alert
 from trading.alerts import Alert, AlertAction, AlertReason, AlertRefused, QuantityMode
 from trading.alerts.model import opposite_of, settled
 
@@ -80,6 +80,11 @@ def test_an_alert_that_contradicts_itself_cannot_be_made(changes: dict[str, Any]
 def test_what_can_only_reduce_is_an_exit(changes: dict[str, Any], is_exit: bool, opens: bool) -> None:
     alert = make_alert(**changes)
     assert (alert.is_exit, alert.opens) == (is_exit, opens)
+
+
+def test_a_time_carries_its_zone() -> None:
+    with pytest.raises(AlertRefused, match="event_time must carry a zone"):
+        make_alert(event_time=NOW.replace(tzinfo=None))
 
 
 def test_numbers_come_back_from_the_ledger_digit_by_digit() -> None:

@@ -73,5 +73,6 @@ def test_a_judgement_follows_the_rule(
 def test_a_review_comes_back_from_the_ledger_as_it_was() -> None:
     review = Review(verdict=APPROVE, confidence=D("0.85"), reasoning="trend\nis up", reviewer="agent-1", took_ms=120)
     assert Review.from_json(review.to_json()) == review
-    with pytest.raises(ValueError, match="confidence"):
-        Review(verdict=APPROVE)
+    for confidence in (None, D("1.1"), D("-0.1")):
+        with pytest.raises(ValueError, match="confidence"):
+            Review(verdict=APPROVE, confidence=confidence)

@@ -80,6 +80,13 @@ def test_the_order_of_lines_does_not_change_the_hash_of_what_they_allow() -> Non
         ("name: tv-momentum\n", "name: tv-momentum\n    name: b\n", r"not valid YAML: a key stands twice"),
         ("sources:", "sources: [", r"not valid YAML"),
         ("    ttl_market_s: 20\n", "    when_closed: wait\n", r"routes.1: when_closed needs a calendar"),
+        ("secrets: {secret:", "secrets: {'a b':", r"sources.0.secrets: secrets maps names of fields"),
+        (
+            'quantity_max: "2"',
+            'quantity_max: "2"\n    instrument: ESZ6',
+            r"routes.1: give instrument or roll",
+        ),
+        ("ttl_market_s: 20", "quantity_mode: percent_of_position", r"routes.1: quantity_mode of a route must fit"),
         ("sources:", "version: 2\nsources:", r"version: Input should be less than or equal to 1"),
     ],
 )
@@ -88,6 +95,20 @@ def test_a_mistake_is_named_with_its_place(old: str, new: str, message: str) -> 
     with pytest.raises(RoutesRefused, match=message) as caught:
         parse(FILE.replace(old, new))
     assert "9f86d081" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "a", "", "{", "{sources: []} x", '{"sources":[],"sources":[]}'])
+def test_what_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(RoutesRefused, match=r"must be a mapping|not valid YAML"):
+        parse(text)
+
+
+def test_yaml_in_braces_is_read_too() -> None:
+    assert parse("{sources: [{name: tv}]}").sources[0].name == "tv"
+
+
+def test_a_route_may_name_its_instrument() -> None:
+    assert str(make_route(symbol="ES1!", instrument="ESZ6").instrument_at(datetime(2030, 1, 1, tzinfo=UTC))) == "ESZ6"
 
 
 def test_a_calendar_that_there_is_none_of_is_refused_when_routes_are_applied() -> None:

@@ -66,8 +66,7 @@ def object_of(body: str) -> dict[str, Any]:
             raise
         # json's own errors say what and where. Those of the strict parser name numbers and repeated keys.
         raise AlertRefused(AlertReason.BODY_NOT_JSON, f"the body is not JSON: {_unquoted(str(error))}") from None
-    if not isinstance(found, dict):
-        raise AlertRefused(AlertReason.BODY_NOT_JSON, "the body must be a JSON object in braces")
+    assert isinstance(found, dict), "what begins with a brace and is JSON is an object"
     _require_clean_texts(found)
     return found
 

@@ -34,9 +34,6 @@ class Fields:
         self._left = dict(found)
         self._place = place
 
-    def __contains__(self, name: str) -> bool:
-        return self._left.get(name) is not None
-
     def secrets(self, *names: str) -> dict[str, str]:
         """Take the secrets out, as sha256 sums by field."""
         found = {name: self._left.pop(name, None) for name in names}
