@@ -262,6 +262,9 @@ def test_an_order_that_is_partly_filled_and_open_is_no_break(on: tuple[Any, Runt
         runtime, "AAPL", OrderSide.BUY, "10", "one", order_type=OrderType.LIMIT, limit_price=D("201.00"), timeout_s=2
     )
     assert (view.state, view.filled_quantity) == (IntentState.PARTIALLY_FILLED, 4)
+    before = len(sim.control.requests())
+    runtime.desk.drive([view.intent_id], timeout_s=60)
+    assert len(sim.control.requests()) - before <= 20, "its fill is not asked for at every look"
     clean = reconcile_account(runtime)
     assert clean.outcome is ReconciliationOutcome.CLEAN, clean
     with runtime.ledger.read() as session:
