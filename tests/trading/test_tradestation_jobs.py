@@ -19,7 +19,8 @@ from ledger.controls import set_control
 from ledger.records import fills_of
 from ledger.states import ControlState, IntentState, ReconciliationOutcome
 from simulators.testing import small_tradestation_config
-from simulators.tradestation.config import QuotaConfig
+from simulators.tradestation.config import DoneOrder, DuplicateIds, QuirksConfig, QuotaConfig, SessionConfig
+from simulators.tradestation.sessions import SessionMode
 from tests.trading.simulated import ids
 from tests.trading.simulated_tradestation import ACCOUNT, EQUITIES, FUTURES, ON_ITS_OWN_CLOCK, tradestation
 from trading.closing import close_positions
@@ -55,12 +56,14 @@ def held(sim: Any, account: str = EQUITIES) -> dict[str, Decimal]:
     return {p.symbol: p.signed_qty for p in sim.control.positions(account) if p.qty}
 
 
-def traded(runtime: Runtime, symbol: str, side: OrderSide, quantity: str, key: str, **terms: Any) -> IntentView:
+def traded(
+    runtime: Runtime, symbol: str, side: OrderSide, quantity: str, key: str, *, timeout_s: float = 30, **terms: Any
+) -> IntentView:
     fields: dict[str, Any] = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.DAY, **terms}
     request = OrderRequest(instrument_id=InstrumentId(symbol), side=side, quantity=D(quantity), **fields)
     (quote,) = runtime.broker.quotes(ids(symbol))
     view = runtime.desk.submit(WantedOrder(ACCOUNT, key, "test", request, quote, ttl_s=60))
-    return runtime.desk.drive([view.intent_id], timeout_s=30)[0]
+    return runtime.desk.drive([view.intent_id], timeout_s=timeout_s)[0]
 
 
 def sync(runtime: Runtime) -> Any:
@@ -226,3 +229,61 @@ def test_tokens_that_end_in_the_middle_of_work_are_replaced(on: tuple[Any, Runti
     sim.control.revoke_refresh_tokens("main-id")
     with pytest.raises(LoginRefused, match="algotrendy login tradestation"):
         runtime.broker.positions()
+
+
+# -- what the venue shows in its own way ------------------------------------------------------------------------
+QUIRKS = {
+    "as recorded from SIM": QuirksConfig(working_ack=True, zero_fields=True, ack_fill_ms=1_500),
+    "cancels of done orders are refused within 200": QuirksConfig(done_order=DoneOrder.BODY),
+    "ids are not checked": QuirksConfig(duplicate_ids=DuplicateIds.ACCEPT),
+}
+
+
+@pytest.mark.parametrize("name", QUIRKS)
+def test_an_order_ends_the_same_under_every_quirk(tmp_path: Path, name: str) -> None:
+    config = small_tradestation_config(clock=ON_ITS_OWN_CLOCK, quirks=QUIRKS[name])
+    with tradestation(tmp_path, config=config) as (sim, runtime):
+        view = traded(runtime, "AAPL", OrderSide.BUY, "10", "one")
+        assert (view.state, view.filled_quantity) == (IntentState.FILLED, 10)
+        rests = traded(
+            runtime, "AAPL", OrderSide.BUY, "1", "two", order_type=OrderType.LIMIT, limit_price=D(190), timeout_s=1
+        )
+        assert rests.state is IntentState.WORKING
+        runtime.desk.cancel(rests.intent_id, reason="test")
+        (ended,) = runtime.desk.drive([rests.intent_id], timeout_s=30)
+        assert ended.state is IntentState.CANCELLED and held(sim) == {"AAPL": D(10)}
+
+
+def test_an_order_that_is_partly_filled_and_open_is_no_break(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    sync(runtime)
+    sim.control.fault("partial_fill", path="/v3/orderexecution/orders", ratio="0.4")
+    view = traded(
+        runtime, "AAPL", OrderSide.BUY, "10", "one", order_type=OrderType.LIMIT, limit_price=D("201.00"), timeout_s=2
+    )
+    assert (view.state, view.filled_quantity) == (IntentState.PARTIALLY_FILLED, 4)
+    before = len(sim.control.requests())
+    runtime.desk.drive([view.intent_id], timeout_s=60)
+    assert len(sim.control.requests()) - before <= 20, "its fill is not asked for at every look"
+    clean = reconcile_account(runtime)
+    assert clean.outcome is ReconciliationOutcome.CLEAN, clean
+    with runtime.ledger.read() as session:
+        assert fills_of(session, ACCOUNT) == (), "its fill is told when it is over"
+    runtime.desk.cancel(view.intent_id, reason="test")
+    (ended,) = runtime.desk.drive([view.intent_id], timeout_s=30)
+    assert (ended.state, ended.filled_quantity) == (IntentState.CANCELLED, 4)
+    assert reconcile_account(runtime).outcome is ReconciliationOutcome.CLEAN
+    with runtime.ledger.read() as session:
+        (fill,) = fills_of(session, ACCOUNT)
+    assert (fill.trade_id, fill.quantity) == (f"{view.venue_order_id}:4", 4)
+
+
+def test_a_market_that_is_closed_refuses_with_its_words(tmp_path: Path) -> None:
+    closed = SessionConfig(mode=SessionMode.EXCHANGE)  # the stage's clock stands at ten in New York; wait for the night
+    config = small_tradestation_config(clock=ON_ITS_OWN_CLOCK, session=closed)
+    with tradestation(tmp_path, config=config) as (sim, runtime):
+        assert traded(runtime, "AAPL", OrderSide.BUY, "10", "day").state is IntentState.FILLED
+        runtime.clock.wait(12 * 3600)
+        view = traded(runtime, "AAPL", OrderSide.BUY, "10", "night")
+        assert view.state in (IntentState.REFUSED, IntentState.EXPIRED) and "closed" in view.detail, view
+        assert held(sim) == {"AAPL": D(10)}

@@ -66,8 +66,8 @@ def _find(ctx: DeskContext, row: OrderIntent) -> Order | None:
 
 
 def _missing_fills(ctx: DeskContext, row: OrderIntent, order: Order | None) -> tuple[Fill, ...]:
-    if order is None:
-        return ()
+    if order is None or (order.status.is_open and ctx.broker.capabilities.fills_are_totals):
+        return ()  # told when the order is over: asking for it now would only use up the venue's budget
     with ctx.ledger.read() as session:
         recorded, _ = store.fills_quantity(session, row.account_id, str(order.venue_order_id))
         if order.filled_quantity <= recorded:

@@ -11,11 +11,12 @@ Invariants (property-tested in tests/trading/reconciliation):
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 
 from brokers.ids import InstrumentId
-from brokers.types import ZERO, Balance
+from brokers.types import ZERO, Balance, Order
 from trading.reconciliation.facts import Effects, FactSums, compare_cash_events, compare_fills
 from trading.reconciliation.kinds import BreakKind
 from trading.reconciliation.model import Break, Collector, Findings, LedgerView, Tolerances, VenueView, text_of
@@ -50,12 +51,15 @@ def reconcile(
 
 def _count_open_orders(venue: VenueView, sums: FactSums) -> None:
     """What open orders have filled so far is in the venue's positions and becomes a fill when they are over."""
-    for order in venue.orders:
-        if order.status.is_open and order.filled_quantity:
-            effects = sums.positions.setdefault(order.instrument_id, Effects())
-            effects.news += order.side.sign * order.filled_quantity
-            effects.is_young = True  # the order was read after the position: more may have been filled in between
-            sums.filled_by_order[order.venue_order_id] = order.filled_quantity
+    for order in _partly_filled(venue):
+        effects = sums.positions.setdefault(order.instrument_id, Effects())
+        effects.news += order.side.sign * order.filled_quantity
+        effects.is_young = True  # the order was read after the position: more may have been filled in between
+        sums.filled_by_order[order.venue_order_id] = order.filled_quantity
+
+
+def _partly_filled(venue: VenueView) -> Iterator[Order]:
+    return (order for order in venue.orders if order.status.is_open and order.filled_quantity)
 
 
 def _compare_positions(ledger: LedgerView, venue: VenueView, out: Collector, sums: FactSums) -> None:
@@ -93,7 +97,7 @@ def _compare_positions(ledger: LedgerView, venue: VenueView, out: Collector, sum
 
 def _compare_balances(ledger: LedgerView, venue: VenueView, out: Collector, sums: FactSums) -> None:
     theirs: dict[str, Balance] = {balance.currency: balance for balance in venue.balances}
-    if not venue.has_cash_feed and (ledger.has_traded or out.news["fills"]):
+    if not venue.has_cash_feed and (ledger.has_traded or out.news["fills"] or any(_partly_filled(venue))):
         out.not_compared.append(NO_CASH_FEED)
         kinds = (BreakKind.BALANCE_DIFFERS, BreakKind.BALANCE_VANISHED, BreakKind.BALANCE_UNKNOWN)
         names = theirs.keys() | ledger.balances.keys()

@@ -72,7 +72,7 @@ class VenueView:
     """
 
     account_id: AccountId
-    orders: Iterable[Order]
+    orders: Sequence[Order]
     fills: Iterable[Fill]
     cash_events: Iterable[CashEvent]
     positions: Sequence[Position]
