@@ -228,7 +228,9 @@ def _await_simulator(stack: Stack) -> None:
     urls = [f"{url}/_control/health" for url in (addresses.simulator_url, addresses.tradestation_url)]
     took = stack.supervisor.wait_until("the simulators", lambda: all(map(answers, urls)), timeout_s=SIMULATOR_S_MAX)
     stack.seconds["simulators"] = took
-    stack.say(f"Bybit is simulated at {addresses.simulator_url}, TradeStation at {addresses.tradestation_url}")
+    stack.say(
+        f"the Bybit simulator listens at {addresses.simulator_url}, TradeStation's at {addresses.tradestation_url}"
+    )
 
 
 def _await_server(stack: Stack) -> None:

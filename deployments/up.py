@@ -44,6 +44,8 @@ def keep(home: Home, pools: tuple[Environment, ...], console: Console) -> int:
     try:
         with running(home, pools=pools, say=say) as stack:
             console.print(_card(stack))
+            for line in _alerts(stack):
+                console.print(line, markup=False, soft_wrap=True)  # whole, so that it can be copied
             while True:
                 stack.supervisor.check()
                 time.sleep(WATCH_S)
@@ -60,8 +62,7 @@ def _card(stack: Stack) -> Panel:
     return Panel(
         f"Prefect UI:  [bold]{stack.addresses.ui_url}[/]\n"
         f"Simulators:  {stack.addresses.simulator_url} (Bybit), {stack.addresses.tradestation_url} (TradeStation)\n"
-        f"Folder:      {stack.home.root}\n"
-        f"{_alerts(stack)}\n"
+        f"Folder:      {stack.home.root}\n\n"
         f"1. Deployments > [bold]sync-positions-{account}[/] > Run > Quick run: opens the ledger of the account.\n"
         f"2. Deployments > [bold]rebalance-{account}[/] > Run > Custom run: mode [bold]plan[/] shows what would be "
         "traded,\n   mode [bold]execute[/] trades. The report is on the run's Artifacts tab.\n"
@@ -72,21 +73,22 @@ def _card(stack: Stack) -> Panel:
     )
 
 
-def _alerts(stack: Stack) -> str:
+def _alerts(stack: Stack) -> list[str]:
     """Where alerts are sent to; for the simulated pool with a line that is ready to be typed."""
     pool = stack.addresses.pools[0]
     if pool != Environment.SIMULATED.value:
-        return (
-            f"Alerts:      {stack.addresses.receiver_url}{alerting.PATH}/TOKEN for {pool}; a token is made by "
-            f"`algotrendy sources add NAME --by YOU -e {pool}`\n"
-        )
+        return [
+            f"Alerts for {pool} are received at {stack.addresses.receiver_url}; make a source's address with "
+            f"algotrendy sources add NAME --by YOU -e {pool} --url {stack.addresses.receiver_url}"
+        ]
     url = alerting.webhook_url(stack.home, stack.addresses.receiver_url)
-    body = '{"v":1,"symbol":"AAPL","action":"buy","quantity":"10","id":"try-1"}'
-    return (
-        f"Alerts:      {url}\n"
-        f"             curl -X POST {url} -d '{body}'\n"
-        "             Run [bold]drain-alerts-simulated[/] first: it turns alerts into orders. algotrendy alerts list\n"
-    )
+    body = '{"v":1,"symbol":"AAPL","action":"buy","quantity":"10"}'
+    return [
+        f"Alerts are received at {url}",
+        "Run the deployment drain-alerts-simulated, send one, and look what became of it:",
+        f"  curl -X POST {url} -d '{body}'",
+        "  algotrendy alerts list",
+    ]
 
 
 if __name__ == "__main__":

@@ -141,7 +141,9 @@ def verdict(seen: Drained, store: AlertStore) -> State[Any]:
 
 def told(seen: Drained) -> str:
     """What a run did, in a sentence."""
-    ends = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(seen.ends.items()))
+    over = {state: count for state, count in sorted(seen.ends.items()) if state != InboxState.WAITING}
+    ends = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in over.items())
+    waits = f"; one had to wait {seen.ends[InboxState.WAITING]} times" if seen.ends[InboxState.WAITING] else ""
     lost = f"; {seen.lost} taken over by others" if seen.lost else ""
     failed = f"; {seen.failed} looks ended early" if seen.failed else ""
-    return f"{seen.admitted} alerts read{': ' + ends if ends else ''}{lost}{failed}"
+    return f"{seen.admitted} alerts read{': ' + ends if ends else ''}{waits}{lost}{failed}"

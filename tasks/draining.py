@@ -21,12 +21,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from brokers.clock import Clock, SystemClock
 from ledger.errors import LeaseLost, LedgerError
-from ledger.inbox import AlertStore, AlertWaiter, Claim, InboxState
+from ledger.inbox import AlertStore, AlertWaiter, Claim
 from ledger.inbox_config import AlertConfigs
 from tasks.accounts import Accounts
 from tasks.runtime import worker_name
 from trading.alerts.handling import handle
-from trading.alerts.handling_model import Handled, HandlingLimits, Tools
+from trading.alerts.handling_model import HandlingLimits, Tools
 from trading.alerts.model import Alert
 from trading.alerts.reading import reader
 from trading.alerts.review_client import Reviewer, ask
@@ -56,21 +56,20 @@ class DrainLimits:
 
 @dataclass(slots=True)
 class Drained:
-    """What a drain did. `ends` counts how its claims ended, `waits` those that came back later."""
+    """What a drain did. `ends` counts how its claims ended; one that came back later is counted each time."""
 
     began_at: datetime
     admitted: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     failed: int = 0
-    recent: list[Handled] = field(default_factory=list)
 
     @property
     def worked_on(self) -> int:
         return sum(self.ends.values())
 
 
-RECENT_MAX = 500
+IN_VAIN_S_MAX = 0.25  # between two looks at what cannot be done yet
 
 
 class Drain:
@@ -119,24 +118,32 @@ class Drain:
 
     # -- sweeping -----------------------------------------------------------------------------------------------
     def _sweep_until(self, goes_on: Goes) -> None:
-        retain_at_s = self._clock.monotonic()
+        retain_at_s, futile, is_woken = self._clock.monotonic(), 0, False
         swept_at_s = float("-inf")
         with self._store.waiter() as waiter:
             while goes_on():
+                before = self.seen.admitted
                 self._tried(self._sweep)
+                futile = futile + 1 if is_woken and self.seen.admitted == before else 0
                 if self._clock.monotonic() >= retain_at_s:
                     retain_at_s = self._clock.monotonic() + self._limits.retain_s
                     self._tried(lambda: self._store.retain())
                 if self._clock.monotonic() >= swept_at_s + self._limits.sweep_s:
                     swept_at_s = self._clock.monotonic()
                     self._tried(lambda: self._on_sweep(self.seen))
-                self._wait(waiter)
+                is_woken = self._wait(waiter, futile)
 
-    def _wait(self, waiter: AlertWaiter) -> None:
-        until_s = self._clock.monotonic() + self._limits.sweep_s
+    def _wait(self, waiter: AlertWaiter, futile: int) -> bool:
+        """Until there may be something to do, and whether there is. What cannot be done now (no routes yet, every
+        worker busy) is looked at less and less often: `futile` counts how often it was looked at in vain."""
+        limits = self._limits
+        self._stopping.wait(min(limits.poll_s * 2 ** min(futile - 1, 10), IN_VAIN_S_MAX) if futile > 1 else 0)
+        until_s = self._clock.monotonic() + limits.sweep_s
+        poll_s = limits.poll_s if self._store.ledger.url.startswith("sqlite") else limits.sweep_s
         while (left_s := until_s - self._clock.monotonic()) > 0:
-            if waiter.wait(min(left_s, self._limits.poll_s)):
-                return
+            if waiter.wait(min(left_s, poll_s)):
+                return True
+        return False
 
     def _sweep(self) -> None:
         """Admit what is new, and tell the workers that there may be something to claim."""
@@ -220,8 +227,6 @@ class Drain:
         self._tell(f"{sentence(claim)}: {done.state.value} ({done.reason}) {done.detail}".rstrip())
         with self._lock:
             self.seen.ends[done.state.value] += 1
-            if done.state is not InboxState.WAITING:
-                self.seen.recent = [*self.seen.recent[-RECENT_MAX + 1 :], done]
 
     def _failed(self, text: str) -> None:
         _log.warning(text)

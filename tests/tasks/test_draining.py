@@ -170,6 +170,21 @@ def test_an_error_in_a_sweep_ends_nothing(stage: Stage, eventually: Eventually, 
     assert drain.seen.failed == 1 and drain.seen.admitted == 1
 
 
+def test_what_cannot_be_done_now_is_not_asked_for_all_the_time(stage: Stage, eventually: Eventually) -> None:
+    """No routes were applied, so a new alert waits: that is no reason to look a thousand times a second."""
+    stage.send()
+    drain, asked = stage.drain(), []
+    configured = drain._configured
+    drain._configured = lambda: asked.append(1) or configured()  # type: ignore[assignment,func-returns-value]
+    with stage.running(drain):
+        eventually(lambda: len(asked) >= 8, timeout_s=30)
+        began = SystemClock().monotonic()
+        eventually(lambda: len(asked) >= 13, timeout_s=30)
+        assert SystemClock().monotonic() - began > 0.5  # five looks, 0.2 s apart at least
+        stage.routes()
+        eventually(lambda: stage.state(1).is_terminal, timeout_s=30)
+
+
 def test_lanes_have_limits() -> None:
     with pytest.raises(ValueError, match="lanes must be 1 to 32, was 0"):
         DrainLimits(lanes=0)

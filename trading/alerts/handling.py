@@ -59,6 +59,7 @@ S = InboxState
 SOURCE = "alert"
 TTL_S_MAX = 86_400.0
 CANCEL_ROUNDS_MAX = 3
+BEAT_S = 2.0
 # Refusals that say that something could not be read: nothing was judged, so nothing is denied.
 _UNREAD = frozenset({RiskReason.ACCOUNT_UNREADABLE, RiskReason.POOL_UNREADABLE, RiskReason.QUOTE_MISSING})
 
@@ -100,11 +101,13 @@ class _Work:
     quote: Quote | None = None
     snapshot: AlertSnapshot | None = None
     deadline_s: float = 0.0
+    beaten_at: datetime = field(init=False)
 
     # -- the way of an alert ------------------------------------------------------------------------------------
     def run(self) -> None:
         """Ends by raising Ended."""
         claim, store = self.claim, self.tools.store
+        self.beaten_at = claim.claimed_at
         self.history = History.of(store.events(claim.alert_id) if claim.epoch > 1 else ())
         self.alert = Alert.from_json(claim.alert.parsed)
         self.route = self.tools.config.route(self.alert)
@@ -159,9 +162,14 @@ class _Work:
             raise Ended(S.REFUSED, AlertEnd.ALERT_ROUTE_CHANGED, text)
 
     def _beat(self) -> None:
-        """Hold on to the lease, or stop: what another worker does now is not to be mixed with."""
+        """Hold on to the lease, or stop: what another worker does now is not to be mixed with. Not more often than is
+        of use: each is a synced write, and the transaction of an order looks at the lease itself."""
+        now = self.runtime.clock.now()
+        if timedelta(0) <= now - self.beaten_at < timedelta(seconds=BEAT_S):
+            return
         if not self.tools.store.heartbeat(self.claim):
             raise LeaseLost(f"alert {self.claim.alert_id} was taken over")
+        self.beaten_at = now
 
     def _may_go_on(self) -> bool:
         return self.runtime.clock.monotonic() < self.deadline_s and not self.tools.is_stopping()
