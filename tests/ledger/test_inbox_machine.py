@@ -186,7 +186,7 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
 
 @pytest.mark.parametrize(
     ("fresh", "share"),
-    [("sqlite", 10), pytest.param("postgresql", 40, marks=pytest.mark.postgres)],
+    [("sqlite", 15), pytest.param("postgresql", 40, marks=pytest.mark.postgres)],
     indirect=["fresh"],
 )
 def test_the_store_does_what_the_model_says(fresh: Fresh, share: int, alerts_in_all: int) -> None:
