@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,11 @@ def test_the_report_is_written(tmp_path: Path) -> None:
     assert '"5,000 lines"' in (tmp_path / "out" / "result.json").read_text()
 
 
-def test_receiving_is_measured_beside_an_endpoint_that_keeps_nothing(tmp_path: Path) -> None:
-    (row,) = receiving.run(tmp_path, rates=(50,), seconds=0.5, rounds=1)
-    assert "25 alerts, 0 refused" in row.detail and "at p50" in row.ratio
-    assert row.held is None, "nothing is aimed at where nothing was promised"
+def test_waits_of_alerts_count_from_when_they_were_due(tmp_path: Path) -> None:
+    with receiving.bare_endpoint(tmp_path) as address:
+        waits = asyncio.run(receiving.open_loop(address, rate=50, seconds=0.5))
+    assert (len(waits.ms), waits.refused) == (25, 0)
+    row = receiving._row("SQLite", 200, receiving.Waits((10.0,) * 99 + (26.0,), 0), waits)
+    assert row.held is False, "26 ms at p99 are more than the aim"
+    assert receiving._row("SQLite", 200, receiving.Waits((10.0,) * 100, 1), waits).held is False, "one was refused"
+    assert receiving._row("SQLite", 200, receiving.Waits((10.0,) * 100, 0), waits).held is True

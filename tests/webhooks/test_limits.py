@@ -105,7 +105,7 @@ def test_the_next_request_of_a_kept_connection_has_its_own_clock(quick: Served, 
     with Wire(quick.url) as wire:
         began = time.monotonic()
         number = 0
-        while time.monotonic() - began < 1.5 * QUICK.connection_s_max:
+        while time.monotonic() - began < 1.1 * QUICK.connection_s_max:
             number += 1
             body = b"alert %d" % number
             wire.send(head(HERE, length=len(body)) + body)

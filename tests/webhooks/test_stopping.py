@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.canaries import leaks
 from tests.conftest import Eventually
 from tests.webhooks.client import Wire, ask, head
 from tests.webhooks.conftest import PATH, TOKEN, Launch, Process, Serve, started
@@ -57,6 +58,9 @@ def test_what_is_committed_in_time_is_answered_200_and_the_rest_503(
         assert (half.answer().status, bodies(sqlite_url)) == (200, {b"whole", b"half"}), "its head had come before"
         assert idle.ended_after_s() < 30
     assert process.child.wait(20) == 0, process.lines()
+    told = process.lines()
+    assert f"simulated ledger {sqlite_url}" in told and f"receiver listening on {process.url}" in told
+    assert f"POST {PATH}/[token] 200 new" in told and leaks(told, [TOKEN]) == []
     assert "Traceback" not in process.lines()
 
 

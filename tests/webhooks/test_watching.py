@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import logging
 import re
 import threading
@@ -14,12 +13,14 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from ledger.inbox_tokens import ActiveTokens
 from tests.canaries import leaks
 from tests.conftest import Eventually
 from tests.webhooks.client import Wire, ask, head
-from tests.webhooks.conftest import PATH, SOURCE, TOKEN, Launch, Serve, Served
+from tests.webhooks.conftest import PATH, SOURCE, TOKEN, Serve, Served
 from webhooks.logs import LOGGERS, logging_to, redact
 from webhooks.reasons import ReceiverReason as R
+from webhooks.server import start_lines
 from webhooks.settings import Limits, ReceiverRefused
 from webhooks.signatures import Signatures
 
@@ -228,25 +229,31 @@ def test_no_secret_is_left_in_the_log_at_debug(serve: Serve, sqlite_url: str) ->
     assert leaks(told, [TOKEN, SECRET]) == [] and leaks(figures, [TOKEN, SECRET]) == []
 
 
-def test_the_command_says_how_it_listens(launch: Launch, sqlite_url: str, tmp_path: Path) -> None:
-    secrets = tmp_path / "secrets.yaml"
-    secrets.write_text(json.dumps({"own": SECRET}))
-    secrets.chmod(0o600)
-    process = launch(sqlite_url, "--behind-proxy", "127.0.0.1", "--signing-secrets", str(secrets))
-    answer = ask(process.url, f"{PATH}/{TOKEN}", b"x", headers={"X-Forwarded-For": "52.32.178.7"})
-    assert answer.status == 200
-    process.child.terminate()
-    assert process.child.wait(20) == 0
-    told = process.lines()
-    for line in (
-        f"simulated ledger {sqlite_url}",
-        f"receiver listening on {process.url}",
+def test_it_says_how_it_listens(serve: Serve, sqlite_url: str) -> None:
+    signatures = Signatures({"own": (Webhook(SECRET),)})
+    served = serve(sqlite_url, senders={"proxies": ("127.0.0.1",)}, signatures=signatures)
+    told = list(start_lines(served.receiver, bound_to(5004)))
+    assert told == [
+        "receiver listening on http://127.0.0.1:5004",
         f"sources with active tokens: {SOURCE} (1)",
         "sources that must sign: own",
         "alerts are taken from: 52.89.214.238/32, 34.212.75.30/32, 54.218.53.128/32, 52.32.178.7/32",
         "X-Forwarded-For is believed from: 127.0.0.1/32",
-        "limits: head 2 s and 16384 bytes, body 65536 bytes, request 2.5 s, commit 2.4 s",
-        "from 52.32.178.7",
-    ):
-        assert line in told
-    assert leaks(told, [TOKEN, SECRET]) == []
+        "limits: head 2 s and 16384 bytes, body 65536 bytes, request 2.5 s, commit 2.4 s, 1000 connections, "
+        "2000 alerts in memory",
+    ]
+    assert leaks("".join(told), [TOKEN, SECRET]) == []
+    served.receiver.watch.tokens = ActiveTokens({})
+    assert "sources with active tokens: none, so every alert is answered 404" in start_lines(
+        served.receiver, bound_to(0)
+    )
+
+
+def bound_to(port: int) -> Any:
+    """What a socket says of its address."""
+
+    class Bound:
+        def getsockname(self) -> tuple[str, int]:
+            return "127.0.0.1", port
+
+    return Bound()
