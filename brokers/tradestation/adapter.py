@@ -318,7 +318,7 @@ class TradeStationBroker(Broker):
         token = self._ready()
         try:
             with self._guard.sending(ticket, sha256=prepared.sha256):
-                answer = self._client.place(prepared.payload, token=token)
+                answer = self._client.place_order(prepared.payload, token=token)
                 return orders.ack(answer, prepared.client_order_id, time=self._client.venue_time.now())
         finally:
             self._forget_seen()

@@ -84,7 +84,7 @@ class TradeStationClient:
             token = following
         raise AnswerUnreadable(f"the venue gave more than {PAGES_MAX} pages; ask for a shorter window")
 
-    def place(self, body: str, *, token: str) -> dict[str, Any]:
+    def place_order(self, body: str, *, token: str) -> dict[str, Any]:
         """Send an order once; the caller holds the ticket and gives a token that is ready: nothing else leaves here."""
         response = self._send("POST", f"{self._api}/orderexecution/orders", token=token, body=body.encode())
         return self._object(response, is_order=True)

@@ -1,4 +1,4 @@
-"""Every crash point, C01 to C32: how the process layer comes to it, or which part of the product is still to come."""
+"""Every crash point, C01 to C32: how the process layer comes to it, or where else it is shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ class Means(StrEnum):
     JUMPED = "the clock jumps at the point"
     DATABASE = "the database goes away"
     REFUSED = "a start that is refused"
-    TO_COME = "its part is still to come"
     ELSEWHERE = "shown beside this layer"
     NOT_BY_A_PROCESS = "no process can bring it about"
 
@@ -34,8 +33,8 @@ class Entry:
 _K, _S = Means.KILLED, Means.STOPPED
 CRASH_TABLE: Mapping[str, Entry] = MappingProxyType(
     {
-        "C01": Entry("alert: before the inbox is committed", (Means.TO_COME,), "alerts"),
-        "C02": Entry("alert: committed, before the answer", (Means.TO_COME,), "alerts"),
+        "C01": Entry("alert: before the inbox is committed", (Means.ELSEWHERE,), "tests/webhooks/test_killed.py"),
+        "C02": Entry("alert: committed, before the answer", (Means.ELSEWHERE,), "tests/webhooks/test_killed.py"),
         "C03": Entry(
             "alert: answered, before the intent", (Means.ELSEWHERE,), "tests/trading/alerts/test_handling_killed.py"
         ),
