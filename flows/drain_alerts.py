@@ -41,6 +41,7 @@ REPORT = "alerts"  # one page for each pool, whichever run writes it
 FIRST_PAGE_S = 10.0
 PUBLISH_EVERY_S = 60.0
 SHOWN_MAX = 200
+_FOR_A_PERSON = (InboxState.DEAD, InboxState.CONFLICT, InboxState.POISON)
 
 
 @flow(
@@ -134,8 +135,10 @@ def verdict(seen: Drained, store: AlertStore) -> State[Any]:
     if stopped:
         named_lanes = ", ".join(f"{lane.lane} ({lane.reason})" for lane in stopped[:5])
         return FinalState.NEEDS_HUMAN.state(f"{said}; {len(stopped)} lanes stand still: {named_lanes}")
-    if any(seen.ends[state] for state in (InboxState.DEAD, InboxState.CONFLICT, InboxState.POISON)):
-        return FinalState.COMPLETED_ADJUSTED.state(said)
+    bad = [one for one in store.list(states=_FOR_A_PERSON) if one.finished_at and one.finished_at >= seen.began_at]
+    if bad:
+        numbers = ", ".join(str(one.alert_id) for one in bad[:10])
+        return FinalState.COMPLETED_ADJUSTED.state(f"{said}; not understood or not carried out: {numbers}")
     return Completed(message=said)
 
 

@@ -75,7 +75,8 @@ def test_each_alert_is_a_task_that_reads_and_nothing_of_its_body_is_kept(
     bad = store.receive([Delivery(source="tv", raw=b'{"v":1,', received_at=datetime.now(UTC))])[0].alert_id
     until(lambda: all(store.show(one).state.is_terminal for one in (buy, out, bad)))
     state = draining.drain_alerts(return_state=True)
-    assert state.name == "Completed" and state.message == "3 alerts read: 2 placed", state.message
+    assert state.name == "COMPLETED_ADJUSTED" and str(state.message).startswith("3 alerts read: 2 placed")
+    assert str(state.message).endswith(f"not understood or not carried out: {bad}"), state.message
     assert [order["request"]["side"].lower() for order in venue.orders()] == ["buy", "sell"]
     run_id = state.state_details.flow_run_id
     names = [f"alert {buy} buy AAPL/USDT:USDT", f"alert {out} exit AAPL/USDT:USDT"]

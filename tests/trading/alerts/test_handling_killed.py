@@ -25,7 +25,7 @@ from trading.alerts.reviewing import Review, ReviewVerdict
 from trading.orders.crash import crash_hook
 
 D = Decimal
-SAMPLES = 5
+SAMPLES = 3
 IDENTITIES = ("permanent", "open only, deadline")
 APPROVAL = Review(verdict=ReviewVerdict.APPROVE, confidence=D("0.9"), reasoning="fine")
 RULE = {"url": "http://127.0.0.1:1/review"}
