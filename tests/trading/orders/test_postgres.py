@@ -111,7 +111,9 @@ def test_four_desks_at_once_never_exceed_a_limit(
     _at_once(desks, [[want(f"o{number}-{count}") for count in range(3)] for number in range(4)])
     with ledger.read() as session:
         live = session.exec(select(OrderIntent).where(OrderIntent.state != S.DENIED.value)).all()
-    assert (len(live), venue.sends) == (4, 4)
+    # A strategy that asks for one too many is disabled at once, before what it may still have in hand.
+    least = 1 if "repeat_max" in limits else 4
+    assert len(live) == 4 and least <= venue.sends <= 4
 
 
 def test_two_accounts_at_once_never_exceed_the_pool(
