@@ -44,6 +44,8 @@ MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 2 << 30
 # By time taken: what takes long must not be what is left at the end.
 LONG_FIRST = (
+    "tests/stack/",
+    "tests/flows/",
     "tests/proof/",
     "tests/trading/orders/test_histories",
     "tests/trading/test_years",

@@ -14,23 +14,18 @@ from deployments import runs
 from ledger.auditing import verify_audit
 from ledger.engine import Ledger
 from ledger.tables import ArmingRow
-from tests.stack.test_browser import PATIENCE_MS, RUN_MS_MAX, page, shot  # noqa: F401  a fixture
+from tests.stack.test_browser import PATIENCE_MS, RUN_MS_MAX, page, press, shot  # noqa: F401  a fixture
 from trading.arming import People, Role
 from trading.arming.people import code_of, read_person_key
 from trading.arming.record import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from deployments.processes import Child
     from deployments.stack import Stack
     from tests.conftest import Eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 DEPLOYMENT = "arm-production/arm-production-bybit-simulated-main"
-PRESSES_MAX = 3
-PRESS_MS_MAX = 15_000
-RESUME_S_MAX = 30.0
 WISH = {"requested_by": "ann", "reason": "practice of arming", "notional": "25000", "hours": 2}
 
 
@@ -74,8 +69,7 @@ def test_another_person_approves_in_the_browser(
     ):
         dialog.get_by_label(label, exact=False).first.fill(text)
     shot(page, "arm-2-filled")
-    _press_resume(page, state)
-    eventually(lambda: state() != "Suspended", timeout_s=RESUME_S_MAX)
+    press(dialog.get_by_role("button", name="Resume"), until=lambda: state() != "Suspended")
     page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{run_id}")
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=RUN_MS_MAX)
     shot(page, "arm-3-armed")
@@ -86,29 +80,6 @@ def test_another_person_approves_in_the_browser(
         steps = [(row.state, row.requested_by, row.approved_by) for row in session.exec(select(ArmingRow))]
         assert verify_audit(session).is_whole
     assert steps == [("requested", "ann", ""), ("armed", "ann", "bob")]
-
-
-def _press_resume(page: Page, state: Callable[[], str]) -> None:  # noqa: F811
-    """Press Resume as a person would: again where the form still stands and the run was not resumed.
-
-    The UI drops a press while it remembers an earlier refusal of a field, and a busy server may fail one; what was
-    answered is shown if neither press is enough.
-    """
-    answers: list[str] = []
-    page.on(
-        "response", lambda answer: answers.append(f"{answer.status} {answer.url}") if "/resume" in answer.url else None
-    )
-    dialog = page.get_by_role("dialog")
-    for _ in range(PRESSES_MAX):
-        dialog.get_by_role("button", name="Resume").click()
-        try:
-            expect(dialog).to_be_hidden(timeout=PRESS_MS_MAX)
-        except AssertionError:
-            if state() == "Suspended":
-                shot(page, "arm-not-resumed")
-                continue
-        return
-    pytest.fail(f"the form was sent {PRESSES_MAX} times and the run is still suspended; answers: {answers}")
 
 
 def _open_resume(page: Page) -> None:  # noqa: F811
