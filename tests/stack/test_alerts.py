@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,13 @@ def send(stack: Stack, key: str, **fields: str) -> int:
     return demo_alerts._post(url, key, demo_alerts._body(id=key, **fields)).alert_id
 
 
+def knows_the_token(stack: Stack) -> bool:
+    """Whether the receiver has read the token that the stack has just made; it reads them every two seconds."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{stack.addresses.receiver_url}/metrics", timeout=5) as answer:
+        return f'source="{alerting.SOURCE}"' in answer.read().decode()
+
+
 def test_a_killed_drain_is_started_again_and_an_operator_sees_its_alerts(
     stack: Stack, client: SyncPrefectClient, worker: Child, store: AlertStore, eventually: Eventually, page: Page
 ) -> None:
@@ -52,6 +60,7 @@ def test_a_killed_drain_is_started_again_and_an_operator_sees_its_alerts(
         return [run for run in client.read_flow_runs(flow_run_filter=mine) if run.state_name == "Running"]
 
     first = runs.start(client, DRAIN)
+    eventually(lambda: knows_the_token(stack))
     bought = send(stack, "stack-buy", action="buy", quantity="3")
     eventually(lambda: store.show(bought).state is InboxState.PLACED, timeout_s=60.0)
     (process,) = processes_of(first)

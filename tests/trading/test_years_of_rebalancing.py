@@ -1,4 +1,4 @@
-"""Five years of real daily prices, rebalanced every eight weeks: every run proves its target or says why not, and at
+"""Five years of real daily prices, rebalanced every twelve weeks: every run proves its target or says why not, and at
 the end the ledger equals the venue to the last digit. Plots of tracking error and costs go to test-artifacts/.
 """
 
@@ -27,8 +27,8 @@ from trading.rebalancing import Portfolio
 from trading.reconciling import reconcile_account
 
 START = datetime(2015, 1, 5, 15, tzinfo=UTC)
-RUNS = 33
-EVERY = timedelta(weeks=8)
+RUNS = 22
+EVERY = timedelta(weeks=12)
 LOOKBACK = timedelta(days=700)  # Bybit keeps two years
 RECONCILED_EVERY = 11
 LONG = ("AAPL", "BAC", "CVX", "HD", "JNJ", "JPM", "KO", "MSFT")
