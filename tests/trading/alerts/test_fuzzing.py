@@ -62,7 +62,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 @settings(max_examples=BODIES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(raw=bodies(), dialect=st.sampled_from(Dialect))
 def test_only_an_alert_or_a_refusal_comes_out(raw: bytes, dialect: Dialect) -> None:
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for chosen in (dialect, Dialect.AUTO):
         try:
             found = read(raw, dialect=chosen)
@@ -74,7 +74,7 @@ def test_only_an_alert_or_a_refusal_comes_out(raw: bytes, dialect: Dialect) -> N
     admission = READ(stored(raw))
     assert isinstance(admission, Admission)
     event(admission.reason)
-    assert time.perf_counter() - begin < SECONDS_MAX
+    assert time.thread_time() - begin < SECONDS_MAX
 
 
 HOSTILE = (
@@ -109,10 +109,10 @@ def test_hostile_bodies_take_no_time() -> None:
     """Each of the largest size, made to be slow: nested, repeated, or nearly a match."""
     for raw in HOSTILE:
         for dialect in (Dialect.AUTO, Dialect.ALGOTRENDY, Dialect.PINECONNECTOR, Dialect.ALERTATRON):
-            begin = time.perf_counter()
+            begin = time.thread_time()
             with suppress(AlertRefused):
                 read(raw[:65_536], dialect=dialect)
-            taken = time.perf_counter() - begin
+            taken = time.thread_time() - begin
             assert taken < SECONDS_MAX, (raw[:20], dialect, taken)
 
 
