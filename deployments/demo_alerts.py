@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from brokers.ids import Environment
@@ -97,8 +98,8 @@ class AlertsOutcome:
 
     def _venue_agrees(self) -> bool:
         sides = sorted(str(order["request"]["side"]).lower() for order in self.venue_orders)
-        is_filled = all(float(order["filled_qty"]) == float(QUANTITY) for order in self.venue_orders)
-        return sides == ["buy", "sell"] and is_filled and float(self.venue_position) == 0
+        is_filled = all(Decimal(order["filled_qty"]) == Decimal(QUANTITY) for order in self.venue_orders)
+        return sides == ["buy", "sell"] and is_filled and Decimal(self.venue_position) == 0
 
 
 def play(stack: Stack, say: Callable[[str], None]) -> AlertsOutcome:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -33,13 +34,13 @@ class Answer:
 
 def cautious(question: dict[str, Any]) -> Answer:
     """Approve what is small enough."""
-    quantity = float(question.get("quantity") or 0)
+    quantity = Decimal(question.get("quantity") or 0)
     fine = quantity <= QUANTITY_MAX
     return Answer(
         {
             "action": "approve" if fine else "reject",
             "confidence": 0.91 if fine else 0.83,
-            "reasoning": f"{quantity:g} units are {'within' if fine else 'above'} what I let pass ({QUANTITY_MAX}).",
+            "reasoning": f"{quantity:f} units are {'within' if fine else 'above'} what I let pass ({QUANTITY_MAX}).",
         }
     )
 
