@@ -98,7 +98,7 @@ def _demonstrate(console: Console, home: Home, report: Path) -> int:
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {text}")
 
-    with running(home, pools=(Environment.SIMULATED,), say=say) as stack:
+    with running(home, pools=(Environment.SIMULATED,), say=say, receiver_port=0) as stack:
         outcome = _play(stack, say)
         files = outcome.write(report, stack)
         seconds = time.monotonic() - began

@@ -92,12 +92,16 @@ def running(
     say: Say = quiet,
     handle_signals: bool = True,
     simulator_arguments: tuple[str, ...] = (),
+    receiver_port: int = RECEIVER_PORT,
 ) -> Iterator[Stack]:
-    """Bring the stack up, yield it, take it down. StackFailed says what did not come up and shows its log."""
+    """Bring the stack up, yield it, take it down. StackFailed says what did not come up and shows its log.
+
+    The receiver listens on `receiver_port` if that is free (0: any), and where it listened last time in this folder.
+    """
     home.prepare()
     with only_stack_of(home):
         previous = Addresses.read(home.addresses_file)
-        preferred = _ports(previous) if previous else (0, 0, 0, RECEIVER_PORT)
+        preferred = _ports(previous) if previous else (0, 0, 0, receiver_port)
         prefect_port, simulator_port, tradestation_port, receiver_port = ports.pick(4, preferred=preferred)
         addresses = Addresses(
             prefect_port=prefect_port,
@@ -145,7 +149,7 @@ def _bring_up(
     _start_server(stack)
     _start_simulator(stack, simulator_arguments)
     _start_tradestation(stack)
-    _start_receiver(stack, pools[0])
+    receiver = _start_receiver(stack, pools[0])
     # The client takes seconds to import; the server takes more to start, so the import costs nothing here.
     from deployments import register
 
@@ -156,7 +160,7 @@ def _bring_up(
     for line in register.everything(stack.home, stack.addresses, environments=pools):
         stack.say(line)
     stack.seconds["registration"] = time.monotonic() - began
-    _await_receiver(stack, pools[0])
+    _await_receiver(stack, receiver, pools[0])
     if workers:
         for pool in pools:
             stack.start_worker(pool.value)
@@ -205,10 +209,10 @@ def _start_tradestation(stack: Stack) -> None:
     )
 
 
-def _start_receiver(stack: Stack, pool: Environment) -> None:
+def _start_receiver(stack: Stack, pool: Environment) -> Child:
     """The receiver of alerts, on the pool's ledger: it stores them, and whoever drains works on them."""
     port = str(stack.addresses.receiver_port)
-    stack.supervisor.start(
+    return stack.supervisor.start(
         "receiver",
         [sys.executable, "-m", "cli.main", "receive", "--environment", pool.value, "--port", port, "--quiet"],
         env={HOME_VARIABLE: str(stack.home.root)},
@@ -216,9 +220,14 @@ def _start_receiver(stack: Stack, pool: Environment) -> None:
     )
 
 
-def _await_receiver(stack: Stack, pool: Environment) -> None:
-    url = f"{stack.addresses.receiver_url}/health"
-    took = stack.supervisor.wait_until("the receiver", lambda: answers(url), timeout_s=RECEIVER_S_MAX)
+def _await_receiver(stack: Stack, receiver: Child, pool: Environment) -> None:
+    """Until it says itself that it listens: another stack's receiver may have taken the port, and would answer too."""
+    url = stack.addresses.receiver_url
+
+    def listens() -> bool:
+        return f"listening on {url}" in receiver.log_tail() and answers(f"{url}/health")
+
+    took = stack.supervisor.wait_until("the receiver", listens, timeout_s=RECEIVER_S_MAX)
     stack.seconds["receiver"] = took
     stack.say(f"alerts for {pool.value} are received at {stack.addresses.receiver_url}")
 

@@ -118,7 +118,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     from deployments.stack import running
 
     home = Home(tmp_path_factory.mktemp("stack"))
-    with running(home, workers=False, handle_signals=False) as up:
+    with running(home, workers=False, handle_signals=False, receiver_port=0) as up:
         own = {PREFECT_API_URL: up.addresses.api_url, PREFECT_HOME: home.prefect, PREFECT_LOGGING_LEVEL: "INFO"}
         with temporary_settings(updates=own):
             yield up

@@ -98,7 +98,7 @@ def through_prefect(cluster: PostgresCluster, *, seed: int, replay: str) -> Laye
 def ground(folder: Any, tally: Tally) -> Iterator[Ground]:
     """A stack of its own, without workers."""
     home = Home(folder)
-    with running(home, workers=False, handle_signals=False) as stack:
+    with running(home, workers=False, handle_signals=False, receiver_port=0) as stack:
         own = {PREFECT_API_URL: stack.addresses.api_url, PREFECT_HOME: home.prefect}
         with temporary_settings(updates=own), get_client(sync_client=True) as client:
             yield Ground(stack, client, home.ledger_url(Environment.SIMULATED))
