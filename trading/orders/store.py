@@ -409,6 +409,7 @@ def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSna
         cancel_state=CancelState(row.cancel_state),
         may_send=may_send,
         reuses_attempt=row.client_order_id is not None,
+        reason=row.state_reason,
     )
 
 
