@@ -20,6 +20,7 @@ from trading.account_reading import read_free_money, read_quotes
 from trading.orders import IntentView, TermsConflict, WantedOrder
 from trading.plan_store import (
     LEASE_S,
+    OrderStyleUnsupported,
     PlanLease,
     PlanStale,
     ProgressCallback,
@@ -31,6 +32,7 @@ from trading.plan_store import (
     read_progress,
 )
 from trading.rebalancing.freshness import moved_quantities
+from trading.rebalancing.portfolio import OrderStyle
 from trading.rebalancing.release import Decision, LegProgress, LegState, Send, decide, order_request
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
@@ -75,11 +77,18 @@ def execute_plan(
     if stored.state.is_terminal:
         legs = read_progress(runtime, stored)
         return Execution(plan_id=plan_id, is_finished=True, legs=legs, message=f"plan has ended: {stored.state.value}")
+    _require_style(stored)
     _require_fresh(runtime, stored)
     if not runtime.desk.views(plan_id=plan_id):
         _require_unmoved(runtime, stored, step)
     with plan_lease(runtime, plan_id, begins=True) as lease:
         return _Executor(runtime, stored, lease, step, on_progress, limits).run()
+
+
+def _require_style(stored: StoredPlan) -> None:
+    style = stored.plan.portfolio.order_style
+    if style not in (OrderStyle.LIMIT, OrderStyle.MARKET):
+        raise OrderStyleUnsupported(f"order_style {style.value} is not carried out; set it to limit or market")
 
 
 def _require_fresh(runtime: Runtime, stored: StoredPlan) -> None:

@@ -66,6 +66,12 @@ class AnotherPlanRuns(PlanError):
     reason = "ANOTHER_PLAN_RUNS"
 
 
+class OrderStyleUnsupported(PlanError):
+    """The portfolio's order style can be planned and not carried out."""
+
+    reason = "ORDER_STYLE_UNSUPPORTED"
+
+
 class PlanUnfinished(PlanError):
     """The plan has legs that have not ended: execute it again before it is verified."""
 
@@ -85,6 +91,10 @@ PLAN_ERRORS: Mapping[str, tuple[str, str]] = {
     AnotherPlanRuns.reason: (
         "The account has another plan that was begun and has not ended.",
         "Resume it with its own key, or cancel it; then run again.",
+    ),
+    OrderStyleUnsupported.reason: (
+        "The portfolio's order style can be planned and not carried out.",
+        "Set order_style to limit or market.",
     ),
     PlanUnfinished.reason: ("Legs of the plan have not ended.", "Execute the plan again, then verify it."),
 }

@@ -18,7 +18,6 @@ from decimal import Decimal
 from brokers.ids import IntentId
 from brokers.rounding import decimal_text, quantise_price
 from brokers.types import OrderRequest, OrderSide, OrderType, PositionMode, PositionSide, ProductKind, TimeInForce
-from trading.alerts.market_hours import CalendarUnknown, MarketState, market_state
 from trading.alerts.model import Alert, AlertAction, side_of
 from trading.alerts.positioning import Intended, intended
 from trading.alerts.reasons import AlertReason, AlertRefused
@@ -32,6 +31,7 @@ from trading.alerts.values import (
     OpenOrder,
     PlanVerdict,
 )
+from trading.market_hours import CalendarUnknown, MarketState, market_state
 
 _EXTENDED = {TimeInForce.DAY: TimeInForce.DAY_EXTENDED, TimeInForce.GTC: TimeInForce.GTC_EXTENDED}
 _REGULAR = {extended: regular for regular, extended in _EXTENDED.items()}

@@ -12,8 +12,8 @@ from brokers.types import OrderSide, OrderType
 from tests.trading.alerts.building import make_alert, make_order, make_route, make_snapshot
 from trading.alerts import AlertAction, AlertReason
 from trading.alerts.deciding import PlanVerdict, decide
-from trading.alerts.market_hours import CalendarUnknown, market_state, require_calendar
 from trading.alerts.routing import WhenClosed
+from trading.market_hours import CalendarUnknown, market_state, require_calendar
 
 
 def at(text: str) -> datetime:
