@@ -35,7 +35,7 @@ _UNRESOLVED = [
 ]
 _SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
-_intents, _sends = table_of(OrderIntent), table_of(OrderSend)
+_intents, _sends, _seen = table_of(OrderIntent), table_of(OrderSend), table_of(Observation)
 _INTENT = select_columns(_intents).where(_intents.c.intent_id == bindparam("intent_id"))
 _MOVE = (
     update(_intents)
@@ -46,9 +46,20 @@ _MOVE = (
     )
     .returning(*_intents.c)
 )
-_TRANSITION, _OBSERVATION = insert(table_of(Transition)), insert(table_of(Observation))
+_TRANSITION, _OBSERVATION = insert(table_of(Transition)), insert(_seen)
 _SENDS = (
     select_columns(_sends).where(_sends.c.client_order_id == bindparam("client_order_id")).order_by(_sends.c.ordinal)
+)
+_ANSWERS = (
+    select_columns(_seen)
+    .where(_seen.c.send_id.in_(bindparam("send_ids", expanding=True)), _seen.c.outcome.in_(_SEND_OUTCOMES))
+    .order_by(_seen.c.observation_id)
+)
+_POSITION_BEFORE = (
+    select_columns(_seen)
+    .where(_seen.c.client_order_id == bindparam("client_order_id"), _seen.c.outcome == POSITION_BEFORE)
+    .order_by(_seen.c.observation_id)
+    .limit(1)
 )
 _RECENT_SENDS = select(func.count(), func.min(OrderSend.committed_at)).where(
     OrderSend.account_id == bindparam("account_id"), col(OrderSend.committed_at) > bindparam("since")
@@ -204,7 +215,7 @@ def _record(
     at: datetime,
     observation_id: int | None,
 ) -> None:
-    moved = {
+    moved: dict[str, Any] = {
         "intent_id": row.intent_id,
         "from_state": from_state,
         "to_state": to_state.value,
@@ -374,16 +385,8 @@ def answers_to(session: Session, sends: Sequence[OrderSend]) -> dict[str, Observ
     """The answer that counts for each send: proof of existence before anything else, then the latest."""
     if not sends:
         return {}
-    query = (
-        select(Observation)
-        .where(
-            col(Observation.send_id).in_([send.send_id for send in sends]),
-            col(Observation.outcome).in_(_SEND_OUTCOMES),
-        )
-        .order_by(col(Observation.observation_id))
-    )
     counting: dict[str, Observation] = {}
-    for seen in session.exec(query):
+    for seen in read_rows(session, Observation, _ANSWERS, send_ids=[send.send_id for send in sends]):
         assert seen.send_id is not None
         before = counting.get(seen.send_id)
         if before is None or not Outcome(before.outcome).proves_existence:
@@ -428,10 +431,8 @@ def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSna
 
 def position_before(session: Session, client_order_id: str) -> Observation | None:
     """The position that was read before the first send of an attempt."""
-    query = select(Observation).where(
-        Observation.client_order_id == client_order_id, Observation.outcome == POSITION_BEFORE
-    )
-    return session.exec(query.order_by(col(Observation.observation_id)).limit(1)).first()
+    found = read_rows(session, Observation, _POSITION_BEFORE, client_order_id=client_order_id)
+    return found[0] if found else None
 
 
 def fills_quantity(session: Session, account_id: str, venue_order_id: str) -> tuple[Decimal, Decimal]:
