@@ -31,7 +31,6 @@ class RunRow(SQLModel, table=True):
     attempt: int = 1
     run_hash: str
     body: str = Field(sa_type=Text)  # the run's plan, canonical JSON
-    terms: str = Field(sa_type=Text)  # subscription and portfolio as they were, canonical JSON
     state: str = RunState.PLANNED.value
     needs_approval: bool = False
     approval_until: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -11,6 +11,7 @@ from decimal import Decimal, localcontext
 
 from brokers.ids import AccountId
 from brokers.rounding import MONEY
+from brokers.types import TimeInForce
 from ledger.engine import Ledger, LedgerError
 from ledger.plans import (
     AccountMoved,
@@ -99,6 +100,8 @@ class StoredPlan:
     plan: Plan
     state: PlanState
     result: PlanResult | None
+    checked_at: datetime  # when the account was last compared with it before it was stored
+    run_id: str | None = None
     note: str = ""  # why it ended without a result
 
 
@@ -132,6 +135,8 @@ def stored_plan(row: PlanRow) -> StoredPlan:
         plan=Plan.from_json(row.body),
         state=PlanState(row.state),
         result=PlanResult.from_json(row.result) if is_proof else None,
+        checked_at=row.created_at,
+        run_id=row.run_id,
         note="" if is_proof else row.result,
     )
 
@@ -200,6 +205,8 @@ def facts_of(views: Iterator[IntentView] | tuple[IntentView, ...]) -> list[Order
                 average_price=view.average_price,
                 reason=view.reason,
                 detail=view.detail,
+                wanted_at=view.created_at,
+                rest_price=view.request.limit_price if view.request.time_in_force is TimeInForce.GTC else None,
             )
         )
     return facts

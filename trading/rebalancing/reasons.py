@@ -25,6 +25,7 @@ class LineReason(StrEnum):
     REDUCTION_INCOMPLETE = "REDUCTION_INCOMPLETE"
     ROUNDS_USED_UP = "ROUNDS_USED_UP"
     SCALED_TO_MONEY = "SCALED_TO_MONEY"
+    STOPPED_BY_REFUSAL = "STOPPED_BY_REFUSAL"
     UNMANAGED_LEFT = "UNMANAGED_LEFT"
     WITHIN_BAND = "WITHIN_BAND"
 
@@ -96,6 +97,10 @@ _TEXTS: dict[LineReason, tuple[str, str]] = {
     LineReason.SCALED_TO_MONEY: (
         "The increase was made smaller so that the cash buffer and the costs stay covered.",
         "As for MONEY_SHORT.",
+    ),
+    LineReason.STOPPED_BY_REFUSAL: (
+        "Another leg of the run was refused, and the subscription says on_refusal: stop.",
+        "See to the refused leg, then run again; or set on_refusal: continue.",
     ),
     LineReason.UNMANAGED_LEFT: (
         "The account holds something that is not in the portfolio; the policy is to leave it.",

@@ -55,7 +55,6 @@ def _create_run() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("run_hash", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("terms", sa.Text(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("needs_approval", sa.Boolean(), nullable=False),
         sa.Column("approval_until", _time(), nullable=True),
