@@ -44,6 +44,13 @@ class TimeInForce(StrEnum):
     IOC = "ioc"
     FOK = "fok"
     DAY = "day"
+    DAY_EXTENDED = "day_extended"  # the sessions before and after regular hours as well; limit orders only
+    GTC_EXTENDED = "gtc_extended"
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether it works outside regular hours, too."""
+        return self in (TimeInForce.DAY_EXTENDED, TimeInForce.GTC_EXTENDED)
 
 
 class ProductKind(StrEnum):
@@ -239,6 +246,8 @@ class OrderRequest:
                 _require_positive(name, value)
         if self.post_only and self.order_type is not OrderType.LIMIT:
             raise ValueError(f"post_only needs order_type limit, was {self.order_type}")
+        if self.time_in_force.is_extended and self.order_type is not OrderType.LIMIT:
+            raise ValueError(f"time_in_force {self.time_in_force} needs order_type limit, was {self.order_type}")
 
 
 def _require_positive(name: str, value: Decimal) -> None:

@@ -32,6 +32,7 @@ _CLIENT_ID = re.compile(f"{CLIENT_ID_ALPHABET}{{1,{CLIENT_ID_LENGTH_MAX}}}", re.
 _SIDE = {OrderSide.BUY: "Buy", OrderSide.SELL: "Sell"}
 _LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT)
 _STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+_TIMES_IN_FORCE = (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
 _POSITION_INDEX = {None: 0, PositionSide.LONG: 1, PositionSide.SHORT: 2}
 _TRIGGER_RISES, _TRIGGER_FALLS = 1, 2
 
@@ -90,8 +91,8 @@ def _fields(request: OrderRequest, instrument: Instrument, client_order_id: Clie
 
 
 def _time_in_force(request: OrderRequest) -> str:
-    if request.time_in_force is TimeInForce.DAY:
-        raise Unsupported("time_in_force day is not offered by Bybit; use gtc, ioc or fok")
+    if request.time_in_force not in _TIMES_IN_FORCE:
+        raise Unsupported(f"time_in_force {request.time_in_force} is not offered by Bybit; use gtc, ioc or fok")
     if request.post_only:
         if request.time_in_force is not TimeInForce.GTC:
             raise InvalidOrder(f"post_only needs time_in_force gtc, was {request.time_in_force}")

@@ -48,6 +48,8 @@ _DURATIONS = {
     "GTC": TimeInForce.GTC,
     "IOC": TimeInForce.IOC,
     "FOK": TimeInForce.FOK,
+    "DAY+": TimeInForce.DAY_EXTENDED,  # answers print other words than requests say
+    "GTC+": TimeInForce.GTC_EXTENDED,
 }
 _WITHIN_A_SECOND = timedelta(microseconds=999_999)
 _AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})

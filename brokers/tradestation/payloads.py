@@ -39,6 +39,8 @@ _DURATIONS = {
     TimeInForce.GTC: "GTC",
     TimeInForce.IOC: "IOC",
     TimeInForce.FOK: "FOK",
+    TimeInForce.DAY_EXTENDED: "DYP",
+    TimeInForce.GTC_EXTENDED: "GCP",
 }
 _ROUTE = "Intelligent"
 

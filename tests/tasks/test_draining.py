@@ -23,6 +23,7 @@ from tasks.accounts import Accounts
 from tasks.config import Account, ConfigRefused
 from tasks.draining import Drain, DrainLimits
 from tests.conftest import Eventually
+from tests.ledger.conftest import PostgresCluster
 from tests.trading.simulated import ACCOUNT, QuickClock, open_runtime
 from trading.alerts import AlertConfig
 from trading.alerts.handling_model import AccountRefused
@@ -46,9 +47,8 @@ class Loaded:
 class Stage:
     """A simulated venue, a ledger, and any number of drains on them."""
 
-    def __init__(self, folder: Path, sim: Running[Control], stack: ExitStack) -> None:
-        self.sim, self.stack = sim, stack
-        self.url = f"sqlite:///{folder / 'ledger.db'}"
+    def __init__(self, url: str, sim: Running[Control], stack: ExitStack) -> None:
+        self.url, self.sim, self.stack = url, sim, stack
         self.ledger = stack.enter_context(Ledger.open(self.url, environment=Environment.SIMULATED))
         self.store = AlertStore(self.ledger, free_bytes=lambda: 10**12)
         self.count = 0
@@ -99,10 +99,38 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with ExitStack() as stack, running_bybit(small_config()) as sim:
-        yield Stage(tmp_path, sim, stack)
+        yield Stage(f"sqlite:///{tmp_path / 'ledger.db'}", sim, stack)
 
 
-def test_alerts_become_orders_and_what_cannot_be_read_ends_with_a_reason(stage: Stage, eventually: Eventually) -> None:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    made = PostgresCluster.create()
+    try:
+        made.execute("CREATE DATABASE draining")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def postgres_url(cluster: PostgresCluster) -> Iterator[str]:
+    yield cluster.url("draining")
+    cluster.empty("draining")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def stage_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """The stage on each kind of database."""
+    is_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'ledger.db'}" if is_file else str(request.getfixturevalue("postgres_url"))
+    with ExitStack() as stack, running_bybit(small_config()) as sim:
+        yield Stage(url, sim, stack)
+
+
+def test_alerts_become_orders_and_what_cannot_be_read_ends_with_a_reason(
+    stage_on: Stage, eventually: Eventually
+) -> None:
+    stage = stage_on
     early = stage.send()
     with stage.running(stage.drain()):  # before any routes are there, an alert waits
         assert stage.state(early) is S.NEW
@@ -117,7 +145,8 @@ def test_alerts_become_orders_and_what_cannot_be_read_ends_with_a_reason(stage: 
     assert [order.request.symbol for order in stage.orders()].count("BTCUSDT") == 2
 
 
-def test_two_drains_share_the_lanes_and_keep_their_order(stage: Stage, eventually: Eventually) -> None:
+def test_two_drains_share_the_lanes_and_keep_their_order(stage_on: Stage, eventually: Eventually) -> None:
+    stage = stage_on
     stage.routes()
     wanted = [
         stage.send(symbol, action, quantity)

@@ -18,7 +18,6 @@ from decimal import Decimal
 from brokers.ids import IntentId
 from brokers.rounding import decimal_text, quantise_price
 from brokers.types import OrderRequest, OrderSide, OrderType, PositionMode, PositionSide, ProductKind, TimeInForce
-from trading.alerts.market_hours import CalendarUnknown, MarketState, market_state
 from trading.alerts.model import Alert, AlertAction, side_of
 from trading.alerts.positioning import Intended, intended
 from trading.alerts.reasons import AlertReason, AlertRefused
@@ -32,6 +31,10 @@ from trading.alerts.values import (
     OpenOrder,
     PlanVerdict,
 )
+from trading.market_hours import CalendarUnknown, MarketState, market_state
+
+_EXTENDED = {TimeInForce.DAY: TimeInForce.DAY_EXTENDED, TimeInForce.GTC: TimeInForce.GTC_EXTENDED}
+_REGULAR = {extended: regular for regular, extended in _EXTENDED.items()}
 
 __all__ = ["AlertLeg", "AlertPlan", "AlertSnapshot", "LegName", "OpenOrder", "PlanVerdict", "decide"]
 
@@ -69,7 +72,8 @@ def _without_cancels(alert: Alert, route: Route, snapshot: AlertSnapshot) -> Ale
     if wants.nothing is not None:
         return AlertPlan(verdict=PlanVerdict.NOTHING_TO_DO, reason=wants.nothing, detail=wants.detail)
     try:
-        hours = market_state(route.calendar, snapshot.time)
+        is_extended = _time_in_force(alert, route, snapshot).is_extended
+        hours = market_state(route.calendar, snapshot.time, is_extended=is_extended)
     except CalendarUnknown as error:
         raise AlertRefused(AlertReason.ALERT_CONFIG_REFUSED, f"route {route.name}: {error}") from None
     if not hours.is_open:
@@ -134,7 +138,6 @@ def _closing(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intende
         name=LegName.CLOSE,
         request=_request(alert, route, snapshot, side, quantity, is_reduction=True),
         is_reduction=True,
-        extended_hours=_rests_outside(alert),
     )
 
 
@@ -153,7 +156,6 @@ def _opening(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intende
         request=_request(alert, route, snapshot, side_of(wants.opens), quantity, is_reduction=False),
         is_reduction=False,
         after=(LegName.CLOSE,) if wants.is_reversal else (),
-        extended_hours=_rests_outside(alert),
     )
 
 
@@ -181,12 +183,24 @@ def _request(
     )
 
 
-def _rests_outside(alert: Alert) -> bool:
-    """A market order within regular hours is over before they end, whatever its sender allows."""
-    return alert.extended_hours and alert.order_type is not OrderType.MARKET
-
-
 def _time_in_force(alert: Alert, route: Route, snapshot: AlertSnapshot) -> TimeInForce:
+    """With the sessions around regular hours where the alert asks for them; FIELD_UNSUPPORTED where that cannot be.
+
+    A market order is for regular hours, whatever its sender allows: outside them nothing would bound its price.
+    """
+    given = _base_time_in_force(alert, route, snapshot)
+    if not (alert.extended_hours or given.is_extended) or alert.order_type is OrderType.MARKET:
+        return _REGULAR.get(given, given)
+    if alert.order_type is not OrderType.LIMIT:
+        text = f"extended_hours needs order_type limit, was {alert.order_type}"
+        raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)
+    if given in (TimeInForce.IOC, TimeInForce.FOK):
+        text = f"extended_hours needs time_in_force day or gtc, was {given}"
+        raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)
+    return _EXTENDED.get(given, given)
+
+
+def _base_time_in_force(alert: Alert, route: Route, snapshot: AlertSnapshot) -> TimeInForce:
     """The alert's, else the route's, else what lets nothing rest longer than it has to."""
     given = alert.time_in_force or route.time_in_force
     if given is not None:

@@ -61,6 +61,6 @@ class AlertEnd(Reason):
     )
     ALERT_EXTENDED_UNSUPPORTED = (
         "ALERT_EXTENDED_UNSUPPORTED",
-        "It asks for an order outside regular hours, which no adapter here sends yet.",
+        "It asks for an order outside regular hours, which this venue does not take.",
         "Leave extended_hours out, and set when_closed to refuse or wait for the route.",
     )

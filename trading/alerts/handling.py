@@ -219,8 +219,12 @@ class _Work:
         return self._later(AlertEnd.ALERT_CANCEL_WAITS, f"{len(plan.cancels)} orders are open still")
 
     def _require_sendable(self, plan: AlertPlan) -> None:
-        if any(leg.extended_hours for leg in plan.legs):
-            raise Ended(S.REFUSED, AlertEnd.ALERT_EXTENDED_UNSUPPORTED, f"route {self.route.name}")
+        offered = self.runtime.broker.capabilities.time_in_force
+        for leg in plan.legs:
+            wanted = leg.request.time_in_force
+            if wanted.is_extended and wanted not in offered:
+                detail = f"route {self.route.name}: {self.route.account.venue} has no time_in_force {wanted}"
+                raise Ended(S.REFUSED, AlertEnd.ALERT_EXTENDED_UNSUPPORTED, detail)
 
     def _settle_neighbours(self) -> None:
         """Orders of ours that move the position come to rest first; what the venue shows may lag behind them."""

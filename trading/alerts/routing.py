@@ -31,11 +31,11 @@ from brokers import strictyaml
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.strictjson import decode, encode
 from brokers.types import TimeInForce
-from trading.alerts.market_hours import CalendarUnknown, require_calendar
 from trading.alerts.model import Alert, Dialect, QuantityMode
 from trading.alerts.reasons import AlertReason, AlertRefused
 from trading.alerts.reviewing import ReviewRule
 from trading.alerts.symbols import ViewedSymbol, instrument_of, read_symbol
+from trading.market_hours import CalendarUnknown, require_calendar
 from trading.rebalancing.model import AccountKey
 from trading.rebalancing.portfolio import Exact, InstrumentKey
 

@@ -76,14 +76,12 @@ class LegName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertLeg:
-    """One order. It may leave when the legs in `after` are confirmed filled in full. `extended_hours`: it is meant to
-    rest outside regular hours, too; whoever sends it refuses what the venue's port cannot say."""
+    """One order. It may leave when the legs in `after` are confirmed filled in full."""
 
     name: LegName
     request: OrderRequest
     is_reduction: bool
     after: tuple[LegName, ...] = ()
-    extended_hours: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from brokers.types import Instrument
 from trading.rebalancing.portfolio import Portfolio
 from trading.rebalancing.view import AccountView
 
-RULES_VERSION = 1  # part of the hash: other rules give other plans from the same snapshot
+RULES_VERSION = 2  # part of the hash: other rules give other plans from the same snapshot
 
 
 def plan_hash(portfolio: Portfolio, view: AccountView) -> str:

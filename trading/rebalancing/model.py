@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, cast
@@ -36,8 +37,9 @@ class LineAction(StrEnum):
 class PlanLine:
     """One instrument: where it is, where it should be, where the legs bring it.
 
-    Weights are of equity, quantities signed. `target_quantity` is not rounded; `residual_quantity` is target less
-    after, the dust when it is below a lot.
+    Weights are of equity, quantities signed. `target_quantity` is not rounded; `aim_quantity` is where the plan brings
+    the line when that is its band's edge instead; `residual_quantity` is the wanted quantity less after, the dust when
+    it is below a lot. `price_time` is the quote's own.
     """
 
     instrument_id: InstrumentKey
@@ -59,6 +61,13 @@ class PlanLine:
     reasons: tuple[LineReason, ...]
     lot_size: Exact
     contract_size: Exact
+    aim_quantity: Exact | None = None
+    price_time: datetime | None = None
+
+    @property
+    def wanted_quantity(self) -> Decimal:
+        """Where the plan brings the line: its band's edge where the portfolio says so, else its target."""
+        return self.target_quantity if self.aim_quantity is None else self.aim_quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,7 +234,7 @@ def _filter_reason(draft: _Draft, quantity: Decimal, portfolio: Portfolio) -> Li
     if quantity < instrument.quantity_min:
         return LineReason.BELOW_QUANTITY_MIN
     cautious = quote.bid
-    if draft.side is OrderSide.SELL and portfolio.order_style is OrderStyle.LIMIT:
+    if draft.side is OrderSide.SELL and portfolio.order_style is not OrderStyle.MARKET:
         cautious = quote.bid * (ONE - portfolio.collar)
     if quantity * instrument.contract_size * cautious < instrument.notional_min:
         return LineReason.BELOW_NOTIONAL_MIN
@@ -318,8 +318,7 @@ def _pieces(draft: _Draft, portfolio: Portfolio) -> list[Decimal]:
     """Cut a change into orders that the venue's largest size allows; a rest that is too small for an order goes."""
     instrument = draft.line.instrument
     assert instrument is not None
-    is_market = portfolio.order_style is OrderStyle.MARKET
-    largest = instrument.quantity_max_market if is_market else instrument.quantity_max_limit
+    largest = _largest(instrument, portfolio.order_style)
     if not largest or draft.quantity <= largest:
         return [draft.quantity]
     step = quantise_quantity(largest, lot=instrument.lot_size)
@@ -336,6 +335,16 @@ def _pieces(draft: _Draft, portfolio: Portfolio) -> list[Decimal]:
     elif rest > 0:
         draft.line.reasons.append(LineReason.BELOW_QUANTITY_MIN)
     return pieces
+
+
+def _largest(instrument: Instrument, style: OrderStyle) -> Decimal | None:
+    """The venue's largest order; where a leg may go out both ways, the smaller of the two."""
+    sizes = (instrument.quantity_max_limit, instrument.quantity_max_market)
+    if style is OrderStyle.MARKET:
+        return sizes[1]
+    if style is not OrderStyle.LIMIT_THEN_MARKET:
+        return sizes[0]
+    return min((size for size in sizes if size), default=None)
 
 
 def _numbered(lines: list[_Line], portfolio: Portfolio, view: AccountView) -> tuple[PlanLeg, ...]:

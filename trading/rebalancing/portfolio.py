@@ -7,14 +7,16 @@ the digits.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
 from brokers.ids import InstrumentId
 from brokers.rounding import decimal_text, parse_decimal
+from trading.market_hours import require_calendar
 
 LINES_MAX = 20_000
 
@@ -29,8 +31,23 @@ def _instrument(value: Any) -> Any:
     return InstrumentId(value) if isinstance(value, str) else value
 
 
+def _moment(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"must be a time such as '2026-03-02T12:00:00Z', was {value[:40]!r}") from None
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError(f"must say its time zone, such as '2026-03-02T12:00:00Z', was {value.isoformat()}")
+        return value.astimezone(UTC)
+    return value
+
+
 Exact = Annotated[Decimal, BeforeValidator(_exact), PlainSerializer(decimal_text, return_type=str)]
 Fraction = Annotated[Exact, Field(ge=0, le=1)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
 InstrumentKey = Annotated[InstrumentId, BeforeValidator(_instrument), PlainSerializer(str, return_type=str)]
 
 
@@ -40,7 +57,8 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-def _closed_set(kind: type[StrEnum]) -> BeforeValidator:
+def closed_set(kind: type[StrEnum]) -> BeforeValidator:
+    """Read a member from its text; the error lists what there is."""
     return BeforeValidator(lambda value: kind(value) if isinstance(value, str) else value)
 
 
@@ -59,10 +77,29 @@ class Scope(StrEnum):
 
 
 class OrderStyle(StrEnum):
-    """How legs are sent; both end at once and never rest in the book."""
+    """How legs are sent. Only `limit_then_market` rests in the book, and only for its bounded time."""
 
     MARKET = "market"  # not sent when the market moved more than the collar since the plan
     LIMIT = "limit"  # immediate-or-cancel at the protected price: the quote plus or minus the collar
+    LIMIT_THEN_MARKET = "limit_then_market"  # rests at the touch, is repriced, then crosses inside the collar
+    SLICED = "sliced"  # a leg in equal parts with a pause between them, each sent as `limit`
+
+
+class TradeTo(StrEnum):
+    """How far a line that has left its band is brought back."""
+
+    TARGET = "target"
+    BAND_EDGE = "band_edge"  # the nearest weight that the bands allow: less turnover, and drift stays
+
+
+class Period(StrEnum):
+    """How often a portfolio may be rebalanced at most, by the calendar's sessions or, without one, by UTC days."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
 
 
 class Unmanaged(StrEnum):
@@ -81,21 +118,51 @@ class DriftRule(Model):
 
     absolute: Fraction | None = None
     relative: Annotated[Exact, Field(ge=0, le=100)] | None = None
-    rule: Annotated[BandRule, _closed_set(BandRule)] = BandRule.ANY
+    rule: Annotated[BandRule, closed_set(BandRule)] = BandRule.ANY
+    trade_to: Annotated[TradeTo, closed_set(TradeTo)] = TradeTo.TARGET
+
+    def width(self, target: Decimal) -> Decimal | None:
+        """How far a weight may be from the target and still be inside; None without bands."""
+        widths = []
+        if self.absolute is not None:
+            widths.append(self.absolute)
+        if self.relative is not None:
+            widths.append(self.relative * abs(target))
+        if not widths:
+            return None
+        return min(widths) if self.rule is BandRule.ANY else max(widths)
+
+    def aim(self, *, current: Decimal, target: Decimal) -> Decimal:
+        """The weight that a line outside its band is brought to: the target, or the band's edge on its side."""
+        width = self.width(target)
+        if width is None or self.trade_to is TradeTo.TARGET:
+            return target
+        return min(max(current, target - width), target + width)
 
     def is_breached(self, *, current: Decimal, target: Decimal) -> bool:
         """Whether weights differ by more than the bands allow; a band's edge is still inside."""
         drift = abs(current - target)
         if drift == 0:
             return False
-        outside = []
-        if self.absolute is not None:
-            outside.append(drift > self.absolute)
-        if self.relative is not None:
-            outside.append(drift > self.relative * abs(target))
-        if not outside:
-            return True
-        return any(outside) if self.rule is BandRule.ANY else all(outside)
+        width = self.width(target)
+        return width is None or drift > width
+
+
+class CalendarRule(Model):
+    """When lines may be traded: in the sessions of a market, and at most once in a period.
+
+    `sessions` names a market's calendar; outside its regular hours nothing is planned to be traded. `every` leaves the
+    portfolio alone until the next period begins, counted from its last rebalance that traded.
+    """
+
+    sessions: Annotated[str, Field(max_length=64)] = ""
+    every: Annotated[Period, closed_set(Period)] | None = None
+
+    @field_validator("sessions")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        require_calendar(name)
+        return name
 
 
 class Portfolio(Model):
@@ -106,24 +173,43 @@ class Portfolio(Model):
     of notional. `collar`: furthest acceptable price from the quote, `price_move_max`: from the plan's price, both
     fractions. `gross_max`: largest sum of absolute weights. `rounds_max`: orders per leg. `plan_age_s_max`: a plan not
     begun within this time is stale.
+
+    `reprice_*` belong to order style limit_then_market, `slice*` to sliced. `cooldown_s`: shortest time since the last
+    rebalance that traded. `cost_max`: largest expected cost of a plan, of equity; `slippage_max`: furthest price of a
+    line from its mid, of the mid; `quote_age_s_max`: oldest usable quote. `targets_at` is when the weights were made,
+    `target_age_s_max` how long they hold then, `targets_valid_until` the end in so many words. `gross_limit`, which a
+    subscription sets for its accounts, makes increases smaller where `gross_max` refuses the weights.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    quote_currency: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
+    quote_currency: Currency
     targets: dict[InstrumentKey, Annotated[Exact, Field(ge=-100, le=100)]]
     cash_buffer: Fraction = Decimal("0.0025")
     drift: DriftRule = DriftRule()
-    scope: Annotated[Scope, _closed_set(Scope)] = Scope.WHOLE_BOOK
+    scope: Annotated[Scope, closed_set(Scope)] = Scope.WHOLE_BOOK
     minimum_trade_notional: Annotated[Exact, Field(ge=0)] = Decimal(0)
     tolerance: Fraction = Decimal("0.005")
-    order_style: Annotated[OrderStyle, _closed_set(OrderStyle)] = OrderStyle.LIMIT
+    order_style: Annotated[OrderStyle, closed_set(OrderStyle)] = OrderStyle.LIMIT
+    reprice_steps: Annotated[int, Field(ge=0, le=20)] = 3
+    reprice_wait_s: Annotated[int, Field(ge=1, le=600)] = 5
+    slices: Annotated[int, Field(ge=2, le=50)] = 4
+    slice_interval_s: Annotated[int, Field(ge=0, le=3600)] = 60
     collar: Annotated[Exact, Field(gt=0, le=Decimal("0.2"))] = Decimal("0.01")
     price_move_max: Annotated[Exact, Field(gt=0, le=1)] = Decimal("0.03")
     cost_rate: Annotated[Exact, Field(ge=0, le=Decimal("0.1"))] = Decimal("0.0005")
     gross_max: Annotated[Exact, Field(gt=0, le=100)] = Decimal(1)
-    unmanaged: Annotated[Unmanaged, _closed_set(Unmanaged)] = Unmanaged.LEAVE
+    unmanaged: Annotated[Unmanaged, closed_set(Unmanaged)] = Unmanaged.LEAVE
     rounds_max: Annotated[int, Field(ge=1, le=10)] = 3
     plan_age_s_max: Annotated[int, Field(ge=1, le=86_400)] = 900
+    cooldown_s: Annotated[int, Field(ge=0, le=31_622_400)] = 0
+    calendar: CalendarRule = CalendarRule()
+    cost_max: Annotated[Exact, Field(gt=0, le=1)] | None = None
+    slippage_max: Annotated[Exact, Field(gt=0, le=1)] | None = None
+    quote_age_s_max: Annotated[int, Field(ge=1, le=604_800)] | None = None
+    targets_at: Moment | None = None
+    target_age_s_max: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
+    targets_valid_until: Moment | None = None
+    gross_limit: Annotated[Exact, Field(gt=0, le=100)] | None = None
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
@@ -137,5 +223,18 @@ class Portfolio(Model):
                 f"portfolio {self.name}: absolute weights sum to {decimal_text(gross)}, above gross_max "
                 f"{decimal_text(self.gross_max)}; lower the weights or raise gross_max on purpose"
             )
+        if self.target_age_s_max is not None and self.targets_at is None:
+            raise ValueError(
+                f"portfolio {self.name}: target_age_s_max {self.target_age_s_max} needs targets_at, the time that the "
+                "weights were made; state it, or give targets_valid_until alone"
+            )
         object.__setattr__(self, "targets", dict(sorted(self.targets.items())))
         return self
+
+    @property
+    def targets_end(self) -> datetime | None:
+        """When the weights stop being good; None where no guard is set."""
+        ends = [] if self.targets_valid_until is None else [self.targets_valid_until]
+        if self.targets_at is not None and self.target_age_s_max is not None:
+            ends.append(self.targets_at + timedelta(seconds=self.target_age_s_max))
+        return min(ends, default=None)

@@ -198,9 +198,9 @@ def _line_result(
     venue = reading.quantities.get(line.instrument_id, ZERO)
     quote = reading.quotes.get(line.instrument_id)
     unit = line.price * line.contract_size
-    residual = line.target_quantity - venue
+    residual = line.wanted_quantity - venue
     is_near = abs(residual) * unit <= plan.portfolio.tolerance * plan.equity
-    if line.target_quantity != 0 and venue == 0:
+    if line.wanted_quantity != 0 and venue == 0:
         is_near = is_near and _is_dust(plan, line, residual)
     now = (quote.mid if quote else line.price) * line.contract_size
     reasons = [reason.value for reason in line.reasons] + [leg.reason for leg in legs if leg.reason]

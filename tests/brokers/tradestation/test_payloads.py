@@ -99,6 +99,14 @@ def test_futures_buy_and_sell_and_check_their_own_reductions() -> None:
         ({"time_in_force": TimeInForce.GTC}, {"TimeInForce": {"Duration": "GTC"}}),
         ({"time_in_force": TimeInForce.IOC}, {"TimeInForce": {"Duration": "IOC"}}),
         ({"time_in_force": TimeInForce.FOK}, {"TimeInForce": {"Duration": "FOK"}}),
+        (
+            {"order_type": OrderType.LIMIT, "limit_price": D(3), "time_in_force": TimeInForce.DAY_EXTENDED},
+            {"TimeInForce": {"Duration": "DYP"}},
+        ),
+        (
+            {"order_type": OrderType.LIMIT, "limit_price": D(3), "time_in_force": TimeInForce.GTC_EXTENDED},
+            {"TimeInForce": {"Duration": "GCP"}},
+        ),
     ],
 )
 def test_types_and_durations(terms: dict[str, Any], fields: dict[str, Any]) -> None:

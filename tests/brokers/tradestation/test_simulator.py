@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from brokers.clock import SystemClock
+from brokers.clock import ManualClock, SystemClock
 from brokers.errors import (
     EnvironmentMismatch,
     InsufficientFunds,
@@ -24,7 +26,11 @@ from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.tradestation.tokens import TokenStore
 from brokers.types import MarginMode, OrderRequest, OrderSide, OrderType, TimeInForce
 from simulators import running_tradestation
+from simulators.core.clock import ClockMode, GatewayClock
+from simulators.core.config import ClockConfig
 from simulators.testing import small_tradestation_config
+from simulators.tradestation.config import SessionConfig
+from simulators.tradestation.sessions import SessionMode
 from tests.brokers.loopback import ticket
 from tests.trading.simulated_tradestation import connection_at, log_in
 
@@ -98,6 +104,25 @@ def test_refusals_in_the_venues_words(opened: Any) -> None:
     reducing = broker.prepare_order(*order("1", "rd2", side=OrderSide.SELL, reduce_only=True))
     with pytest.raises(OrderInvalid, match=r"EC60\d"):
         broker.place(reducing, ticket())
+
+
+def test_an_order_for_extended_hours_works_before_the_opening(tmp_path: Path) -> None:
+    before = datetime(2026, 3, 2, 13, tzinfo=UTC)  # eight in New York
+    config = small_tradestation_config(
+        session=SessionConfig(mode=SessionMode.EXCHANGE),
+        clock=ClockConfig(mode=ClockMode.MANUAL, start=before, gateway=GatewayClock.ENGINE),
+    )
+    limit = {"order_type": OrderType.LIMIT, "limit_price": Decimal(210)}
+    with running_tradestation(config) as sim:
+        log_in(sim.url, tmp_path)
+        with closing(open_broker(connection_at(sim.url, tmp_path), clock=ManualClock(before))) as broker:
+            plain, extended = (
+                broker.place(broker.prepare_order(*order("1", f"x{force}"[:3], time_in_force=force, **limit)), ticket())
+                for force in (TimeInForce.GTC, TimeInForce.DAY_EXTENDED)
+            )
+            assert not broker.find_order(instrument_id=AAPL, venue_order_id=plain.venue_order_id).filled_quantity
+            found = broker.find_order(instrument_id=AAPL, venue_order_id=extended.venue_order_id)
+    assert (found.filled_quantity, found.time_in_force) == (1, TimeInForce.DAY_EXTENDED)
 
 
 def test_a_cancel_of_what_is_over_or_unknown_says_to_read_it_again(opened: Any) -> None:

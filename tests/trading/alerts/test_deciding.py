@@ -339,10 +339,25 @@ def test_what_the_account_or_the_clock_forbids_is_refused() -> None:
     assert shown(decide(make_alert(), make_route(), small)) == "refused QUANTITY_ABOVE_VENUE"
 
 
-def test_only_what_rests_outside_regular_hours_says_so() -> None:
-    limit = {"order_type": OrderType.LIMIT, "limit_price": D(99), "extended_hours": True}
-    assert decide(make_alert(**limit), make_route(), make_snapshot()).legs[0].extended_hours
-    assert not decide(make_alert(extended_hours=True), make_route(), make_snapshot()).legs[0].extended_hours
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, TimeInForce.DAY_EXTENDED),
+        ({"time_in_force": TimeInForce.GTC}, TimeInForce.GTC_EXTENDED),
+        ({"time_in_force": TimeInForce.DAY_EXTENDED, "extended_hours": False}, TimeInForce.DAY_EXTENDED),
+        ({"time_in_force": TimeInForce.IOC}, AlertReason.FIELD_UNSUPPORTED),
+        ({"order_type": OrderType.MARKET, "limit_price": None}, TimeInForce.DAY),  # regular hours only, whoever asks
+        ({"order_type": OrderType.STOP_LIMIT, "stop_price": D(98)}, AlertReason.FIELD_UNSUPPORTED),
+        (
+            {"order_type": OrderType.STOP_MARKET, "limit_price": None, "stop_price": D(98)},
+            AlertReason.FIELD_UNSUPPORTED,
+        ),
+    ],
+)
+def test_extended_hours_are_for_limit_orders_that_rest(changes: dict[str, Any], expected: object) -> None:
+    fields: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit_price": D(99), "extended_hours": True, **changes}
+    plan = decide(make_alert(**fields), make_route(), make_snapshot())
+    assert (plan.legs[0].request.time_in_force if plan.legs else plan.reason) is expected
 
 
 def test_stops_and_targets_are_not_left_out_in_silence() -> None:

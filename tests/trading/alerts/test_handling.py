@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from brokers.errors import ConnectFailed
-from brokers.types import OrderRequest, OrderSide, OrderStatus, OrderType
+from brokers.types import OrderRequest, OrderSide, OrderStatus, OrderType, TimeInForce
 from ledger.controls import set_control
 from ledger.errors import LeaseLost
 from ledger.inbox import InboxState, LaneState
@@ -107,6 +108,18 @@ def test_a_limit_order_is_placed_when_it_is_acknowledged(scene: Scene) -> None:
     alert_id = scene.send(BUY, order_type=OrderType.LIMIT, limit_price=D(49_000))
     assert done(scene, alert_id) == (S.PLACED, AlertEnd.ALERT_ORDERS_PLACED)
     assert len(scene.open_orders()) == 1 and scene.clock.monotonic() < 2
+
+
+def test_extended_hours_that_the_venue_does_not_offer_refuse_the_alert(scene: Scene) -> None:
+    terms: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit_price": D(49_000), "extended_hours": True}
+    alert_id = scene.send(BUY, **terms, time_in_force=TimeInForce.DAY)
+    assert done(scene, alert_id) == (S.REFUSED, AlertEnd.ALERT_EXTENDED_UNSUPPORTED)
+    offered = replace(scene.venue.capabilities, time_in_force=frozenset({TimeInForce.DAY_EXTENDED}))
+    scene.venue.capabilities = offered
+    alert_id = scene.send(BUY, **terms, time_in_force=TimeInForce.DAY)
+    assert done(scene, alert_id) == (S.PLACED, AlertEnd.ALERT_ORDERS_PLACED)
+    (order,) = scene.open_orders()
+    assert order.request.time_in_force is TimeInForce.DAY_EXTENDED
 
 
 def test_a_cancel_waits_until_the_venue_shows_it_over(scene: Scene) -> None:

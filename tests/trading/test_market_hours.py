@@ -3,16 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal as D
 
 import pytest
 
 from brokers.ids import IntentId
-from brokers.types import OrderSide
+from brokers.types import OrderSide, OrderType
 from tests.trading.alerts.building import make_alert, make_order, make_route, make_snapshot
 from trading.alerts import AlertAction, AlertReason
 from trading.alerts.deciding import PlanVerdict, decide
-from trading.alerts.market_hours import CalendarUnknown, market_state, require_calendar
 from trading.alerts.routing import WhenClosed
+from trading.market_hours import CalendarUnknown, market_state, require_calendar
 
 
 def at(text: str) -> datetime:
@@ -41,6 +42,32 @@ def test_hours_are_those_of_the_exchange(calendar: str, moment: str, is_open: bo
     state = market_state(calendar, at(moment))
     expected = None if opens_at is None else at(opens_at)
     assert (state.is_open, state.opens_at) == (is_open, expected)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "moment", "opens_at"),
+    [
+        ("NYSE", "2026-07-20T07:59:59", "2026-07-20T08:00:00"),
+        ("NYSE", "2026-07-20T08:00:00", None),
+        ("NYSE", "2026-07-20T23:59:59", None),
+        ("NYSE", "2026-07-21T00:00:00", "2026-07-21T08:00:00"),
+        ("XETR", "2026-07-20T06:59:59", "2026-07-20T07:00:00"),  # knows regular hours only
+        ("", "2026-07-18T15:00:00", None),
+    ],
+)
+def test_extended_hours_reach_around_the_regular_ones(calendar: str, moment: str, opens_at: str | None) -> None:
+    state = market_state(calendar, at(moment), is_extended=True)
+    assert (state.is_open, state.opens_at) == (opens_at is None, None if opens_at is None else at(opens_at))
+
+
+def test_an_alert_for_extended_hours_is_decided_by_them() -> None:
+    route = make_route(calendar="NYSE")
+    early = make_snapshot(time=at("2026-07-20T12:00:00"))
+    limit = make_alert(order_type=OrderType.LIMIT, limit_price=D(99), extended_hours=True)
+    assert decide(limit, route, early).verdict is PlanVerdict.ORDERS
+    assert decide(make_alert(extended_hours=True), route, early).reason is AlertReason.MARKET_CLOSED
+    plain = make_alert(order_type=OrderType.LIMIT, limit_price=D(99))
+    assert decide(plain, route, early).reason is AlertReason.MARKET_CLOSED
 
 
 def test_a_calendar_that_is_none_says_so() -> None:

@@ -23,20 +23,23 @@ class CalendarUnknown(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketState:
-    """Regular hours only. `opens_at` is their next opening; None while they last."""
+    """Within the hours that were asked about. `opens_at` is their next opening; None while they last."""
 
     is_open: bool
     opens_at: datetime | None
 
 
-def market_state(calendar: str, at: datetime) -> MarketState:
-    """The state of a market at an aware time; always open without a calendar. CalendarUnknown."""
+def market_state(calendar: str, at: datetime, *, is_extended: bool = False) -> MarketState:
+    """The state of a market at an aware time; always open without a calendar. CalendarUnknown.
+
+    `is_extended`: with the sessions before and after regular hours, where the calendar knows them.
+    """
     if at.utcoffset() is None:
         raise ValueError(f"time must be aware, was {at.isoformat()}")
     if not calendar:
         return MarketState(is_open=True, opens_at=None)
     now = at.astimezone(UTC)
-    sessions = _sessions(calendar, now.year)
+    sessions = _sessions(calendar, now.year, is_extended)
     later = bisect_right(sessions, now, key=lambda session: session[0])
     if later > 0 and now < sessions[later - 1][1]:
         return MarketState(is_open=True, opens_at=None)
@@ -52,16 +55,17 @@ def require_calendar(name: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _sessions(name: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
+def _sessions(name: str, year: int, is_extended: bool) -> tuple[tuple[datetime, datetime], ...]:
     """Openings and closings in UTC, in order: those of a year, and of the weeks around it."""
     first, last = date(year, 1, 1) - _MARGIN, date(year, 12, 31) + _MARGIN
     calendar = _calendar(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the library does not yet do in pandas' newest way is not our reader's
-        frame = calendar.schedule(start_date=first, end_date=last)
-    columns = [
-        [time.to_pydatetime().astimezone(UTC) for time in frame[name]] for name in ("market_open", "market_close")
-    ]
+        known = calendar.market_times
+        opens = "pre" if is_extended and "pre" in known else "market_open"
+        closes = "post" if is_extended and "post" in known else "market_close"
+        frame = calendar.schedule(start_date=first, end_date=last, start=opens, end=closes)
+    columns = [[time.to_pydatetime().astimezone(UTC) for time in frame[name]] for name in (opens, closes)]
     return tuple(zip(*columns, strict=True))
 
 
