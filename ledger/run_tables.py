@@ -31,6 +31,7 @@ class RunRow(SQLModel, table=True):
     attempt: int = 1
     run_hash: str
     body: str = Field(sa_type=Text)  # the run's plan, canonical JSON
+    planned_at: datetime = Field(sa_type=UtcDateTime)  # before the accounts were read for it
     state: str = RunState.PLANNED.value
     needs_approval: bool = False
     approval_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -40,8 +41,6 @@ class RunRow(SQLModel, table=True):
     decided_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     cancel_by: str = ""  # a person wants it stopped; whoever executes it sees that at every turn
     cancel_reason: str = ""
-    drift_before: str = ""  # of the whole run, as a fraction, for the history
-    drift_after: str = ""
     result: str = Field(default="", sa_type=Text)
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)

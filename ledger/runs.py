@@ -63,7 +63,7 @@ def move_run(
     session: Session,
     run_id: str,
     *,
-    attempt: int,
+    of_attempt: int,
     from_state: RunState,
     to_state: RunState,
     at: datetime,
@@ -74,7 +74,7 @@ def move_run(
     ended = {"ended_at": at} if to_state.is_terminal else {}
     done = session.execute(
         update(RunRow)
-        .where(col(RunRow.run_id) == run_id, col(RunRow.state) == from_state.value, col(RunRow.attempt) == attempt)
+        .where(col(RunRow.run_id) == run_id, col(RunRow.state) == from_state.value, col(RunRow.attempt) == of_attempt)
         .values(state=to_state.value, updated_at=at, **ended, **values)
         .execution_options(synchronize_session="fetch")
     )

@@ -146,32 +146,40 @@ def keep_plan(ledger: Ledger, plan: Plan, business_key: str, *, began_at: dateti
 
     `began_at`, by the ledger's clock, is before the account was read: what happens from then on makes the plan stale.
     """
-    plan_id = plan_id_of(plan.account_id, business_key)
     with ledger.write() as session:
-        at = ledger.now(session)
-        row = PlanRow(
-            plan_id=plan_id,
-            account_id=str(plan.account_id),
-            portfolio=plan.portfolio.name,
-            business_key=stored_key(plan.account_id, business_key),
-            plan_hash=plan.plan_hash,
-            body=plan.to_json(),
-            created_at=began_at,
-        )
-        legs = [
-            PlanLegRow(
-                plan_id=plan_id,
-                leg_number=leg.number,
-                instrument_id=str(leg.instrument_id),
-                side=leg.side.value,
-                quantity=leg.quantity,
-                is_reduction=leg.is_reduction,
-                updated_at=at,
-            )
-            for leg in plan.legs
-        ]
+        row, legs = plan_rows(plan, business_key, began_at=began_at, at=ledger.now(session))
         stored, _ = store_plan(session, row, legs)
         return stored_plan(stored)
+
+
+def plan_rows(
+    plan: Plan, business_key: str, *, began_at: datetime, at: datetime, run_id: str | None = None
+) -> tuple[PlanRow, list[PlanLegRow]]:
+    """The rows of a plan and its legs."""
+    plan_id = plan_id_of(plan.account_id, business_key)
+    row = PlanRow(
+        plan_id=plan_id,
+        account_id=str(plan.account_id),
+        portfolio=plan.portfolio.name,
+        business_key=stored_key(plan.account_id, business_key),
+        plan_hash=plan.plan_hash,
+        body=plan.to_json(),
+        created_at=began_at,
+        run_id=run_id,
+    )
+    legs = [
+        PlanLegRow(
+            plan_id=plan_id,
+            leg_number=leg.number,
+            instrument_id=str(leg.instrument_id),
+            side=leg.side.value,
+            quantity=leg.quantity,
+            is_reduction=leg.is_reduction,
+            updated_at=at,
+        )
+        for leg in plan.legs
+    ]
+    return row, legs
 
 
 def other_running_plan(ledger: Ledger, account_id: AccountId, plan_id: str) -> str | None:
