@@ -60,6 +60,18 @@ def plans_of(session: Session, account_id: str, *, unfinished: bool = False) -> 
     return tuple(session.exec(query.order_by(col(PlanRow.created_at).desc(), PlanRow.plan_id)))
 
 
+def last_traded_at(session: Session, *, account_id: str, portfolio: str) -> datetime | None:
+    """When a plan of the portfolio last ended as completed, adjusted or not, for which an order was wanted."""
+    ended = [PlanState.COMPLETED.value, PlanState.COMPLETED_ADJUSTED.value]
+    query = (
+        select(PlanRow.finished_at)
+        .where(PlanRow.account_id == account_id, PlanRow.portfolio == portfolio, col(PlanRow.state).in_(ended))
+        .where(select(OrderIntent.intent_id).where(OrderIntent.plan_id == PlanRow.plan_id).exists())
+        .order_by(col(PlanRow.finished_at).desc())
+    )
+    return session.exec(query.limit(1)).first()
+
+
 def legs_of(session: Session, plan_id: str) -> tuple[PlanLegRow, ...]:
     query = select(PlanLegRow).where(PlanLegRow.plan_id == plan_id)
     return tuple(session.exec(query.order_by(col(PlanLegRow.leg_number))))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
+from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
@@ -10,7 +11,8 @@ from sqlmodel import col, select
 
 from brokers.errors import BrokerError, InstrumentUnknown, Unsupported, VenueUnavailable
 from brokers.ids import InstrumentId
-from brokers.types import Balance, Instrument, LeverageInfo, MarginHealth, Position, Quote
+from brokers.types import Balance, Instrument, LeverageInfo, MarginHealth, Position, ProductKind, Quote
+from ledger.plans import last_traded_at
 from ledger.states import TERMINAL_STATES
 from ledger.tables import OrderIntent
 from trading.rebalancing.portfolio import Portfolio
@@ -31,7 +33,10 @@ def read_account_view(runtime: Runtime, portfolio: Portfolio, *, step: Step) -> 
     positions = step(f"read positions of {account}", StepKind.READ, broker.positions)
     open_orders = step(f"read open orders of {account}", StepKind.READ, broker.open_orders)
     margin = _margin(runtime, portfolio.quote_currency, balances, step)
-    instruments = _instruments(runtime, _wanted_ids(portfolio, balances, positions), step)
+    wanted = [
+        key for key in _wanted_ids(portfolio, balances, positions) if _may_list(broker.capabilities.products, key)
+    ]
+    instruments = _instruments(runtime, wanted, step) if wanted else ()
     quotes = read_quotes(runtime, [item.instrument_id for item in instruments], step=step)
     return account_view(
         portfolio,
@@ -46,6 +51,7 @@ def read_account_view(runtime: Runtime, portfolio: Portfolio, *, step: Step) -> 
         open_orders=open_orders,
         fee_rate=Decimal(broker.capabilities.fee_rate_taker),
         busy_instruments=_busy_instruments(runtime),
+        last_traded_at=_last_traded_at(runtime, portfolio.name),
     )
 
 
@@ -99,6 +105,14 @@ def _wanted_ids(portfolio: Portfolio, balances: Iterable[Balance], positions: It
     return sorted(ids)
 
 
+def _may_list(products: Set[ProductKind], key: InstrumentId) -> bool:
+    """Whether a venue of these products can list a symbol of this form: a portfolio may name several venues' lines."""
+    is_pair, is_linear = "/" in str(key), ":" in str(key)
+    if is_pair:
+        return (ProductKind.LINEAR if is_linear else ProductKind.SPOT) in products
+    return not products.isdisjoint({ProductKind.EQUITY, ProductKind.FUTURE})
+
+
 def _margin(runtime: Runtime, currency: str, balances: Iterable[Balance], step: Step) -> MarginHealth | None:
     """Account-wide margin, only where the wallet itself has no figure of available money."""
     wallet = next((balance for balance in balances if balance.currency == currency), None)
@@ -142,3 +156,9 @@ def _busy_instruments(runtime: Runtime) -> frozenset[InstrumentId]:
             OrderIntent.account_id == str(runtime.account_id), col(OrderIntent.state).not_in(over)
         )
         return frozenset(InstrumentId(name) for name in session.exec(query))
+
+
+def _last_traded_at(runtime: Runtime, portfolio_name: str) -> datetime | None:
+    """When the portfolio last came to a proved end here with orders sent; a run that failed does not count."""
+    with runtime.ledger.read() as session:
+        return last_traded_at(session, account_id=str(runtime.account_id), portfolio=portfolio_name)

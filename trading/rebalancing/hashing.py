@@ -33,6 +33,7 @@ def plan_hash(portfolio: Portfolio, view: AccountView) -> str:
         "leverages": [[str(k), text(v)] for k, v in sorted(view.leverages.items())],
         "modes": [[str(k), v] for k, v in sorted(view.modes.items())],
         "open_orders": sorted(map(str, view.open_order_instruments)),
+        "last_traded_at": view.last_traded_at.isoformat() if view.last_traded_at else "",
         "unpriced": [[currency, text(total)] for currency, total in view.unpriced],
     }
     return hashlib.sha256(encode(material).encode("utf-8")).hexdigest()

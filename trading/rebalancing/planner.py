@@ -5,78 +5,32 @@ Invariants (property-tested in tests/trading/rebalancing):
 2. What all increases need is at most the free money less the cash buffer plus what the reductions free, costs included.
 3. A leg never crosses zero: reductions end at zero at most; a change of side is a reduction and an increase that waits.
 4. Only differences are traded, toward the target and never past it; nothing is sold to be bought again.
-5. A wider band never makes more lines leave it, and never gives more legs while money is not short.
+5. A wider band never makes more lines leave it, and never gives more legs while neither money nor cost_max is short.
 6. Planning again after the legs were filled as expected gives no leg, but for dust and the costs just paid.
 7. Equal inputs give equal plans and equal hashes.
+8. With a gross limit, increases never bring the lines' gross weight above it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
 
 from brokers.ids import InstrumentId
 from brokers.rounding import MONEY, decimal_text, quantise_quantity
-from brokers.types import ZERO, Instrument, OrderSide, PositionMode, PositionSide, Quote
+from brokers.types import ZERO, Instrument, PositionMode, PositionSide
+from trading.rebalancing.funding import bound_costs, cost_of, fund, money_of
 from trading.rebalancing.hashing import plan_hash
+from trading.rebalancing.lines import ONE, Draft, Line, filter_reason
 from trading.rebalancing.model import Expected, LineAction, Plan, PlanLeg, PlanLine, UnmanagedHolding
-from trading.rebalancing.portfolio import OrderStyle, Portfolio, Scope, Unmanaged
+from trading.rebalancing.portfolio import OrderStyle, Portfolio, Scope, TradeTo, Unmanaged
 from trading.rebalancing.reasons import LineReason
+from trading.rebalancing.timing import hold_reason, targets_ended
 from trading.rebalancing.view import AccountView, PlanImpossible, is_paid_in_full
 
 PIECES_MAX = 20  # orders that one change may be cut into where the venue bounds the order size
 _STORED = Decimal("1e-18")
-ONE = Decimal(1)
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A wanted order before numbering."""
-
-    line: _Line
-    direction: int  # +1 works on the long part, -1 on the short part
-    is_reduction: bool
-    quantity: Decimal
-
-    @property
-    def side(self) -> OrderSide:
-        return OrderSide.BUY if (self.direction > 0) != self.is_reduction else OrderSide.SELL
-
-    @property
-    def price(self) -> Decimal:
-        quote = self.line.quote
-        assert quote is not None, "a draft is made for quoted lines only"
-        return quote.ask if self.side is OrderSide.BUY else quote.bid
-
-
-@dataclass(slots=True)
-class _Line:
-    """One instrument while the plan is being made."""
-
-    instrument_id: InstrumentId
-    is_managed: bool
-    instrument: Instrument | None
-    quote: Quote | None
-    long: Decimal  # magnitudes
-    short: Decimal
-    available: Decimal | None  # of the long part; None where open orders hold nothing back
-    weight: Decimal  # of equity, the buffer taken off
-    target: Decimal = ZERO  # signed quantity, not rounded
-    is_breached: bool = False
-    reasons: list[LineReason] = field(default_factory=list)
-    drafts: list[_Draft] = field(default_factory=list)
-
-    @property
-    def current(self) -> Decimal:
-        return self.long - self.short
-
-    @property
-    def unit(self) -> Decimal:
-        """Value of one unit of quantity at the plan's price; zero where there is none."""
-        if self.quote is None or self.instrument is None:
-            return ZERO
-        return self.quote.mid * self.instrument.contract_size
+_HELD_BY_RULE = frozenset({LineReason.WITHIN_BAND, LineReason.COOLDOWN, LineReason.NOT_DUE})
 
 
 def plan(portfolio: Portfolio, view: AccountView) -> Plan:
@@ -86,20 +40,28 @@ def plan(portfolio: Portfolio, view: AccountView) -> Plan:
             raise PlanImpossible(
                 "EQUITY_NOT_POSITIVE", f"equity is {decimal_text(view.equity)} {view.quote_currency}; deposit first"
             )
+        if (ended := targets_ended(portfolio, view.time)) is not None:
+            raise PlanImpossible(
+                "TARGETS_STALE",
+                f"the weights of {portfolio.name} were good until {ended.isoformat()}, it is {view.time.isoformat()}; "
+                "make new ones, or move targets_at and targets_valid_until",
+            )
         lines = _lines(portfolio, view)
         _check_paid_in_full(portfolio, lines)
         for line in lines:
             _set_target(line, portfolio, view)
         any_breach = any(line.is_breached for line in lines)
+        held = hold_reason(portfolio, now=view.time, last_traded_at=view.last_traded_at)
         for line in lines:
-            _draft(line, portfolio, book_moves=any_breach and portfolio.scope is Scope.WHOLE_BOOK)
+            _draft(line, portfolio, book_moves=any_breach and portfolio.scope is Scope.WHOLE_BOOK, held=held)
             _cut(line, portfolio)
-        _fund(lines, portfolio, view)
+        fund(lines, portfolio, view)
+        bound_costs(lines, portfolio, view)
         legs = _numbered(lines, portfolio, view)
         return _assembled(portfolio, view, lines, legs)
 
 
-def _lines(portfolio: Portfolio, view: AccountView) -> list[_Line]:
+def _lines(portfolio: Portfolio, view: AccountView) -> list[Line]:
     parts: dict[InstrumentId, list[Decimal]] = {}
     available = {holding.instrument_id: holding.available for holding in view.holdings}
     for holding in view.holdings:
@@ -110,7 +72,7 @@ def _lines(portfolio: Portfolio, view: AccountView) -> list[_Line]:
         wanted |= set(parts)
     investable = ONE - portfolio.cash_buffer
     return [
-        _Line(
+        Line(
             instrument_id=key,
             is_managed=key in portfolio.targets,
             instrument=view.instruments.get(key),
@@ -124,7 +86,9 @@ def _lines(portfolio: Portfolio, view: AccountView) -> list[_Line]:
     ]
 
 
-def _check_paid_in_full(portfolio: Portfolio, lines: Iterable[_Line]) -> None:
+def _check_paid_in_full(portfolio: Portfolio, lines: Iterable[Line]) -> None:
+    if portfolio.gross_limit is not None:
+        return  # a subscription's account: its money and its gross limit bound the increases
     paid = sum(
         (
             portfolio.targets.get(line.instrument_id, ZERO)
@@ -140,7 +104,7 @@ def _check_paid_in_full(portfolio: Portfolio, lines: Iterable[_Line]) -> None:
         )
 
 
-def _set_target(line: _Line, portfolio: Portfolio, view: AccountView) -> None:
+def _set_target(line: Line, portfolio: Portfolio, view: AccountView) -> None:
     problem = _problem(line, portfolio, view)
     if problem is not None:
         line.reasons.append(problem)
@@ -148,13 +112,15 @@ def _set_target(line: _Line, portfolio: Portfolio, view: AccountView) -> None:
         line.target = line.weight * view.equity / line.unit
         current = line.current * line.unit / view.equity
         line.is_breached = problem is None and portfolio.drift.is_breached(current=current, target=line.weight)
-        if line.long and line.short and problem is None:
+        if portfolio.drift.trade_to is TradeTo.BAND_EDGE:
+            line.aim = portfolio.drift.aim(current=current, target=line.weight) * view.equity / line.unit
+        if line.is_hedged and problem is None:
             line.is_breached = True  # hedged both ways: the plan nets it
     if problem is not None:
         line.is_breached = False
 
 
-def _problem(line: _Line, portfolio: Portfolio, view: AccountView) -> LineReason | None:
+def _problem(line: Line, portfolio: Portfolio, view: AccountView) -> LineReason | None:
     """Why a line cannot be traded at all, or None."""
     instrument = line.instrument
     if instrument is None:
@@ -166,6 +132,9 @@ def _problem(line: _Line, portfolio: Portfolio, view: AccountView) -> LineReason
         return LineReason.INSTRUMENT_NOT_TRADING
     if line.quote is None:
         return LineReason.QUOTE_MISSING
+    age_s_max = portfolio.quote_age_s_max
+    if age_s_max is not None and (view.time - line.quote.time).total_seconds() > age_s_max:
+        return LineReason.QUOTE_STALE
     if line.instrument_id in view.open_order_instruments:
         return LineReason.OPEN_ORDER_AT_VENUE
     if line.weight < 0 and is_paid_in_full(instrument.product):
@@ -173,33 +142,51 @@ def _problem(line: _Line, portfolio: Portfolio, view: AccountView) -> LineReason
     return None
 
 
-def _draft(line: _Line, portfolio: Portfolio, *, book_moves: bool) -> None:
+def _draft(line: Line, portfolio: Portfolio, *, book_moves: bool, held: LineReason | None) -> None:
     if line.reasons:
         return
-    if not (line.is_breached or book_moves):
+    to_edge = portfolio.drift.trade_to is TradeTo.BAND_EDGE
+    if not (line.is_breached or (book_moves and not to_edge)):
         line.reasons.append(LineReason.WITHIN_BAND)
         return
-    assert line.instrument is not None, "a line without an instrument has a reason"
-    lot = line.instrument.lot_size
-    for direction, have, want in (
-        (1, line.long, max(line.target, ZERO)),
-        (-1, line.short, max(-line.target, ZERO)),
+    reason = held or _price_reason(line, portfolio)
+    if reason is not None:
+        line.reasons.append(reason)
+        return
+    for direction, have, want, far in (
+        (1, line.long, max(line.wanted, ZERO), max(line.target, ZERO)),
+        (-1, line.short, max(-line.wanted, ZERO), max(-line.target, ZERO)),
     ):
-        is_reduction = have > want
-        quantity = quantise_quantity(abs(have - want), lot=lot)
+        quantity = _change(line, abs(have - want), bound=abs(have - far) if to_edge else ZERO)
         if quantity > 0:
-            line.drafts.append(_Draft(line, direction, is_reduction, quantity))
+            line.drafts.append(Draft(line, direction, have > want, quantity))
         elif have != want:
             line.reasons.append(LineReason.BELOW_LOT)
     _cap_at_available(line)
     notional = sum((draft.quantity for draft in line.drafts), ZERO) * line.unit
     is_exit = line.target == 0
     if line.drafts and notional < portfolio.minimum_trade_notional and not is_exit:
-        _drop(line, line.drafts, LineReason.BELOW_MINIMUM_TRADE)
+        line.drop(line.drafts, LineReason.BELOW_MINIMUM_TRADE)
     _drop_invalid(line, portfolio)
 
 
-def _cap_at_available(line: _Line) -> None:
+def _price_reason(line: Line, portfolio: Portfolio) -> LineReason | None:
+    """The quote's half spread is what an immediate order pays against the mid."""
+    assert line.quote is not None, "a line without a quote has a reason"
+    most = portfolio.slippage_max
+    is_wide = most is not None and line.quote.ask - line.quote.mid > most * line.quote.mid
+    return LineReason.SLIPPAGE_ABOVE_MAX if is_wide else None
+
+
+def _change(line: Line, quantity: Decimal, *, bound: Decimal) -> Decimal:
+    """Whole lots: toward zero, but a lot more where that still ends inside the band (`bound`: to the target itself)."""
+    assert line.instrument is not None, "a line without an instrument has a reason"
+    lot = line.instrument.lot_size
+    whole = quantise_quantity(quantity, lot=lot)
+    return whole + lot if quantity - whole > ZERO and whole + lot <= bound else whole
+
+
+def _cap_at_available(line: Line) -> None:
     """Sell at most what open orders leave free."""
     assert line.instrument is not None
     for draft in list(line.drafts):
@@ -212,43 +199,17 @@ def _cap_at_available(line: _Line) -> None:
             line.drafts.remove(draft)
 
 
-def _drop_invalid(line: _Line, portfolio: Portfolio) -> None:
+def _drop_invalid(line: Line, portfolio: Portfolio) -> None:
     """Take out drafts that the venue's filters would refuse, and increases whose reduction went."""
     for draft in list(line.drafts):
-        reason = _filter_reason(draft, draft.quantity, portfolio)
+        reason = filter_reason(draft, draft.quantity, portfolio)
         if reason is not None:
-            _drop(line, [draft], reason)
-            if draft.is_reduction and not _is_hedged(line):
-                _drop(line, [other for other in line.drafts if not other.is_reduction], LineReason.REDUCTION_INCOMPLETE)
+            line.drop([draft], reason)
+            if draft.is_reduction and not line.is_hedged:
+                line.drop([other for other in line.drafts if not other.is_reduction], LineReason.REDUCTION_INCOMPLETE)
 
 
-def _is_hedged(line: _Line) -> bool:
-    return bool(line.long and line.short)
-
-
-def _filter_reason(draft: _Draft, quantity: Decimal, portfolio: Portfolio) -> LineReason | None:
-    instrument, quote = draft.line.instrument, draft.line.quote
-    assert instrument is not None and quote is not None
-    if quantity < instrument.lot_size:
-        return LineReason.BELOW_LOT
-    if quantity < instrument.quantity_min:
-        return LineReason.BELOW_QUANTITY_MIN
-    cautious = quote.bid
-    if draft.side is OrderSide.SELL and portfolio.order_style is not OrderStyle.MARKET:
-        cautious = quote.bid * (ONE - portfolio.collar)
-    if quantity * instrument.contract_size * cautious < instrument.notional_min:
-        return LineReason.BELOW_NOTIONAL_MIN
-    return None
-
-
-def _drop(line: _Line, drafts: Iterable[_Draft], reason: LineReason) -> None:
-    dropped = list(drafts)
-    line.drafts = [draft for draft in line.drafts if draft not in dropped]
-    if dropped and reason not in line.reasons:
-        line.reasons.append(reason)
-
-
-def _cut(line: _Line, portfolio: Portfolio) -> None:
+def _cut(line: Line, portfolio: Portfolio) -> None:
     """Before money is shared out, take changes as far as one plan's orders go; a cut reduction is no way past zero."""
     for draft in list(line.drafts):
         if draft not in line.drafts:
@@ -258,63 +219,14 @@ def _cut(line: _Line, portfolio: Portfolio) -> None:
         draft.quantity = possible
         if possible == 0:
             line.drafts.remove(draft)
-        if is_incomplete and draft.is_reduction and not _is_hedged(line):
-            _drop(line, [other for other in line.drafts if not other.is_reduction], LineReason.REDUCTION_INCOMPLETE)
-
-
-# -- money -----------------------------------------------------------------------------------------------------
-
-
-def _money(draft: _Draft, quantity: Decimal, portfolio: Portfolio, view: AccountView) -> Decimal:
-    """What an increase needs (positive) or a reduction frees (negative), costs included."""
-    instrument, quote = draft.line.instrument, draft.line.quote
-    assert instrument is not None and quote is not None
-    notional = quantity * instrument.contract_size * draft.price
-    costs = notional * (view.fee_rate + portfolio.cost_rate)
-    if is_paid_in_full(instrument.product):
-        return costs - notional if draft.is_reduction else notional + costs
-    leverage = max(view.leverages.get(instrument.instrument_id, ONE), ONE)
-    slip = abs(draft.price - quote.mid) * quantity * instrument.contract_size
-    margin = notional / leverage
-    return costs + slip - margin if draft.is_reduction else margin + costs + slip
-
-
-def _fund(lines: list[_Line], portfolio: Portfolio, view: AccountView) -> None:
-    """Make increases smaller, all by one factor, where money is short; drop those that become too small."""
-    needed, usable = _budget(lines, portfolio, view)
-    if needed == 0 or needed <= usable:
-        return
-    factor = max(usable, ZERO) / needed
-    for line in lines:
-        for draft in [draft for draft in line.drafts if not draft.is_reduction]:
-            assert line.instrument is not None
-            smaller = quantise_quantity(draft.quantity * factor, lot=line.instrument.lot_size)
-            if _filter_reason(draft, smaller, portfolio) is not None:
-                _drop(line, [draft], LineReason.MONEY_SHORT)
-                continue
-            draft.quantity = smaller
-            if LineReason.SCALED_TO_MONEY not in line.reasons:
-                line.reasons.append(LineReason.SCALED_TO_MONEY)
-
-
-def _budget(lines: Iterable[_Line], portfolio: Portfolio, view: AccountView) -> tuple[Decimal, Decimal]:
-    """What the increases need, and what may be spent."""
-    needed = ZERO
-    usable = view.free_money - portfolio.cash_buffer * view.equity
-    for line in lines:
-        for draft in line.drafts:
-            money = _money(draft, draft.quantity, portfolio, view)
-            if draft.is_reduction:
-                usable -= money
-            else:
-                needed += money
-    return needed, usable
+        if is_incomplete and draft.is_reduction and not line.is_hedged:
+            line.drop([other for other in line.drafts if not other.is_reduction], LineReason.REDUCTION_INCOMPLETE)
 
 
 # -- legs ------------------------------------------------------------------------------------------------------
 
 
-def _pieces(draft: _Draft, portfolio: Portfolio) -> list[Decimal]:
+def _pieces(draft: Draft, portfolio: Portfolio) -> list[Decimal]:
     """Cut a change into orders that the venue's largest size allows; a rest that is too small for an order goes."""
     instrument = draft.line.instrument
     assert instrument is not None
@@ -322,7 +234,7 @@ def _pieces(draft: _Draft, portfolio: Portfolio) -> list[Decimal]:
     if not largest or draft.quantity <= largest:
         return [draft.quantity]
     step = quantise_quantity(largest, lot=instrument.lot_size)
-    if _filter_reason(draft, step, portfolio) is not None:
+    if filter_reason(draft, step, portfolio) is not None:
         draft.line.reasons.append(LineReason.ABOVE_QUANTITY_MAX)  # the venue's own bounds leave no valid order
         return []
     whole = int(draft.quantity // step)
@@ -330,7 +242,7 @@ def _pieces(draft: _Draft, portfolio: Portfolio) -> list[Decimal]:
     rest = draft.quantity - step * whole
     if whole > PIECES_MAX or (whole == PIECES_MAX and rest > 0):
         draft.line.reasons.append(LineReason.ABOVE_QUANTITY_MAX)
-    elif rest > 0 and _filter_reason(draft, rest, portfolio) is None:
+    elif rest > 0 and filter_reason(draft, rest, portfolio) is None:
         pieces.append(rest)
     elif rest > 0:
         draft.line.reasons.append(LineReason.BELOW_QUANTITY_MIN)
@@ -347,7 +259,7 @@ def _largest(instrument: Instrument, style: OrderStyle) -> Decimal | None:
     return min((size for size in sizes if size), default=None)
 
 
-def _numbered(lines: list[_Line], portfolio: Portfolio, view: AccountView) -> tuple[PlanLeg, ...]:
+def _numbered(lines: list[Line], portfolio: Portfolio, view: AccountView) -> tuple[PlanLeg, ...]:
     """Reductions first, larger ones first; increases wait for the reductions of their own instrument."""
     drafts = [draft for line in lines for draft in line.drafts]
     drafts.sort(key=lambda d: (not d.is_reduction, -d.quantity * d.line.unit, d.line.instrument_id, -d.direction))
@@ -368,12 +280,11 @@ def _numbered(lines: list[_Line], portfolio: Portfolio, view: AccountView) -> tu
 
 
 def _leg(
-    draft: _Draft, quantity: Decimal, number: int, after: tuple[int, ...], portfolio: Portfolio, view: AccountView
+    draft: Draft, quantity: Decimal, number: int, after: tuple[int, ...], portfolio: Portfolio, view: AccountView
 ) -> PlanLeg:
     instrument, quote = draft.line.instrument, draft.line.quote
     assert instrument is not None and quote is not None
     notional = quantity * instrument.contract_size * draft.price
-    slip = abs(draft.price - quote.mid) * quantity * instrument.contract_size
     is_hedge = view.modes.get(instrument.instrument_id) is PositionMode.HEDGE
     side_held = PositionSide.LONG if draft.direction > 0 else PositionSide.SHORT
     return PlanLeg(
@@ -387,8 +298,8 @@ def _leg(
         price=draft.price,
         mid=quote.mid,
         notional=_stored(notional),
-        money=_stored(_money(draft, quantity, portfolio, view)),
-        cost=_stored(notional * (view.fee_rate + portfolio.cost_rate) + slip),
+        money=_stored(money_of(draft, quantity, portfolio, view)),
+        cost=_stored(cost_of(draft, quantity, portfolio, view)),
         after_legs=() if draft.is_reduction else after,
         tick_size=instrument.tick_size,
         lot_size=instrument.lot_size,
@@ -401,7 +312,7 @@ def _leg(
 # -- the plan --------------------------------------------------------------------------------------------------
 
 
-def _assembled(portfolio: Portfolio, view: AccountView, lines: list[_Line], legs: tuple[PlanLeg, ...]) -> Plan:
+def _assembled(portfolio: Portfolio, view: AccountView, lines: list[Line], legs: tuple[PlanLeg, ...]) -> Plan:
     done = tuple(_plan_line(line, view) for line in lines)
     return Plan(
         account_id=view.account_id,
@@ -418,14 +329,14 @@ def _assembled(portfolio: Portfolio, view: AccountView, lines: list[_Line], legs
     )
 
 
-def _plan_line(line: _Line, view: AccountView) -> PlanLine:
+def _plan_line(line: Line, view: AccountView) -> PlanLine:
     after = line.current + sum((draft.side.sign * draft.quantity for draft in line.drafts), ZERO)
     unit, equity = line.unit, view.equity
     action = LineAction.TRADE if line.drafts else LineAction.SKIP
-    if not line.drafts and (not line.reasons or line.reasons == [LineReason.WITHIN_BAND]):
+    if not line.drafts and _HELD_BY_RULE.issuperset(line.reasons):
         action = LineAction.HOLD
     is_known = unit > 0
-    target = line.target if is_known else line.current
+    target, wanted = (line.target, line.wanted) if is_known else (line.current, line.current)
     current_weight = _rounded(line.current * unit / equity)
     return PlanLine(
         instrument_id=line.instrument_id,
@@ -434,7 +345,7 @@ def _plan_line(line: _Line, view: AccountView) -> PlanLine:
         current_quantity=line.current,
         target_quantity=_stored(target),
         after_quantity=after,
-        residual_quantity=_stored(target - after),
+        residual_quantity=_stored(wanted - after),
         current_notional=_stored(line.current * unit),
         target_notional=_stored(line.weight * equity),
         after_notional=_stored(after * unit),
@@ -447,6 +358,8 @@ def _plan_line(line: _Line, view: AccountView) -> PlanLine:
         reasons=tuple(dict.fromkeys(line.reasons)),
         lot_size=line.instrument.lot_size if line.instrument else ONE,
         contract_size=line.instrument.contract_size if line.instrument else ONE,
+        aim_quantity=None if wanted == target else _stored(wanted),
+        price_time=line.quote.time if line.quote else None,
     )
 
 

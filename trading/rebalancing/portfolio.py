@@ -93,7 +93,7 @@ class TradeTo(StrEnum):
 
 
 class Period(StrEnum):
-    """How often a portfolio may be rebalanced at most, by the calendar's sessions or, without one, by UTC days."""
+    """How often a portfolio may be rebalanced at most; periods begin at midnight UTC."""
 
     DAY = "day"
     WEEK = "week"
@@ -135,8 +135,8 @@ class DriftRule(Model):
     def aim(self, *, current: Decimal, target: Decimal) -> Decimal:
         """The weight that a line outside its band is brought to: the target, or the band's edge on its side."""
         width = self.width(target)
-        if width is None or self.trade_to is TradeTo.TARGET:
-            return target
+        if width is None or self.trade_to is TradeTo.TARGET or target == 0:
+            return target  # a weight of 0 is an exit, not a small holding
         return min(max(current, target - width), target + width)
 
     def is_breached(self, *, current: Decimal, target: Decimal) -> bool:

@@ -11,10 +11,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from brokers.ids import InstrumentId
 from brokers.rounding import decimal_text
+from trading.market_hours import require_calendar
 from trading.rebalancing.portfolio import Currency, Exact, InstrumentKey, Model, closed_set
 
 ACCOUNTS_MAX = 100
@@ -71,10 +72,10 @@ class Conversion(Model):
 class SubscribedAccount(Model):
     """One account of a subscription, by the name of its block.
 
-    `share` is its part of the joint equity (split shares). `instruments` are held here and nowhere else (split
-    by_instrument), or are the only lines it takes (the other splits). `quote_currency` is the portfolio's where not
-    given. `gross_max` bounds the account's own gross weight in the joint splits: increases are made smaller.
-    `sessions` is the market whose hours the account keeps, instead of the portfolio's.
+    `share` is its part of the joint equity (split shares). `instruments` are the only lines it takes (own_equity), or
+    those that are held here and nowhere else (by_instrument). `quote_currency` is the portfolio's where not given.
+    `gross_max` bounds the account's own gross weight by making increases smaller; in a joint split it is the
+    portfolio's where not given. `sessions` is the market whose hours the account keeps, instead of the portfolio's.
     """
 
     account: Annotated[str, Field(pattern=ACCOUNT_NAME)]
@@ -83,6 +84,16 @@ class SubscribedAccount(Model):
     quote_currency: Currency | None = None
     gross_max: Annotated[Exact, Field(gt=0, le=100)] | None = None
     sessions: Annotated[str, Field(max_length=64)] | None = None
+
+    @field_validator("sessions")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        require_calendar(name or "")
+        return name
+
+    @property
+    def environment(self) -> str:
+        return self.account.split("-")[1]
 
 
 class Subscription(Model):
@@ -115,6 +126,11 @@ class Subscription(Model):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"accounts must be named once each, named twice: {', '.join(repeated)}")
+        environments = sorted({item.environment for item in self.accounts})
+        if len(environments) > 1:
+            raise ValueError(
+                f"accounts must be of one environment, were of {' and '.join(environments)}; make one for each"
+            )
         self._check_shares()
         self._check_instruments()
         self._check_conversions()
@@ -132,6 +148,12 @@ class Subscription(Model):
         missing = sorted(name for name, share in given.items() if share is None)
         if missing:
             raise ValueError(f"split shares needs a share for each account, missing: {', '.join(missing)}")
+        picky = sorted(item.account for item in self.accounts if item.instruments)
+        if picky:
+            raise ValueError(
+                f"instruments of {', '.join(picky)} have no meaning in split shares, where each account holds all "
+                "lines; leave them out or use by_instrument"
+            )
         total = sum((share for share in given.values() if share is not None), Decimal(0))
         if total != 1:
             raise ValueError(f"shares must sum to 1, sum to {decimal_text(total)}; correct them")
@@ -149,6 +171,9 @@ class Subscription(Model):
     def _check_conversions(self) -> None:
         if self.base_currency in self.conversions:
             raise ValueError(f"conversions must leave out base_currency {self.base_currency}: it is worth 1")
+        for currency, conversion in self.conversions.items():
+            if conversion.instrument is not None:
+                joined_currencies(conversion.instrument, currency=currency, base=self.base_currency)
         accounts = {item.account for item in self.accounts}
         for currency, conversion in self.conversions.items():
             if conversion.account and conversion.account not in accounts:
@@ -183,6 +208,19 @@ class Subscription(Model):
                 f"subscription {self.name}: instruments {_names(foreign)} are no targets of portfolio "
                 f"{self.portfolio}; take them out, or give them a weight there"
             )
+
+
+def joined_currencies(instrument: InstrumentId, *, currency: str, base: str) -> bool:
+    """Whether the instrument prices `currency` in `base` (else it prices base in currency); ValueError when neither."""
+    first, _, second = str(instrument).partition(":")[0].partition("/")
+    if (first, second) == (currency, base):
+        return True
+    if (first, second) == (base, currency):
+        return False
+    raise ValueError(
+        f"conversions.{currency}.instrument {instrument} does not join {currency} and {base}; "
+        f"use {currency}/{base} or {base}/{currency}, or a fixed rate"
+    )
 
 
 def _names(keys: Iterable[InstrumentId]) -> str:

@@ -39,9 +39,21 @@ class PlanImpossible(ValueError):
 
 
 PLAN_IMPOSSIBLE: dict[str, tuple[str, str]] = {
+    "CONVERSION_MISSING": (
+        "A currency of a subscription cannot be converted: its instrument has no usable quote.",
+        "Run again when it is quoted, or state a fixed rate.",
+    ),
+    "CONVERSION_STALE": (
+        "The quote that converts a currency is older than its quote_age_s_max.",
+        "Run again when the market moves, raise quote_age_s_max, or state a fixed rate.",
+    ),
     "EQUITY_NOT_POSITIVE": ("Equity in the quote currency is zero or less.", "Deposit, or close positions."),
     "HOLDING_UNPRICED": ("A holding that counts as equity has no usable quote.", "Run again when it is quoted."),
     "MONEY_UNKNOWN": ("The venue gave no figure of free money.", "Check the account's margin mode and permissions."),
+    "TARGETS_STALE": (
+        "The portfolio's weights are older than target_age_s_max, or past targets_valid_until.",
+        "Make new weights and state their time, or move the limit on purpose.",
+    ),
     "SPOT_WEIGHTS_ABOVE_ONE": ("Weights of products paid in full sum to more than 1.", "Lower the weights."),
 }
 
@@ -61,6 +73,7 @@ class AccountView:
     """One consistent snapshot.
 
     `free_money` may be spent by increases; `unpriced` are currencies held without an instrument to price them.
+    `last_traded_at` is when the portfolio was last rebalanced here with orders.
     """
 
     account_id: AccountId
@@ -76,6 +89,7 @@ class AccountView:
     modes: Mapping[InstrumentId, PositionMode]
     open_order_instruments: frozenset[InstrumentId] = frozenset()
     unpriced: tuple[tuple[str, Decimal], ...] = ()
+    last_traded_at: datetime | None = None
 
     def net_quantities(self) -> dict[InstrumentId, Decimal]:
         """Signed quantity held by instrument, over all sides."""
@@ -109,6 +123,7 @@ def account_view(
     open_orders: Iterable[Order],
     fee_rate: Decimal,
     busy_instruments: frozenset[InstrumentId] = frozenset(),
+    last_traded_at: datetime | None = None,
 ) -> AccountView:
     """Put the venue's answers together; PlanImpossible where equity or money cannot be told.
 
@@ -137,6 +152,7 @@ def account_view(
         open_order_instruments=busy_instruments
         | {order.instrument_id for order in open_orders if order.status.is_open},
         unpriced=unpriced,
+        last_traded_at=last_traded_at,
     )
 
 

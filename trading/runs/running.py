@@ -6,7 +6,7 @@ the rows stand, and every move is compare-and-set, so that two of them come to o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from trading.executing import ExecutionLimits
 from trading.plan_store import ProgressCallback
 from trading.plans import RebalanceMode
 from trading.rebalancing.portfolio import Portfolio
-from trading.rebalancing.run_plan import RunPlan, moved_since
+from trading.rebalancing.run_plan import AccountProblem, RunPlan, moved_since
 from trading.rebalancing.subscription import Subscription
 from trading.run_planning import make_run_plan
 from trading.runs.approval import Approval, covers, needs_approval, same_positions, sentence
@@ -74,16 +74,18 @@ def run_portfolio(
     on_progress: ProgressCallback | None = None,
     limits: ExecutionLimits = ExecutionLimits(legs_at_once=LEGS_AT_ONCE),
     beside: Beside = one_by_one,
+    problems: Iterable[AccountProblem] = (),
 ) -> RunOutcome:
     """Plan and, in mode execute, have it approved where that is needed, execute and prove. Idempotent by business key.
 
-    `runtimes` by the names of the subscription; an account that is not among them is a problem of the run and is not
-    traded. `approve` waits for a person and tells what was said; without it, or where it tells nothing, the run waits
+    `runtimes` by the names of the subscription; an account that could not be opened stands in `problems` or is missing,
+    and is not traded. `approve` waits for a person and tells what was said; without it, or where it tells nothing, the run waits
     in the ledger and this call returns. Raises RunError, BrokerError where no account could be read.
     """
     ledger = ledger_of(runtimes)
     stored = find_run(ledger, subscription.name, business_key)
-    work = _Work(runtimes, ledger, Means(step=step, beside=beside, limits=limits, on_progress=on_progress), approve)
+    means = Means(step=step, beside=beside, limits=limits, on_progress=on_progress)
+    work = _Work(runtimes, ledger, means, approve, problems)
     if stored is not None:
         _require_same(stored, subscription, portfolio)
         return work.go_on(stored, is_resumed=True)
@@ -110,10 +112,12 @@ def resume_run(
     on_progress: ProgressCallback | None = None,
     limits: ExecutionLimits = ExecutionLimits(legs_at_once=LEGS_AT_ONCE),
     beside: Beside = one_by_one,
+    problems: Iterable[AccountProblem] = (),
 ) -> RunOutcome:
     """Go on with a run by its id; one that has ended is only reported. A run that is to be cancelled is cancelled."""
     ledger = ledger_of(runtimes)
-    work = _Work(runtimes, ledger, Means(step=step, beside=beside, limits=limits, on_progress=on_progress), approve)
+    means = Means(step=step, beside=beside, limits=limits, on_progress=on_progress)
+    work = _Work(runtimes, ledger, means, approve, problems)
     return work.go_on(get_run(ledger, run_id), is_resumed=True)
 
 
@@ -139,21 +143,43 @@ def _require_same(stored: StoredRun, subscription: Subscription, portfolio: Port
         )
 
 
+def _missing(name: str) -> AccountProblem:
+    reason = RunReason.RUN_ACCOUNT_MISSING
+    return AccountProblem(account_name=name, account_id="", reason=reason.value, detail=reason.meaning)
+
+
 class _Work:
     """One call over one run; holds no state that the ledger does not hold, but for what it has read last."""
 
-    def __init__(self, runtimes: Mapping[str, Runtime], ledger: Ledger, means: Means, approve: Approve | None) -> None:
+    def __init__(
+        self,
+        runtimes: Mapping[str, Runtime],
+        ledger: Ledger,
+        means: Means,
+        approve: Approve | None,
+        problems: Iterable[AccountProblem],
+    ) -> None:
         self._runtimes = runtimes
         self._ledger = ledger
         self._means = means
         self._approve = approve
+        self._problems = {problem.account_name: problem for problem in problems}
         self._fresh: tuple[str, int] | None = None  # the run and attempt whose plan was made in this call
 
     def plan(self, subscription: Subscription, portfolio: Portfolio, business_key: str) -> tuple[RunPlan, datetime]:
         """A decision, and the ledger's time before the accounts were read for it."""
         with self._ledger.read() as session:
             planned_at = self._ledger.now(session)
-        made = make_run_plan(self._runtimes, subscription, portfolio, business_key=business_key, step=self._means.step)
+        problems = {name: _missing(name) for name in subscription.account_names if name not in self._runtimes}
+        made = make_run_plan(
+            self._runtimes,
+            subscription,
+            portfolio,
+            business_key=business_key,
+            step=self._means.step,
+            beside=self._means.beside,
+            problems=(problems | self._problems).values(),
+        )
         return made, planned_at
 
     def go_on(self, run: StoredRun, *, is_resumed: bool) -> RunOutcome:

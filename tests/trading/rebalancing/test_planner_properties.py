@@ -13,11 +13,18 @@ from brokers.rounding import is_multiple
 from brokers.types import ZERO, OrderSide
 from tests.trading.rebalancing.building import make_portfolio, make_view
 from trading.rebalancing import AccountView, Holding, LineReason, Plan, Portfolio, plan
+from trading.rebalancing.portfolio import TradeTo
 from trading.rebalancing.view import is_paid_in_full
 
 D = Decimal
 LOTS = [D("0.00001"), D("0.001"), D("0.25"), D(1), D(10)]
-STYLES = ["limit", "market"]
+STYLES = ["limit", "market", "limit_then_market", "sliced"]
+SCALED = {
+    LineReason.SCALED_TO_MONEY,
+    LineReason.MONEY_SHORT,
+    LineReason.SCALED_TO_GROSS,
+    LineReason.GROSS_LIMIT_REACHED,
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,16 @@ class Case:
 
 def decimals(low: str, high: str, places: int) -> st.SearchStrategy[Decimal]:
     return st.decimals(D(low), D(high), places=places, allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def drift_rules(draw: st.DrawFn) -> dict[str, str]:
+    found = {"trade_to": draw(st.sampled_from(["target", "band_edge"])), "rule": draw(st.sampled_from(["any", "all"]))}
+    if draw(st.booleans()):
+        found["absolute"] = str(draw(decimals("0", "0.05", 3)))
+    if draw(st.booleans()):
+        found["relative"] = str(draw(decimals("0", "0.5", 2)))
+    return found
 
 
 @st.composite
@@ -64,7 +81,9 @@ def cases(draw: st.DrawFn, *, rich: bool = False, lots_max: int = 50, pieces: tu
         minimum_trade_notional=str(draw(st.sampled_from([0, 10, 200]))),
         order_style=draw(st.sampled_from(STYLES)),
         scope=draw(st.sampled_from(["whole_book", "breaching_lines"])),
-        drift={"absolute": str(draw(decimals("0", "0.05", 3)))} if draw(st.booleans()) else {},
+        drift=draw(drift_rules()),
+        gross_limit=draw(st.sampled_from([None, "0.1", "0.5", "10"])),
+        slippage_max=draw(st.sampled_from([None, None, "0.00009"])),
     )
     view = make_view(
         prices,
@@ -134,8 +153,47 @@ def test_reductions_come_first_and_numbers_have_no_gaps(case: Case) -> None:
 def test_wider_bands_never_give_more_trades(case: Case, one: Decimal, other: Decimal) -> None:
     narrow, wide = (_with_band(case, band) for band in sorted((one, other)))
     assert sum(line.is_breached for line in wide.lines) <= sum(line.is_breached for line in narrow.lines)
-    if not any(LineReason.SCALED_TO_MONEY in line.reasons for line in narrow.lines):
+    if not any(SCALED & set(line.reasons) for line in narrow.lines):
         assert {leg.instrument_id for leg in wide.legs} <= {leg.instrument_id for leg in narrow.legs}
+
+
+@given(cases(rich=True), decimals("0", "0.2", 3), decimals("0", "0.2", 3))
+@settings(max_examples=100, deadline=None)
+def test_wider_bands_never_give_more_turnover_to_the_edge(case: Case, one: Decimal, other: Decimal) -> None:
+    drift = case.portfolio.drift.model_copy(update={"trade_to": TradeTo.BAND_EDGE})
+    case = replace(case, portfolio=case.portfolio.model_copy(update={"drift": drift, "gross_limit": None}))
+    narrow, wide = (_with_band(case, band) for band in sorted((one, other)))
+    if any(SCALED & set(line.reasons) for line in narrow.lines):
+        return
+    was = {line.instrument_id: abs(line.after_quantity - line.current_quantity) for line in narrow.lines}
+    for line in wide.lines:
+        assert abs(line.after_quantity - line.current_quantity) <= was[line.instrument_id]
+
+
+@given(cases(rich=True))
+@settings(max_examples=100, deadline=None)
+def test_a_traded_line_ends_inside_its_band_or_less_than_a_lot_outside(case: Case) -> None:
+    found = plan(case.portfolio.model_copy(update={"gross_limit": None}), case.view)
+    for line in found.lines:
+        if not any(leg.instrument_id == line.instrument_id for leg in found.legs) or line.reasons:
+            continue
+        lot_weight = line.lot_size * line.contract_size * line.price / found.equity
+        width = case.portfolio.drift.width(line.target_weight) or ZERO
+        assert abs(line.after_weight - line.target_weight) <= width + lot_weight + D("2e-12")  # weights have 12 places
+        if line.aim_quantity is not None:
+            assert abs(line.wanted_quantity - line.current_quantity) <= abs(
+                line.target_quantity - line.current_quantity
+            )
+
+
+@given(cases())
+@settings(max_examples=150, deadline=None)
+def test_increases_never_bring_gross_above_its_limit(case: Case) -> None:
+    limit = case.portfolio.gross_limit
+    found = plan(case.portfolio, case.view)
+    if limit is None or all(leg.is_reduction for leg in found.legs):
+        return
+    assert sum((abs(line.after_notional) for line in found.lines), ZERO) <= limit * found.equity + D("1e-9")
 
 
 def _with_band(case: Case, band: Decimal) -> Plan:
@@ -150,7 +208,7 @@ def test_planning_again_after_the_fills_gives_nothing_but_dust_and_costs(case: C
     if first.expected.costs >= case.view.equity / 2:
         return  # an absurdly large book: costs alone would eat the account
     second = plan(case.portfolio, applied(first, case.view))
-    is_short = any(set(line.reasons) & {LineReason.SCALED_TO_MONEY, LineReason.MONEY_SHORT} for line in first.lines)
+    is_short = any(SCALED & set(line.reasons) for line in first.lines)
     is_cut = any(LineReason.ABOVE_QUANTITY_MAX in line.reasons for line in first.lines)
     if is_short or is_cut:
         return

@@ -58,6 +58,13 @@ def test_reads_text_and_survives_json() -> None:
             {"conversions": {"USDT": {"instrument": "USDT/USD", "account": "okx-simulated-main"}}},
             "is not an account of the subscription; use one of: bybit-simulated-main",
         ),
+        ({"conversions": {"USDT": {"instrument": "BTC/USDT"}}}, "does not join USDT and USD; use USDT/USD or USD/USDT"),
+        ({"accounts": [{"account": BYBIT}, {"account": "bybit-testnet-main"}]}, "of simulated and testnet"),
+        (
+            {"split": "shares", "accounts": [{"account": BYBIT, "share": "1", "instruments": ["A"]}]},
+            "instruments of bybit-simulated-main have no meaning in split shares",
+        ),
+        ({"accounts": [{"account": BYBIT, "sessions": "MOON"}]}, "there is no calendar 'MOON'"),
         ({"surprise": "x"}, "Extra inputs"),
         ({"name": "World"}, "pattern"),
         ({"approval_timeout_s": 1}, "greater than or equal to 60"),

@@ -16,7 +16,7 @@ from ledger.states import RunState
 from tests.trading.runs.scene import AAPL, BTC, MSFT, Scene, ShiftedClock, block, saying, scene
 from trading.executing import ExecutionLimits
 from trading.rebalancing.release import LegState
-from trading.runs import Approval, Decision, RunError, decide_run, get_run, resume_run, run_history, want_cancel
+from trading.runs import Approval, Decision, RunError, StoredRun, decide_run, resume_run, run_history, want_cancel
 
 D = Decimal
 PAIR = {AAPL: "0.5", MSFT: "-0.3"}
@@ -62,8 +62,9 @@ def test_a_key_is_one_run_for_ever(on: Scene) -> None:
     again = on.run(PAIR, runtimes=on.open_again())
     assert (again.is_resumed, again.result) == (True, first.result)
     assert len(on.orders()) == 4
+    on.run(PAIR, key="waits", approval="always")
     with pytest.raises(RunError, match="as it was") as refused:
-        on.run(PAIR, name="other", portfolio="other")
+        on.run({AAPL: "0.5"}, key="waits", approval="always")
     assert refused.value.reason == "RUN_KEY_TAKEN"
 
 
@@ -102,7 +103,7 @@ def _yes(run_hash: str) -> Approval:
 
 
 def test_prices_that_moved_while_somebody_read_make_a_new_plan_and_a_new_question(on: Scene) -> None:
-    seen: list = []
+    seen: list[StoredRun] = []
     moves = saying(Decision.APPROVE, seen=seen, before=lambda: on.sim.control.set_price("AAPLUSDT", "204.5"))
     done = on.run(PAIR, approval="always", approve=moves)
     assert done.state is RunState.COMPLETED
@@ -128,7 +129,7 @@ def test_a_position_that_moved_far_is_asked_about_again(on: Scene) -> None:
     def trade() -> None:
         on.sim.control.place_order(account="main", symbol="AAPLUSDT", side="buy", qty="50")
 
-    seen: list = []
+    seen: list[StoredRun] = []
     done = on.run(PAIR, approval="always", approve=saying(Decision.APPROVE, seen=seen, before=trade))
     assert (done.state, len(seen)) == (RunState.COMPLETED, 2)
 
@@ -214,7 +215,9 @@ def test_a_run_that_waits_is_cancelled_at_once(on: Scene) -> None:
 
 
 def test_an_account_whose_venue_fails_is_resumed_and_the_others_have_ended(on: Scene) -> None:
-    on.sim.control.fault("status", path="/v5/market/tickers", status=503, execute=False, times=None, after=4)
+    on.sim.control.fault(
+        "status", path="/v5/market/tickers", status=503, execute=False, times=None, nth=tuple(range(5, 200))
+    )
     stuck = on.run({BTC: "0.5"})
     assert stuck.state is RunState.EXECUTING
     assert {item.reason for item in stuck.interruptions} == {"RUN_ACCOUNT_INTERRUPTED"}

@@ -1,0 +1,191 @@
+"""When a portfolio is left alone, and what bounds a plan: calendar, cooldown, stale targets, costs, spreads, edges."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from brokers.ids import InstrumentId
+from tests.trading.rebalancing.building import NOW, make_portfolio, make_quote, make_view
+from trading.rebalancing import LineAction, LineReason, Plan, PlanImpossible, plan
+from trading.rebalancing.portfolio import Period, Portfolio
+from trading.rebalancing.timing import hold_reason, period_start
+
+D = Decimal
+A, B = "A/USDT:USDT", "B/USDT:USDT"
+SUNDAY = datetime(2026, 3, 1, 15, tzinfo=UTC)
+OPEN = datetime(2026, 3, 2, 15, tzinfo=UTC)  # a Monday, 10:00 in New York
+
+
+def reasons(found: Plan) -> dict[str, tuple[LineReason, ...]]:
+    return {str(line.instrument_id): line.reasons for line in found.lines}
+
+
+# -- when ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("rules", "now", "last", "reason"),
+    [
+        ({}, SUNDAY, None, None),
+        ({"calendar": {"sessions": "NYSE"}}, SUNDAY, None, LineReason.MARKET_CLOSED),
+        ({"calendar": {"sessions": "NYSE"}}, OPEN, None, None),
+        ({"cooldown_s": 3600}, OPEN, None, None),
+        ({"cooldown_s": 3600}, OPEN, OPEN - timedelta(seconds=3599), LineReason.COOLDOWN),
+        ({"cooldown_s": 3600}, OPEN, OPEN - timedelta(seconds=3600), None),
+        ({"calendar": {"every": "week"}}, OPEN, datetime(2026, 3, 2, 0, tzinfo=UTC), LineReason.NOT_DUE),
+        ({"calendar": {"every": "week"}}, OPEN, datetime(2026, 3, 1, 23, 59, tzinfo=UTC), None),
+        ({"calendar": {"every": "month"}}, OPEN, datetime(2026, 3, 1, tzinfo=UTC), LineReason.NOT_DUE),
+        ({"calendar": {"every": "quarter"}}, OPEN, datetime(2025, 12, 31, tzinfo=UTC), None),
+    ],
+)
+def test_when_a_portfolio_is_left_alone(
+    rules: dict[str, Any], now: datetime, last: datetime | None, reason: LineReason | None
+) -> None:
+    assert hold_reason(make_portfolio({A: "0.5"}, **rules), now=now, last_traded_at=last) is reason
+
+
+@pytest.mark.parametrize(
+    ("period", "start"),
+    [
+        (Period.DAY, datetime(2026, 11, 25, tzinfo=UTC)),
+        (Period.WEEK, datetime(2026, 11, 23, tzinfo=UTC)),
+        (Period.MONTH, datetime(2026, 11, 1, tzinfo=UTC)),
+        (Period.QUARTER, datetime(2026, 10, 1, tzinfo=UTC)),
+        (Period.YEAR, datetime(2026, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_periods_begin_at_midnight_utc(period: Period, start: datetime) -> None:
+    assert period_start(period, datetime(2026, 11, 25, 22, 39, 5, 7, tzinfo=UTC)) == start
+
+
+def test_a_cooldown_holds_every_line_that_left_its_band_and_shows_the_drift() -> None:
+    portfolio = make_portfolio({A: "0.5", B: "0"}, cooldown_s=60, drift={"absolute": "0.02"}, scope="breaching_lines")
+    found = plan(portfolio, make_view({A: "100", B: "50"}, last_traded_at=NOW - timedelta(seconds=59)))
+    assert found.is_empty
+    assert reasons(found) == {A: (LineReason.COOLDOWN,), B: (LineReason.WITHIN_BAND,)}
+    assert {line.action for line in found.lines} == {LineAction.HOLD}
+    assert found.expected.drift_before == found.expected.drift_after == D("0.25")
+
+
+def test_a_closed_market_is_a_skip_not_a_wish_fulfilled() -> None:
+    portfolio = make_portfolio({A: "0.5"}, calendar={"sessions": "NYSE"})
+    found = plan(portfolio, make_view({A: "100"}, time=SUNDAY))
+    assert found.lines[0].action is LineAction.SKIP
+    assert found.lines[0].reasons == (LineReason.MARKET_CLOSED,)
+
+
+def test_an_unknown_calendar_is_refused_with_names_that_there_are() -> None:
+    with pytest.raises(ValidationError, match=r"there is no calendar 'MOON'; some of those there are: NYSE"):
+        make_portfolio({A: "0.5"}, calendar={"sessions": "MOON"})
+
+
+# -- targets ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "guard",
+    [
+        {"targets_at": "2026-03-01T11:59:59Z", "target_age_s_max": 86_400},
+        {"targets_valid_until": "2026-03-02T12:59:59+01:00"},
+        {"targets_at": "2026-03-02T11:00:00Z", "target_age_s_max": 86_400, "targets_valid_until": NOW - timedelta(1)},
+    ],
+)
+def test_stale_targets_make_no_plan(guard: dict[str, Any]) -> None:
+    with pytest.raises(PlanImpossible, match="good until 2026-03-0") as caught:
+        plan(make_portfolio({A: "0.5"}, **guard), make_view({A: "100"}))
+    assert caught.value.reason == "TARGETS_STALE"
+
+
+def test_targets_are_good_to_the_last_second() -> None:
+    portfolio = make_portfolio({A: "0.5"}, targets_at="2026-03-01T12:00:00Z", target_age_s_max=86_400)
+    assert plan(portfolio, make_view({A: "100"})).legs
+    assert Portfolio.model_validate_json(portfolio.model_dump_json()) == portfolio
+
+
+@pytest.mark.parametrize(
+    ("guard", "complaint"),
+    [
+        ({"targets_at": "2026-03-01T12:00:00"}, "must say its time zone"),
+        ({"targets_at": "yesterday"}, "must be a time such as '2026-03-02T12:00:00Z', was 'yesterday'"),
+        ({"target_age_s_max": 60}, "target_age_s_max 60 needs targets_at"),
+    ],
+)
+def test_a_guard_that_cannot_work_is_refused(guard: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        make_portfolio({A: "0.5"}, **guard)
+
+
+# -- prices and costs ------------------------------------------------------------------------------------------
+def test_an_old_quote_is_no_price() -> None:
+    view = make_view({A: "100"}, time=NOW + timedelta(seconds=61))
+    assert reasons(plan(make_portfolio({A: "0.5"}, quote_age_s_max=60), view)) == {A: (LineReason.QUOTE_STALE,)}
+    assert plan(make_portfolio({A: "0.5"}, quote_age_s_max=61), view).legs
+
+
+def test_a_wide_spread_leaves_the_line_alone() -> None:
+    quotes = {InstrumentId(A): make_quote(A, D(100), spread=D("0.02")), InstrumentId(B): make_quote(B, D(50))}
+    found = plan(
+        make_portfolio({A: "0.5", B: "0.1"}, slippage_max="0.009"), make_view({A: "100", B: "50"}, quotes=quotes)
+    )
+    assert reasons(found) == {A: (LineReason.SLIPPAGE_ABOVE_MAX,), B: ()}
+    assert [str(leg.instrument_id) for leg in found.legs] == [B]
+
+
+def test_a_plan_that_costs_too_much_trades_nothing() -> None:
+    view = make_view({A: "100", B: "50"})
+    costs = plan(make_portfolio({A: "0.5", B: "0.1"}), view).expected.costs
+    at_limit, below = (
+        plan(make_portfolio({A: "0.5", B: "0.1"}, cost_max=str(costs / 10_000 - less)), view)
+        for less in (D(0), D("1e-9"))
+    )
+    assert len(at_limit.legs) == 2
+    assert below.is_empty
+    assert reasons(below) == {A: (LineReason.COST_ABOVE_MAX,), B: (LineReason.COST_ABOVE_MAX,)}
+
+
+def test_the_price_of_a_line_carries_its_time() -> None:
+    assert plan(make_portfolio({A: "0.5"}), make_view({A: "100"})).lines[0].price_time == NOW
+
+
+# -- how far ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("held", "after"),
+    [("70", "55"), ("30", "45"), ("54", "54"), ("-20", "45")],
+)
+def test_a_line_is_brought_to_the_edge_of_its_band(held: str, after: str) -> None:
+    portfolio = make_portfolio({A: "0.5"}, drift={"absolute": "0.05", "trade_to": "band_edge"})
+    line = plan(portfolio, make_view({A: "100"}, holdings={A: held})).lines[0]
+    assert line.after_quantity == D(after)
+    assert line.target_quantity == 50
+    assert line.residual_quantity == 0
+    assert line.wanted_quantity == D(after)
+
+
+def test_a_lot_more_is_traded_where_that_still_ends_inside_the_band() -> None:
+    rules = {A: {"lot_size": D(4), "quantity_min": D(4)}}
+    portfolio = make_portfolio({A: "0.5"}, drift={"absolute": "0.05", "trade_to": "band_edge"})
+    view = make_view({A: "100"}, holdings={A: "68"}, instruments=rules)
+    assert plan(portfolio, view).lines[0].after_quantity == 52  # 13 are too many, 3 lots leave 56
+
+
+def test_a_weight_of_zero_is_left_in_full_all_the_same() -> None:
+    portfolio = make_portfolio({A: "0"}, drift={"absolute": "0.05", "trade_to": "band_edge"})
+    assert plan(portfolio, make_view({A: "100"}, holdings={A: "10"})).lines[0].after_quantity == 0
+
+
+def test_a_whole_book_to_the_edge_moves_only_what_left_its_band() -> None:
+    drift = {"absolute": "0.05", "trade_to": "band_edge"}
+    view = make_view({A: "100", B: "50"}, holdings={A: "70", B: "38"})
+    found = plan(make_portfolio({A: "0.5", B: "0.2"}, drift=drift, scope="whole_book"), view)
+    assert reasons(found) == {A: (), B: (LineReason.WITHIN_BAND,)}
+
+
+def test_increases_are_made_smaller_at_the_gross_limit() -> None:
+    portfolio = make_portfolio({A: "1.5", B: "-0.5"}, gross_max="2", gross_limit="1")
+    found = plan(portfolio, make_view({A: "100", B: "50"}, leverages={A: "10", B: "10"}))
+    assert found.expected.gross_weight_after == 1
+    assert {r for line in found.lines for r in line.reasons} == {LineReason.SCALED_TO_GROSS}
+    full = plan(portfolio, make_view({A: "100", B: "50"}, holdings={A: "110"}, leverages={A: "10", B: "10"}))
+    assert full.is_empty
+    assert reasons(full)[B] == (LineReason.GROSS_LIMIT_REACHED,)

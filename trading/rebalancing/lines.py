@@ -1,0 +1,95 @@
+"""One instrument and its wanted orders while a plan is being made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from brokers.ids import InstrumentId
+from brokers.types import ZERO, Instrument, OrderSide, Quote
+from trading.rebalancing.portfolio import OrderStyle, Portfolio
+from trading.rebalancing.reasons import LineReason
+
+ONE = Decimal(1)
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A wanted order before numbering."""
+
+    line: Line
+    direction: int  # +1 works on the long part, -1 on the short part
+    is_reduction: bool
+    quantity: Decimal
+
+    @property
+    def side(self) -> OrderSide:
+        return OrderSide.BUY if (self.direction > 0) != self.is_reduction else OrderSide.SELL
+
+    @property
+    def price(self) -> Decimal:
+        quote = self.line.quote
+        assert quote is not None, "a draft is made for quoted lines only"
+        return quote.ask if self.side is OrderSide.BUY else quote.bid
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One instrument while the plan is being made."""
+
+    instrument_id: InstrumentId
+    is_managed: bool
+    instrument: Instrument | None
+    quote: Quote | None
+    long: Decimal  # magnitudes
+    short: Decimal
+    available: Decimal | None  # of the long part; None where open orders hold nothing back
+    weight: Decimal  # of equity, the buffer taken off
+    target: Decimal = ZERO  # signed quantity, not rounded
+    aim: Decimal | None = None  # where the plan brings it when that is the band's edge
+    is_breached: bool = False
+    reasons: list[LineReason] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+
+    @property
+    def current(self) -> Decimal:
+        return self.long - self.short
+
+    @property
+    def wanted(self) -> Decimal:
+        return self.target if self.aim is None else self.aim
+
+    @property
+    def is_hedged(self) -> bool:
+        return bool(self.long and self.short)
+
+    @property
+    def unit(self) -> Decimal:
+        """Value of one unit of quantity at the plan's price; zero where there is none."""
+        if self.quote is None or self.instrument is None:
+            return ZERO
+        return self.quote.mid * self.instrument.contract_size
+
+    def drop(self, drafts: Iterable[Draft], reason: LineReason) -> None:
+        """Take orders out again and say why, once."""
+        dropped = list(drafts)
+        self.drafts = [draft for draft in self.drafts if draft not in dropped]
+        if dropped and reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+def filter_reason(draft: Draft, quantity: Decimal, portfolio: Portfolio) -> LineReason | None:
+    """Why the venue would refuse an order of this quantity, or None."""
+    instrument, quote = draft.line.instrument, draft.line.quote
+    assert instrument is not None and quote is not None
+    if quantity < instrument.lot_size:
+        return LineReason.BELOW_LOT
+    if quantity < instrument.quantity_min:
+        return LineReason.BELOW_QUANTITY_MIN
+    cautious = quote.bid
+    if draft.side is OrderSide.SELL and portfolio.order_style is not OrderStyle.MARKET:
+        cautious = quote.bid * (ONE - portfolio.collar)
+    if quantity * instrument.contract_size * cautious < instrument.notional_min:
+        return LineReason.BELOW_NOTIONAL_MIN
+    return None
