@@ -79,8 +79,8 @@ def run_portfolio(
     """Plan and, in mode execute, have it approved where that is needed, execute and prove. Idempotent by business key.
 
     `runtimes` by the names of the subscription; an account that could not be opened stands in `problems` or is missing,
-    and is not traded. `approve` waits for a person and tells what was said; without it, or where it tells nothing, the run waits
-    in the ledger and this call returns. Raises RunError, BrokerError where no account could be read.
+    and is not traded. `approve` waits for a person and tells what was said; without it, or where it tells nothing, the
+    run waits in the ledger and this call returns. Raises RunError, BrokerError where no account could be read.
     """
     ledger = ledger_of(runtimes)
     stored = find_run(ledger, subscription.name, business_key)
@@ -194,15 +194,9 @@ class _Work:
             elif run.state is RunState.AWAITING_APPROVAL:
                 if not self._wait(run):
                     break
-            elif run.state is RunState.APPROVED:
-                self._begin(run)
-            else:
-                interruptions = self._execute(run)
-                if interruptions:
-                    now = get_run(self._ledger, run.run_id)
-                    return RunOutcome(
-                        run_plan=now.run_plan, run=now, is_resumed=is_resumed, interruptions=interruptions
-                    )
+            elif interruptions := self._begin(run) if run.state is RunState.APPROVED else self._execute(run):
+                now = get_run(self._ledger, run.run_id)
+                return RunOutcome(run_plan=now.run_plan, run=now, is_resumed=is_resumed, interruptions=interruptions)
             run = get_run(self._ledger, run.run_id)
         return RunOutcome(run_plan=run.run_plan, run=run, is_resumed=is_resumed)
 
@@ -226,13 +220,21 @@ class _Work:
             if error.reason != RunReason.RUN_NOT_WAITING.value:
                 raise
 
-    def _begin(self, run: StoredRun) -> None:
-        """Read again what the run was decided from, unless that was done just now, and begin what still holds."""
+    def _begin(self, run: StoredRun) -> tuple[Interruption, ...]:
+        """Read again what the run was decided from, unless that was done just now, and begin what still holds.
+
+        While no account at all can be read, nothing is decided anew and an approval is not lost.
+        """
         if self._fresh == (run.run_id, run.attempt) and not run.needs_approval:
             begin_run(self._ledger, run, run.run_plan, checked_at=run.planned_at)
-            return
+            return ()
         old = run.run_plan
         fresh, planned_at = self.plan(old.subscription, old.portfolio, run.business_key)
+        if old.accounts and not fresh.accounts:
+            return tuple(
+                Interruption(account_name=item.account_name, reason=item.reason, detail=item.detail)
+                for item in fresh.problems
+            )
         moved = moved_since(old, fresh)
         if not moved and same_positions(old, fresh):
             begin_run(self._ledger, run, old, checked_at=planned_at)
@@ -244,6 +246,7 @@ class _Work:
             needed = needs_approval(fresh)
             if plan_again(self._ledger, run, fresh, planned_at=planned_at, needs_approval=needed, why=why):
                 self._fresh = (run.run_id, run.attempt + 1)
+        return ()
 
     def _execute(self, run: StoredRun) -> tuple[Interruption, ...]:
         interruptions = execute_accounts(self._runtimes, self._ledger, run, self._means)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from brokers.clock import Clock, SystemClock
+from brokers.clock import Clock
 from brokers.config import AccountConfig
 from brokers.factory import open_broker
 from brokers.ids import AccountId, Environment
@@ -21,7 +20,7 @@ from simulators import running_bybit
 from simulators.core.config import AccountConfig as SimulatedAccount
 from simulators.core.config import KeyConfig
 from simulators.testing import small_config
-from tests.trading.simulated import PATIENT, QuickClock, book
+from tests.trading.simulated import PATIENT, QuickClock, VenueClock, book
 from trading.orders import OrderDesk, ProtocolLimits
 from trading.rebalancing.subscription import Subscription
 from trading.risk import RiskPolicy
@@ -31,19 +30,6 @@ from trading.runtime import Runtime
 D = Decimal
 NAMES = ("main", "second")
 AAPL, MSFT, BTC = "AAPL/USDT:USDT", "MSFT/USDT:USDT", "BTC/USDT"
-
-
-class ShiftedClock(SystemClock):
-    """The machine's clock, moved forward on demand: the ledger's time to approve passes without waiting."""
-
-    def __init__(self) -> None:
-        self.by = timedelta(0)
-
-    def now(self) -> datetime:
-        return super().now() + self.by
-
-    def wait(self, seconds: float) -> None:
-        super().wait(min(seconds, 0.02))
 
 
 @dataclass
@@ -108,7 +94,6 @@ def scene(
     directory: Path,
     *,
     clock: Clock | None = None,
-    ledger_clock: Clock | None = None,
     limits: ProtocolLimits = PATIENT,
     config: Any = None,
 ) -> Iterator[Scene]:
@@ -117,10 +102,12 @@ def scene(
     with ExitStack() as stack:
         sim = stack.enter_context(running_bybit(config or two_accounts()))
 
+        if isinstance(used, VenueClock):
+            used.sim = sim
+        own = used if isinstance(used, VenueClock) else None  # leases and approvals run on it too
+
         def opened() -> dict[str, Runtime]:
-            return stack.enter_context(
-                open_accounts(sim.url, url, clock=used, ledger_clock=ledger_clock, limits=limits)
-            )
+            return stack.enter_context(open_accounts(sim.url, url, clock=used, ledger_clock=own, limits=limits))
 
         yield Scene(sim, url, opened(), opened)
 

@@ -13,7 +13,9 @@ from brokers.types import ZERO
 from ledger.auditing import verify_audit
 from ledger.runs import events_of
 from ledger.states import RunState
-from tests.trading.runs.scene import AAPL, BTC, MSFT, Scene, ShiftedClock, block, saying, scene
+from tests.trading.runs.scene import AAPL, BTC, MSFT, Scene, block, saying, scene, two_accounts
+from tests.trading.simulated import VenueClock
+from tests.trading.simulated_tradestation import ON_ITS_OWN_CLOCK, START
 from trading.executing import ExecutionLimits
 from trading.rebalancing.release import LegState
 from trading.runs import Approval, Decision, RunError, StoredRun, decide_run, resume_run, run_history, want_cancel
@@ -122,7 +124,8 @@ def test_a_position_that_moved_a_little_is_covered_by_the_approval(on: Scene) ->
     assert done.state is RunState.COMPLETED
     assert done.run is not None
     assert done.run.approved_hash != done.run.run_hash
-    assert on.positions("main")["AAPLUSDT"] == D("249.36")
+    assert on.positions("main") == HELD
+    assert sum(order.request.qty for order in on.orders("main") if order.request.symbol == "AAPLUSDT") == D("249.37")
 
 
 def test_a_position_that_moved_far_is_asked_about_again(on: Scene) -> None:
@@ -142,11 +145,11 @@ def test_a_rejected_run_ends_and_sends_nothing(on: Scene) -> None:
 
 
 def test_a_run_that_nobody_approves_times_out(tmp_path: Path) -> None:
-    clock = ShiftedClock()
-    with scene(tmp_path, clock=clock, ledger_clock=clock) as on:
+    clock = VenueClock(START)
+    with scene(tmp_path, clock=clock, config=two_accounts(clock=ON_ITS_OWN_CLOCK)) as on:
         waiting = on.run(PAIR, approval="always", approval_timeout_s=600)
         assert waiting.run is not None
-        clock.by = timedelta(seconds=601)
+        clock.advance(timedelta(seconds=601))
         with pytest.raises(RunError) as late:
             decide_run(on.ledger, waiting.run.run_id, _yes(waiting.run.run_hash))
         assert late.value.reason == "RUN_NOT_WAITING"
@@ -155,14 +158,25 @@ def test_a_run_that_nobody_approves_times_out(tmp_path: Path) -> None:
 
 
 def test_an_approved_run_that_waited_longer_than_a_plan_may_age_is_still_carried_out(tmp_path: Path) -> None:
-    clock = ShiftedClock()
-    with scene(tmp_path, clock=clock, ledger_clock=clock) as on:
+    clock = VenueClock(START)
+    with scene(tmp_path, clock=clock, config=two_accounts(clock=ON_ITS_OWN_CLOCK)) as on:
         waiting = on.run(PAIR, approval="always", plan_age_s_max=60)
         assert waiting.run is not None
-        clock.by = timedelta(seconds=1200)
+        clock.advance(timedelta(seconds=1200))
         decide_run(on.ledger, waiting.run.run_id, _yes(waiting.run.run_hash))
         done = resume_run(on.open_again(), waiting.run.run_id)
-        assert done.state in (RunState.COMPLETED, RunState.AWAITING_APPROVAL)
+        assert done.state is RunState.COMPLETED
+
+
+def test_an_approval_is_not_lost_while_no_account_can_be_read(on: Scene) -> None:
+    waiting = on.run(PAIR, approval="always")
+    assert waiting.run is not None
+    decide_run(on.ledger, waiting.run.run_id, _yes(waiting.run.run_hash))
+    on.sim.control.fault("status", path="/v5/account/wallet-balance", status=503, execute=False, times=None)
+    unread = resume_run(on.runtimes, waiting.run.run_id)
+    assert (unread.state, len(unread.interruptions)) == (RunState.APPROVED, 2)
+    on.sim.control.clear_faults()
+    assert resume_run(on.runtimes, waiting.run.run_id).state is RunState.COMPLETED
 
 
 # -- refusals and cancelling ------------------------------------------------------------------------------------
@@ -200,9 +214,7 @@ def test_a_run_is_cancelled_in_the_middle_and_says_what_was_left(on: Scene) -> N
     assert (on.positions("main"), on.positions("second")) == ({"AAPLUSDT": HELD["AAPLUSDT"]}, {})
     assert_audited(on, 1)
     with pytest.raises(RunError) as ended:
-        want_cancel(
-            on.ledger, get_run(on.ledger, result.accounts[0].plan_id and done.run.run_id).run_id, by="a", reason="b"
-        )  # type: ignore[union-attr]
+        want_cancel(on.ledger, run_history(on.ledger).lines[0].run_id, by="ann", reason="again")
     assert ended.value.reason == "RUN_ENDED"
 
 
