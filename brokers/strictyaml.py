@@ -32,12 +32,15 @@ def read(text: str) -> tuple[Any, str]:
         return None, f"it holds a character or a value that cannot be read ({type(error).__name__})"
 
 
-def describe(error: ValidationError, *, secret_places: Sequence[str] = ("credentials",)) -> str:
-    """Every mistake with its place, without the values: one of them may be a secret."""
+def describe(
+    error: ValidationError, *, secret_places: Sequence[str] = ("credentials",), but: Sequence[str] = ()
+) -> str:
+    """Every mistake with its place, without the values: one of them may be a secret. Places in `but` are left out."""
     lines = (
         f"{'.'.join(_place(item['loc'], item['type'], secret_places)) or 'file'}: "
         f"{item['msg'].removeprefix('Value error, ')}"
         for item in error.errors(include_input=False, include_url=False, include_context=False)
+        if not item["loc"] or item["loc"][0] not in but
     )
     return "; ".join(lines)
 

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from brokers.ids import Environment
 from deployments import alerting, deploy, manifest, pools
 from deployments.home import PROJECT, Addresses, Home
-from tasks.blocks import BLOCKS, CREDENTIALS, AlertRoutes, PortfolioBlock, TradingAccount
+from tasks.blocks import BLOCKS, CREDENTIALS, AlertRoutes, PortfolioBlock, SubscriptionBlock, TradingAccount
 from tasks.config import AccountSettings, Configuration, load
 
 EXAMPLE = PROJECT / "examples" / "simulated.yaml"
@@ -52,7 +52,7 @@ def register_block_types(client: SyncPrefectClient) -> Iterator[str]:
 
 
 def apply(configuration: Configuration, *, environ: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Save accounts, their credentials and portfolios as blocks, replacing what has the same name.
+    """Save accounts, their credentials, portfolios and subscriptions as blocks, replacing what has the same name.
 
     Secrets are resolved for all accounts before the first block is saved; ConfigRefused names what is missing.
     """
@@ -66,6 +66,9 @@ def apply(configuration: Configuration, *, environ: Mapping[str, str] | None = N
     for portfolio in configuration.portfolios:
         _save(PortfolioBlock.from_portfolio(portfolio), portfolio.name)
         yield f"portfolio {portfolio.name}"
+    for subscription in configuration.subscriptions:
+        _save(SubscriptionBlock.from_subscription(subscription), subscription.name)
+        yield f"subscription {subscription.name}"
 
 
 def _credentials(settings: AccountSettings, api_key: Any, api_secret: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Prefect blocks: venue credentials, trading accounts and portfolios, as the operator edits them in the UI.
+"""Prefect blocks: credentials, accounts, alert routes; portfolios and subscriptions are in `tasks.portfolio_blocks`.
 
 Registered by the `prefect.collections` entry point and `prefect block register -m tasks.blocks`. An account *names* its
 credentials and never nests them: the UI's edit form replaces a nested secret by asterisks. For the same reason a secret
@@ -8,10 +8,10 @@ that consists of asterisks is refused when a block is loaded; the form itself do
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from prefect.blocks.core import Block
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from brokers.config import AccountConfig
 from brokers.errors import EnvironmentMismatch
@@ -20,10 +20,31 @@ from brokers.registry import capabilities
 from brokers.rounding import decimal_text
 from brokers.types import ProductKind
 from tasks.config import Account, AccountSettings, ConfigRefused, block_name, require_environment, risk_policy
+from tasks.portfolio_blocks import NUMBER, PortfolioBlock, SubscriptionBlock, TargetWeight
 from trading.alerts.routing import AlertConfig
-from trading.rebalancing.portfolio import BandRule, OrderStyle, Portfolio, Scope, Unmanaged
+from trading.rebalancing.explaining import explain
+from trading.rebalancing.portfolio import Portfolio
+from trading.rebalancing.subscription import Subscription
 
-NUMBER = r"^-?\d{1,12}(\.\d{1,12})?$"
+__all__ = [
+    "BLOCKS",
+    "CREDENTIALS",
+    "AlertRoutes",
+    "BybitCredentials",
+    "LeverageTarget",
+    "PortfolioBlock",
+    "SubscriptionBlock",
+    "TargetWeight",
+    "TradeStationCredentials",
+    "TradingAccount",
+    "VenueCredentials",
+    "load_account",
+    "load_portfolio",
+    "load_routes",
+    "load_subscription",
+    "require_secret",
+]
+
 MASK = frozenset("*•")
 B = TypeVar("B", bound=Block)
 
@@ -226,119 +247,6 @@ class TradingAccount(Block):
         )
 
 
-class TargetWeight(BaseModel):
-    """One line of a portfolio."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    instrument: str = Field(
-        title="Instrument",
-        description="Unified symbol: BTC/USDT is spot, BTC/USDT:USDT the linear perpetual.",
-        min_length=1,
-        max_length=64,
-        json_schema_extra={"position": 0},
-    )
-    weight: str = Field(
-        title="Weight",
-        description="Fraction of the equity, for instance 0.25; negative is short.",
-        pattern=NUMBER,
-        json_schema_extra={"position": 1},
-    )
-
-
-class PortfolioBlock(Block):
-    """A named set of target weights and the rules of getting there."""
-
-    _block_type_name = "Portfolio"
-    _block_type_slug = "portfolio"
-    _description = (
-        "Target weights and the rules of getting there: drift bands, cash buffer, smallest trade. Save it under its "
-        "own name: jobs ask for it. Fractions are written as text, for instance 0.02 for two percent."
-    )
-    _PLAIN: ClassVar[tuple[str, ...]] = (
-        "quote_currency",
-        "cash_buffer",
-        "scope",
-        "minimum_trade_notional",
-        "tolerance",
-        "order_style",
-        "collar",
-        "price_move_max",
-        "cost_rate",
-        "gross_max",
-        "unmanaged",
-        "rounds_max",
-        "plan_age_s_max",
-    )
-
-    portfolio_name: str = Field(default=..., title="Portfolio name", description="The same as the block's name.")
-    quote_currency: str = Field(default="USDT", title="Quote currency", pattern=r"^[A-Z0-9]{2,12}$")
-    targets: list[TargetWeight] = Field(default=..., title="Target weights")
-    drift_absolute: str = Field(
-        default="", title="Absolute drift band", description="In weight: 0.02 is two points. Empty: no such band."
-    )
-    drift_relative: str = Field(
-        default="", title="Relative drift band", description="Of the target: 0.1 is a tenth of it. Empty: no such band."
-    )
-    drift_rule: BandRule = Field(
-        default=BandRule.ANY, title="Bands to leave", description="Trade when any band is left, or only when all are."
-    )
-    cash_buffer: str = Field(default="0.0025", title="Cash buffer", description="Fraction never invested, 0 to 1.")
-    scope: Scope = Field(
-        default=Scope.WHOLE_BOOK, title="Scope", description="What is traded once a line has left its band."
-    )
-    minimum_trade_notional: str = Field(default="0", title="Smallest trade", description="In quote currency.")
-    tolerance: str = Field(
-        default="0.005", title="Tolerance", description="Distance that counts as reached, of equity."
-    )
-    order_style: OrderStyle = Field(
-        default=OrderStyle.LIMIT, title="Order style", description="limit is immediate-or-cancel at a protected price."
-    )
-    collar: str = Field(default="0.01", title="Price collar", description="Furthest price from the quote, a fraction.")
-    price_move_max: str = Field(default="0.03", title="Largest price move", description="Since the plan, a fraction.")
-    cost_rate: str = Field(default="0.0005", title="Assumed cost", description="Beyond the fee, of notional.")
-    gross_max: str = Field(default="1", title="Largest gross weight", description="Sum of absolute weights.")
-    unmanaged: Unmanaged = Field(
-        default=Unmanaged.LEAVE, title="Other holdings", description="What becomes of holdings that are not named."
-    )
-    rounds_max: int = Field(default=3, title="Orders per line", ge=1, le=10)
-    plan_age_s_max: int = Field(default=900, title="Plan is stale after (seconds)", ge=1, le=86_400)
-
-    def to_portfolio(self) -> Portfolio:
-        """The portfolio; ValueError names the field that is wrong."""
-        targets = {row.instrument: row.weight for row in self.targets}
-        if len(targets) != len(self.targets):
-            raise ConfigRefused(f"portfolio {self.portfolio_name} names an instrument twice")
-        return Portfolio.model_validate(
-            {
-                "name": self.portfolio_name,
-                "targets": targets,
-                "drift": {
-                    "absolute": self.drift_absolute or None,
-                    "relative": self.drift_relative or None,
-                    "rule": self.drift_rule,
-                },
-                **{name: getattr(self, name) for name in self._PLAIN},
-            }
-        )
-
-    @classmethod
-    def from_portfolio(cls, portfolio: Portfolio) -> Self:
-        """The block that says the same."""
-        plain = {name: getattr(portfolio, name) for name in cls._PLAIN}
-        return cls(
-            portfolio_name=portfolio.name,
-            targets=[
-                TargetWeight(instrument=str(instrument), weight=decimal_text(weight))
-                for instrument, weight in portfolio.targets.items()
-            ],
-            drift_absolute=_text_or_empty(portfolio.drift.absolute),
-            drift_relative=_text_or_empty(portfolio.drift.relative),
-            drift_rule=portfolio.drift.rule,
-            **{name: decimal_text(value) if isinstance(value, Decimal) else value for name, value in plain.items()},
-        )
-
-
 class AlertRoutes(Block):
     """Sources and routes of alerts, as YAML: which alert may trade what, where, how much and when."""
 
@@ -366,12 +274,9 @@ BLOCKS: tuple[type[Block], ...] = (
     TradeStationCredentials,
     TradingAccount,
     PortfolioBlock,
+    SubscriptionBlock,
     AlertRoutes,
 )
-
-
-def _text_or_empty(value: Decimal | None) -> str:
-    return "" if value is None else decimal_text(value)
 
 
 def load_account(name: str, *, environment: Environment) -> Account:
@@ -397,8 +302,21 @@ def load_portfolio(name: str) -> Portfolio:
         raise ConfigRefused(f"portfolio block {name!r} describes {block.portfolio_name!r}; save it under that name")
     try:
         return block.to_portfolio()
-    except ValueError as error:
-        raise ConfigRefused(f"portfolio block {name!r} is not valid: {error}") from error
+    except ValidationError as error:
+        raise ConfigRefused(f"portfolio block {name!r}: {explain(error, Portfolio)}") from None
+
+
+def load_subscription(name: str) -> Subscription:
+    """The subscription block of that name; ConfigRefused when it is missing or wrong."""
+    block = _load(SubscriptionBlock, name)
+    if block.subscription_name != name:
+        raise ConfigRefused(
+            f"subscription block {name!r} describes {block.subscription_name!r}; save it under that name"
+        )
+    try:
+        return block.to_subscription()
+    except ValidationError as error:
+        raise ConfigRefused(f"subscription block {name!r}: {explain(error, Subscription)}") from None
 
 
 def load_routes(name: str) -> AlertConfig:

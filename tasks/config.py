@@ -1,7 +1,7 @@
-"""What an operator writes down: accounts and portfolios, in YAML or in Prefect blocks, read strictly.
+"""What an operator writes down: accounts, portfolios and subscriptions, in YAML or in Prefect blocks, read strictly.
 
-Both ways end in the same two values: `Account` (connection, risk policy, leverage targets) and
-`trading.rebalancing.portfolio.Portfolio`. Unknown keys, repeated keys and binary floats are refused. In YAML a secret
+Both ways end in the same values: `Account` (connection, risk policy, leverage targets), `Portfolio` and `Subscription`
+of `trading.rebalancing`. Unknown keys, repeated keys and binary floats are refused. In YAML a secret
 stands as the name of an environment variable; it may stand inline only where the environment is `simulated`.
 """
 
@@ -24,7 +24,9 @@ from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.registry import capabilities, supported_venues
 from brokers.types import ProductKind
+from trading.rebalancing.explaining import explain_one
 from trading.rebalancing.portfolio import Exact, InstrumentKey, Portfolio
+from trading.rebalancing.subscription import Subscription
 from trading.risk import RiskPolicy
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -193,12 +195,13 @@ class AccountSettings(_Strict):
 
 
 class Configuration(_Strict):
-    """A file of accounts and portfolios."""
+    """A file of accounts, portfolios and subscriptions. A subscription may name what stands elsewhere."""
 
     accounts: tuple[AccountSettings, ...] = ()
     portfolios: tuple[Portfolio, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
-    @field_validator("accounts", "portfolios")
+    @field_validator("accounts", "portfolios", "subscriptions")
     @classmethod
     def _unique(cls, items: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [item.block_name if isinstance(item, AccountSettings) else item.name for item in items]
@@ -217,6 +220,18 @@ class Configuration(_Strict):
                 )
         return portfolios
 
+    @model_validator(mode="after")
+    def _subscriptions_fit(self) -> Self:
+        """Where a subscription's portfolio stands in the same file, they must belong together."""
+        named = {portfolio.name: portfolio for portfolio in self.portfolios}
+        for subscription in self.subscriptions:
+            portfolio = named.get(subscription.portfolio)
+            if portfolio is not None:
+                subscription.require_portfolio(
+                    quote_currency=portfolio.quote_currency, instruments=frozenset(portfolio.targets)
+                )
+        return self
+
     def account(self, name: str) -> AccountSettings:
         """The account by block name or account id; ConfigRefused lists what there is."""
         for settings in self.accounts:
@@ -232,6 +247,14 @@ class Configuration(_Strict):
                 return portfolio
         known = ", ".join(portfolio.name for portfolio in self.portfolios) or "none"
         raise ConfigRefused(f"there is no portfolio {name!r}; known: {known}")
+
+    def subscription(self, name: str) -> Subscription:
+        """The subscription by name; ConfigRefused lists what there is."""
+        for subscription in self.subscriptions:
+            if subscription.name == name:
+                return subscription
+        known = ", ".join(subscription.name for subscription in self.subscriptions) or "none"
+        raise ConfigRefused(f"there is no subscription {name!r}; known: {known}")
 
     def at_simulator(self, base_url: str) -> Configuration:
         """Simulated accounts without an address are given this one, whatever their venue."""
@@ -279,11 +302,31 @@ def parse(text: str, *, where: str = "configuration") -> Configuration:
     if problem:
         raise ConfigRefused(f"{where} is not valid YAML: {problem}")
     if not isinstance(data, dict):
-        raise ConfigRefused(f"{where} must be a mapping with the keys accounts and portfolios")
+        raise ConfigRefused(f"{where} must be a mapping with the keys accounts, portfolios and subscriptions")
     try:
         return Configuration.model_validate(data)
     except ValidationError as error:
-        raise ConfigRefused(f"{where}: {strictyaml.describe(error)}") from None
+        raise ConfigRefused(f"{where}: {_described(error)}") from None
+
+
+def _described(error: ValidationError) -> str:
+    """Every mistake. Those of portfolios and subscriptions with their values; those of accounts may be secrets."""
+    kinds: dict[str, type[BaseModel]] = {"portfolios": Portfolio, "subscriptions": Subscription}
+    items = error.errors(include_url=False)
+    shown = [
+        _of_rules(item, kinds[str(item["loc"][0])]) for item in items if item["loc"][:1] and item["loc"][0] in kinds
+    ]
+    if len(shown) == len(items):
+        return "; ".join(shown)
+    return "; ".join([strictyaml.describe(error, but=tuple(kinds)), *shown])
+
+
+def _of_rules(item: Any, model: type[BaseModel]) -> str:
+    """The mistake with its place in the file: `portfolios.0.collar …`."""
+    place, inner = item["loc"][:2], item["loc"][2:]
+    prefix = ".".join(map(str, place))
+    text = explain_one({**item, "loc": inner}, model)
+    return f"{prefix}.{text}" if inner else f"{prefix}: {text}"
 
 
 def require_environment(account_id: AccountId, environment: Environment) -> None:

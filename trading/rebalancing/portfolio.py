@@ -59,7 +59,15 @@ class Model(BaseModel):
 
 def closed_set(kind: type[StrEnum]) -> BeforeValidator:
     """Read a member from its text; the error lists what there is."""
-    return BeforeValidator(lambda value: kind(value) if isinstance(value, str) else value)
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in set(kind):
+            raise ValueError(f"must be one of {', '.join(kind)}, was {value[:40]!r}; choose one")
+        return kind(value)
+
+    return BeforeValidator(read)
 
 
 class BandRule(StrEnum):
