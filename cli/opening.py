@@ -1,4 +1,4 @@
-"""Open what a command works with: accounts and portfolios from a YAML file or from the Prefect blocks of a stack."""
+"""Open what a command works with: accounts, portfolios and subscriptions, from a file or from a stack's blocks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ledger.engine import Ledger
     from tasks.config import Account, Configuration
     from trading.rebalancing.portfolio import Portfolio
+    from trading.rebalancing.subscription import Subscription
     from trading.runtime import Runtime
 
 CLOCK: Final = SystemClock()
@@ -51,11 +52,23 @@ class PortfolioLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionLine:
+    """One subscription as it is listed."""
+
+    name: str
+    portfolio: str
+    split: str
+    accounts: str
+    approval: str
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """What there is to choose from."""
 
     accounts: tuple[AccountLine, ...]
     portfolios: tuple[PortfolioLine, ...]
+    subscriptions: tuple[SubscriptionLine, ...] = ()
 
 
 # -- choosing ---------------------------------------------------------------------------------------------------
@@ -82,6 +95,18 @@ def portfolio(name: str, file: Path | None) -> Portfolio:
     from tasks.blocks import load_portfolio
 
     return load_portfolio(_choose("portfolio", name, _block_names("portfolio"), "the stack's blocks"))
+
+
+def subscription(name: str, file: Path | None) -> Subscription:
+    """The subscription by name, or the only one; CliError lists what there is."""
+    if file is not None:
+        configuration = _configuration(file)
+        chosen = _choose("subscription", name, [item.name for item in configuration.subscriptions], str(file))
+        return configuration.subscription(chosen)
+    use_stack()
+    from tasks.blocks import load_subscription
+
+    return load_subscription(_choose("subscription", name, _block_names("subscription"), "the stack's blocks"))
 
 
 def _choose(kind: str, name: str, known: list[str], where: str) -> str:
@@ -153,9 +178,23 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
     passes trading.starting first; with `own_sweep` only the key's rights are checked, because the work itself looks
     at the orders of ours at the venue and reports them.
     """
+    from trading.starting import prove_account, refuse_withdrawal, require_rights, start_trading
+
+    with unproved(chosen) as opened:
+        proof = prove_account(opened)
+        refuse_withdrawal(proof)
+        if trades and own_sweep:
+            require_rights(proof)
+        elif trades:
+            start_trading(opened, proof)
+        yield opened
+
+
+@contextmanager
+def unproved(chosen: Account, *, shared: Ledger | None = None) -> Iterator[Runtime]:
+    """The same before any request; `shared` is the ledger where several accounts of one command use it."""
     from tasks.process import is_dry_run
     from tasks.runtime import open_runtime
-    from trading.starting import prove_account, refuse_withdrawal, require_rights, start_trading
 
     environment = chosen.account_id.environment
     with open_runtime(
@@ -167,13 +206,8 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
         control_file=control_path(),
         dry_run=is_dry_run(os.environ),
         secrets_folder=secrets_folder(),
+        shared=shared,
     ) as opened:
-        proof = prove_account(opened)
-        refuse_withdrawal(proof)
-        if trades and own_sweep:
-            require_rights(proof)
-        elif trades:
-            start_trading(opened, proof)
         yield opened
 
 
@@ -314,19 +348,21 @@ def apply(file: Path) -> Iterator[str]:
 
 # -- listing ----------------------------------------------------------------------------------------------------
 def catalogue(file: Path | None) -> Catalogue:
-    """Accounts and portfolios without their secrets."""
+    """Accounts, portfolios and subscriptions without their secrets."""
     if file is not None:
         configuration = _configuration(file)
         return Catalogue(
             accounts=tuple(_account_line(item) for item in configuration.accounts),
             portfolios=tuple(_portfolio_line(item) for item in configuration.portfolios),
+            subscriptions=tuple(_subscription_line(item) for item in configuration.subscriptions),
         )
     use_stack()
-    from tasks.blocks import TradingAccount, load_portfolio
+    from tasks.blocks import TradingAccount, load_portfolio, load_subscription
 
     return Catalogue(
         accounts=tuple(_account_line(TradingAccount.load(name)) for name in _block_names("trading-account")),
         portfolios=tuple(_portfolio_line(load_portfolio(name)) for name in _block_names("portfolio")),
+        subscriptions=tuple(_subscription_line(load_subscription(name)) for name in _block_names("subscription")),
     )
 
 
@@ -340,6 +376,12 @@ def _account_line(item: Any) -> AccountLine:
         venue=account_id.venue.value,
         environment=account_id.environment.value,
         address=item.base_url or item.host or "the venue's first host",
+    )
+
+
+def _subscription_line(item: Subscription) -> SubscriptionLine:
+    return SubscriptionLine(
+        item.name, item.portfolio, item.split.value, ", ".join(item.account_names), item.approval.value
     )
 
 

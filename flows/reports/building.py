@@ -11,6 +11,7 @@ from flows.reports.model import Report, Tone
 from flows.reports.orders import leverage_report, sweep_report
 from flows.reports.rebalancing import plan_report, rebalance_report
 from flows.reports.reconciling import reconciliation_report
+from flows.reports.runs import history_report, run_report
 from flows.reports.stopping import control_report, kill_report
 from flows.reports.syncing import sync_report
 from ledger.controlling import ControlChanged
@@ -23,6 +24,7 @@ from trading.orders import SweepReport
 from trading.plans import RebalanceResult
 from trading.rebalancing.model import Plan
 from trading.reconciling import ReconciliationResult
+from trading.runs import RunHistory, RunOutcome
 from trading.sync import SyncResult
 
 # What carries its account itself.
@@ -35,6 +37,8 @@ _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
     Plan: plan_report,
     RebalanceResult: rebalance_report,
     ReconciliationResult: reconciliation_report,
+    RunHistory: history_report,
+    RunOutcome: run_report,
     SyncResult: sync_report,
 }
 # What does not: the caller says whose it is.

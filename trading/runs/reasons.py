@@ -49,6 +49,11 @@ class RunReason(Reason):
         "No account of the subscription could be planned.",
         "See to the reason of each account, then run again.",
     )
+    ANOTHER_RUN_BEGUN = (
+        "ANOTHER_RUN_BEGUN",
+        "An earlier run of the subscription was begun and has not ended.",
+        "Resume it or cancel it, then run again.",
+    )
     RUN_CANCELLED = (
         "RUN_CANCELLED",
         "A person cancelled the run before this leg was sent, or before all of it was filled.",

@@ -210,7 +210,9 @@ class _Work:
         if said is not None:
             self._decide(run, said)
             return True
-        return get_run(self._ledger, run.run_id).state is not RunState.AWAITING_APPROVAL
+        now = get_run(self._ledger, run.run_id)
+        is_over = now.state is not RunState.AWAITING_APPROVAL or now.is_cancel_wanted
+        return is_over or end_waiting(self._ledger, now)
 
     def _decide(self, run: StoredRun, said: Approval) -> None:
         """Record what was said; what somebody else decided meanwhile, or the end of the time, counts instead."""
