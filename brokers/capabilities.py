@@ -120,6 +120,8 @@ class Capabilities:
     access: Access = Access()
     settle_currencies: tuple[str, ...] = ("USDT",)  # what an account reads positions of unless it says otherwise
     positions_by_currency: bool = True  # False: a reading of positions shows the account whole
+    cash_event_step: str = "0"  # what each wallet change is rounded to, decimal text; 0: exact
+    balance_step: str = "0"  # what each balance is rounded to, decimal text; 0: exact
     fills_are_totals: bool = False  # True: the venue shows no executions, only what each order has filled in all
 
     def host(self, *, environment: Environment, name: str = "") -> Host:

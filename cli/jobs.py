@@ -44,27 +44,6 @@ KeyOption = Annotated[
 ]
 
 
-def plan(
-    account: AccountOption = "",
-    portfolio: PortfolioOption = "",
-    accounts: AccountsOption = None,
-    report: ReportOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Show what a rebalance would trade now, and why. Nothing is sent and nothing is stored."""
-    from cli import opening
-    from trading.account_reading import read_account_view
-    from trading.rebalancing import plan as decide
-
-    chosen, target = opening.account(account, accounts), opening.portfolio(portfolio, accounts)
-    _job(
-        chosen,
-        "plan",
-        lambda runtime, step: decide(target, read_account_view(runtime, target, step=step)),
-        _Output(json, report),
-    )
-
-
 def rebalance(
     account: AccountOption = "",
     portfolio: PortfolioOption = "",
@@ -253,6 +232,11 @@ def _resumed(runtime: Runtime, step: Step, *, timeout_s: float, plans: bool) -> 
     if plans and is_explained(swept):
         results.extend(resume_plans(runtime, step=step))
     return _Several(tuple(results))
+
+
+def run(account: Account, name: str, work: Callable[[Runtime, Step], Any], *, report: Path | None, json: bool) -> None:
+    """A job that only looks."""
+    _job(account, name, work, _Output(json, report))
 
 
 # -- what they share --------------------------------------------------------------------------------------------

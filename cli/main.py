@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, arming, audit, control, jobs, login, reads, receive, routes, runs, stack, status, stopping
+from cli import (
+    alerts,
+    arming,
+    audit,
+    control,
+    jobs,
+    login,
+    planning,
+    reads,
+    receive,
+    routes,
+    runs,
+    stack,
+    status,
+    stopping,
+)
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -51,7 +66,7 @@ app.add_typer(alerts.alerts_app, name="alerts", rich_help_panel=_ALERTS)
 app.add_typer(routes.routes_app, name="routes", rich_help_panel=_ALERTS)
 app.add_typer(routes.sources_app, name="sources", rich_help_panel=_ALERTS)
 
-app.command("plan", rich_help_panel=_JOBS)(jobs.plan)
+app.command("plan", rich_help_panel=_JOBS)(planning.plan)
 app.command("rebalance", rich_help_panel=_JOBS)(jobs.rebalance)
 app.command("reconcile", rich_help_panel=_JOBS)(jobs.reconcile)
 app.command("close", rich_help_panel=_JOBS)(jobs.close)

@@ -93,7 +93,9 @@ def _list_accounts(file: Path | None, *, json: bool) -> None:
 
     found = opening.catalogue(file)
     if json:
-        output.print_json({"accounts": found.accounts, "portfolios": found.portfolios})
+        output.print_json(
+            {"accounts": found.accounts, "portfolios": found.portfolios, "subscriptions": found.subscriptions}
+        )
         return
     output.print_table(
         Table(
@@ -112,6 +114,18 @@ def _list_accounts(file: Path | None, *, json: bool) -> None:
             tuple((item.name, item.currency, str(item.lines), item.targets) for item in found.portfolios),
         )
     )
+    if found.subscriptions:
+        output.print_table(
+            Table(
+                "subscriptions",
+                "Subscriptions",
+                tuple(Column(title) for title in ("Name", "Portfolio", "Split", "Accounts", "Approval")),
+                tuple(
+                    (item.name, item.portfolio, item.split, item.accounts, item.approval)
+                    for item in found.subscriptions
+                ),
+            )
+        )
 
 
 def balances(account: AccountOption = "", accounts: AccountsOption = None, json: JsonOption = False) -> None:

@@ -49,6 +49,7 @@ _HEAD = (
     .order_by(_links.c.ordinal.desc())
     .limit(1)
 )
+_ADD_LINK = insert(_links)
 _PAYLOAD_OF = select(_attempts.c.payload_sha256).where(_attempts.c.client_order_id == bindparam("id"))
 _ACCOUNT_OF = select(_intents.c.account_id).where(_intents.c.intent_id == bindparam("id"))
 
@@ -131,7 +132,7 @@ def _append(
         "previous_sha256": "" if head is None else head.sha256,
         "recorded_at": at,
     }
-    connection.execute(insert(_links), {**link, "sha256": link_sha256(link)})
+    connection.execute(_ADD_LINK, {**link, "sha256": link_sha256(link)})
 
 
 def begin(connection: Connection, at: datetime, before: Mapping[str, Any]) -> None:
@@ -196,12 +197,16 @@ def _armed(mapper: object, connection: Connection, row: ArmingRow) -> None:
     )
 
 
+def has_link(*, who: str, to_state: str) -> bool:
+    """Whether a move is audited: those that a person decided, and orders that were adopted late."""
+    return who.startswith(PERSON) or to_state == IntentState.ADOPTED_LATE.value
+
+
 @event.listens_for(Transition, "after_insert")
 def _moved(mapper: object, connection: Connection, row: Transition) -> None:
-    """Of the moves only those that a person decided, and orders that were adopted late."""
-    is_decision = row.who.startswith(PERSON)
-    if not is_decision and row.to_state != IntentState.ADOPTED_LATE.value:
+    if not has_link(who=row.who, to_state=row.to_state):
         return
+    is_decision = row.who.startswith(PERSON)
     _append(
         connection,
         chain=connection.execute(_ACCOUNT_OF, {"id": row.intent_id}).scalar() or row.intent_id,

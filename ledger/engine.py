@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 _BEGIN = "ledger_begin"
-_QUERY_ONLY = "ledger_query_only"  # what it was last set to on a connection
+_STATEMENTS_KEPT = 1_024  # prepared, per SQLite connection
 _SQLITE_NOT_COMMITTED = frozenset({5, 6, 13, 19})  # BUSY, LOCKED, FULL, CONSTRAINT: with the transaction still open
 _POSTGRESQL_LOST = ("08", "57P")  # connection exceptions, operator intervention
 
@@ -83,8 +83,11 @@ class Ledger:
         self._closed = False
         self._local = threading.local()
         self._is_sqlite = engine.dialect.name == "sqlite"
+        # On SQLite whoever reads has connections of its own, which cannot write. To switch one connection to and fro
+        # would make SQLite forget every statement that it has prepared.
+        self._reading = _sqlite_engine(engine.url, reads_only=True) if self._is_sqlite else engine
         self._writer = engine.execution_options(**_write_options(self._is_sqlite))
-        self._reader = engine.execution_options(**_read_options(self._is_sqlite))
+        self._reader = self._reading.execution_options(**_read_options(self._is_sqlite))
         # SQLite has one writer; queueing here is faster than its polling wait.
         self._write_turn = threading.Lock()
 
@@ -186,7 +189,8 @@ class Ledger:
         """Release every connection. Closing twice is harmless."""
         self._closed = True
         # A child process must not touch the connections of its parent.
-        self._engine.dispose(close=os.getpid() == self._pid)
+        for engine in (self._engine, self._reading):
+            engine.dispose(close=os.getpid() == self._pid)
 
     def __enter__(self) -> Self:
         return self
@@ -323,9 +327,17 @@ def _create_sqlite(url: URL) -> Engine:
     durability.refuse_network_file_system(path.resolve())
     # Created here so that only the owner can read it; SQLite gives its journal the same mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return _sqlite_engine(url.set(database=str(path)), reads_only=False)
+
+
+def _sqlite_engine(url: URL, *, reads_only: bool) -> Engine:
     engine = create_engine(
-        url.set(database=str(path)),
-        connect_args={"check_same_thread": False, "timeout": durability.BUSY_TIMEOUT_MS / 1000},
+        url,
+        connect_args={
+            "check_same_thread": False,
+            "timeout": durability.BUSY_TIMEOUT_MS / 1000,
+            "cached_statements": _STATEMENTS_KEPT,
+        },
         pool_size=4,
         max_overflow=28,
     )
@@ -334,18 +346,12 @@ def _create_sqlite(url: URL) -> Engine:
     def secure(connection: Any, record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         durability.secure_sqlite(connection)
+        if reads_only:
+            connection.execute("PRAGMA query_only=ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
-        query_only = "OFF" if statement == "BEGIN IMMEDIATE" else "ON"
-        # Of the database connection, not of its turn in the pool: a new one starts without.
-        known = connection.connection.info
-        if known.get(_QUERY_ONLY) != query_only:
-            known.pop(_QUERY_ONLY, None)
-            connection.exec_driver_sql(f"PRAGMA query_only={query_only}")
-            known[_QUERY_ONLY] = query_only
-        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
     return engine
 

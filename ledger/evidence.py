@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
-from sqlmodel import Session, col, select
+from sqlalchemy import Table, bindparam, select
+from sqlmodel import Session
 
 from brokers.ids import AccountId
 from ledger.alert_invariants import AlertEvidence, read_alert_evidence
+from ledger.reading import read_columns, read_rows, table_of
 from ledger.tables import Control, FillRow, Observation, OrderAttempt, OrderIntent, OrderRow, OrderSend, Transition
 
 Item = TypeVar("Item")
@@ -50,63 +53,75 @@ class Evidence:
         return frozenset(intent.account_id for intent in self.intents.values())
 
 
+class _Queries(NamedTuple):
+    """The statements that read the evidence of one account, or of all; built once."""
+
+    intents: Any
+    attempts: Any
+    sends: Any
+    observations: Any
+    transitions: Any
+    orders: Any
+    fills: Any
+
+
+@lru_cache(maxsize=2)
+def _queries(*, of_one: bool) -> _Queries:
+    intents, attempts, sends, seen, moves, orders, fills = (
+        table_of(model) for model in (OrderIntent, OrderAttempt, OrderSend, Observation, Transition, OrderRow, FillRow)
+    )
+    account_id: Any = bindparam("account_id")
+
+    def of(query: Any, table: Table) -> Any:
+        return query.where(table.c.account_id == account_id) if of_one else query
+
+    def mine(query: Any, table: Table) -> Any:
+        return query.where(table.c.intent_id.in_(of(select(intents.c.intent_id), intents))) if of_one else query
+
+    return _Queries(
+        intents=of(select(intents), intents),
+        attempts=mine(select(attempts), attempts).order_by(attempts.c.attempt_number),
+        sends=of(select(sends), sends).order_by(sends.c.client_order_id, sends.c.ordinal),
+        observations=of(select(*(seen.c[name] for name in _SEEN)), seen).order_by(seen.c.observation_id),
+        transitions=mine(select(moves), moves).order_by(moves.c.transition_id),
+        orders=of(select(orders), orders).order_by(orders.c.venue_order_id),
+        fills=of(select(fills), fills).order_by(fills.c.time, fills.c.trade_id),
+    )
+
+
+_SEEN = tuple(field.name for field in fields(Seen))
+_CONTROLS = select(table_of(Control)).order_by(table_of(Control).c.control_id)
+
+
 def read_evidence(session: Session, account_id: AccountId | str | None = None) -> Evidence:
     """Read everything of one account, or of all. It is held in memory: audit accounts one by one where that matters."""
-    intents = {row.intent_id: row for row in session.exec(_of(select(OrderIntent), OrderIntent, account_id))}
-    owned = select(OrderIntent.intent_id)
-    owned = owned if account_id is None else owned.where(OrderIntent.account_id == str(account_id))
-    attempts = session.exec(
-        _mine(select(OrderAttempt), OrderAttempt, owned, account_id).order_by(col(OrderAttempt.attempt_number))
-    ).all()
+    queries = _queries(of_one=account_id is not None)
+    given = {} if account_id is None else {"account_id": str(account_id)}
+    attempts = read_rows(session, OrderAttempt, queries.attempts, **given)
     owner = {attempt.client_order_id: attempt.intent_id for attempt in attempts}
-    sends = session.exec(
-        _of(select(OrderSend), OrderSend, account_id).order_by(OrderSend.client_order_id, col(OrderSend.ordinal))
-    )
-    transitions = session.exec(
-        _mine(select(Transition), Transition, owned, account_id).order_by(col(Transition.transition_id))
-    ).all()
-    orders = session.exec(_of(select(OrderRow), OrderRow, account_id).order_by(OrderRow.venue_order_id)).all()
+    transitions = read_rows(session, Transition, queries.transitions, **given)
+    orders = read_rows(session, OrderRow, queries.orders, **given)
     by_order = {(row.account_id, row.venue_order_id): row.intent_id for row in orders}
+    seen = [Seen(*row) for row in read_columns(session, queries.observations, **given)]
 
     def filled_intent(fill: FillRow) -> str:
         by_id = owner.get(fill.client_order_id or "")
         return by_id or by_order.get((fill.account_id, fill.venue_order_id)) or ""
 
-    fills = session.exec(_of(select(FillRow), FillRow, account_id).order_by(col(FillRow.time), FillRow.trade_id))
     return Evidence(
-        intents=intents,
+        intents={row.intent_id: row for row in read_rows(session, OrderIntent, queries.intents, **given)},
         attempts=_grouped(attempts, lambda row: row.intent_id),
-        sends=_grouped(sends, lambda row: owner.get(row.client_order_id, "")),
-        observations=_grouped(_seen(session, account_id), lambda row: row.intent_id or ""),
+        sends=_grouped(
+            read_rows(session, OrderSend, queries.sends, **given), lambda row: owner.get(row.client_order_id, "")
+        ),
+        observations=_grouped(seen, lambda row: row.intent_id or ""),
         transitions=tuple(transitions),
         moves=_grouped(transitions, lambda row: row.intent_id),
         orders=_grouped(orders, lambda row: row.intent_id or ""),
-        fills=_grouped(fills, filled_intent),
-        controls=tuple(session.exec(select(Control).order_by(col(Control.control_id)))),
+        fills=_grouped(read_rows(session, FillRow, queries.fills, **given), filled_intent),
+        controls=tuple(read_rows(session, Control, _CONTROLS)),
         inbox=read_alert_evidence(session, None if account_id is None else str(account_id)),
     )
-
-
-def _seen(session: Session, account_id: AccountId | str | None) -> Iterable[Seen]:
-    query: Any = select(  # type: ignore[call-overload]
-        Observation.observation_id,
-        Observation.intent_id,
-        Observation.client_order_id,
-        Observation.send_id,
-        Observation.source,
-        Observation.outcome,
-        Observation.observed_at,
-    )
-    for row in session.exec(_of(query, Observation, account_id).order_by(col(Observation.observation_id))):
-        yield Seen(*row)
-
-
-def _of(query: Any, model: Any, account_id: AccountId | str | None) -> Any:
-    return query if account_id is None else query.where(model.account_id == str(account_id))
-
-
-def _mine(query: Any, model: Any, owned: Any, account_id: AccountId | str | None) -> Any:
-    return query if account_id is None else query.where(col(model.intent_id).in_(owned))
 
 
 def _grouped(rows: Iterable[Item], key: Callable[[Item], str]) -> Mapping[str, list[Item]]:

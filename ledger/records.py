@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -168,7 +169,7 @@ _ORDER_STATE = (
 
 
 def _update_order(stored: OrderRow, received: OrderRow, at: datetime) -> Imported:
-    before, after = stored.model_dump(), received.model_dump()
+    before, after = _order_fields(stored), _order_fields(received)
     both_known = stored.client_order_id and received.client_order_id
     fixed = ("instrument_id", "side", *(("client_order_id",) if both_known else ()))
     _require_equal(f"order {stored.venue_order_id} of {stored.account_id}", before, after, fixed)
@@ -180,6 +181,10 @@ def _update_order(stored: OrderRow, received: OrderRow, at: datetime) -> Importe
     for name in _ORDER_STATE:
         setattr(stored, name, getattr(received, name))
     return Imported(changed=1)
+
+
+def _order_fields(row: OrderRow) -> Fields:
+    return {name: getattr(row, name) for name in (*_ORDER_STATE, "instrument_id", "side", "client_order_id")}
 
 
 def _age(row: OrderRow) -> tuple[datetime, Any, bool]:
@@ -350,9 +355,16 @@ def _by_key(
 ) -> dict[str, Row]:
     if not values:
         return {}
+    asked = {"account_id": str(account_id), "wanted": list(values)}
+    return {getattr(row, key): row for row in session.execute(_by_keys(model, key), asked).scalars()}
+
+
+@lru_cache(maxsize=16)
+def _by_keys(model: type[SQLModel], key: str) -> Any:
+    """The statement that finds rows of an account by a key of theirs, built once."""
     columns = model.__table__.c  # type: ignore[attr-defined]
-    query = select(model).where(columns.account_id == str(account_id), columns[key].in_(values))
-    return {getattr(row, key): row for row in session.exec(query)}
+    wanted = columns[key].in_(bindparam("wanted", expanding=True))
+    return select(model).where(columns.account_id == bindparam("account_id"), wanted)
 
 
 def _in_window(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from brokers.closed_sets import plain_members
 
+
+@plain_members
 class IntentState(StrEnum):
     """The life of an order intent (docs/architecture.md draws it)."""
 
@@ -33,7 +36,7 @@ class IntentState(StrEnum):
 
     @property
     def is_live_at_venue(self) -> bool:
-        return self in (IntentState.ACKED, IntentState.WORKING, IntentState.PARTIALLY_FILLED, IntentState.ADOPTED_LATE)
+        return self in LIVE_STATES
 
 
 TERMINAL_STATES = frozenset(
@@ -47,8 +50,12 @@ TERMINAL_STATES = frozenset(
         IntentState.WITHDRAWN,
     }
 )
+LIVE_STATES = frozenset(
+    {IntentState.ACKED, IntentState.WORKING, IntentState.PARTIALLY_FILLED, IntentState.ADOPTED_LATE}
+)
 
 
+@plain_members
 class CancelState(StrEnum):
     """A cancel is an intent of its own and may be re-sent freely."""
 
@@ -59,6 +66,7 @@ class CancelState(StrEnum):
     DONE = "cancel_done"
 
 
+@plain_members
 class ObservationSource(StrEnum):
     SEND_ANSWER = "send_answer"
     FIND_ORDER = "find_order"
@@ -117,6 +125,7 @@ class SnapshotPurpose(StrEnum):
     RECONCILIATION = "reconciliation"
 
 
+@plain_members
 class ControlState(StrEnum):
     """Ordered from free to stopped; of two scopes the one that lets least out counts (ledger.controls)."""
 

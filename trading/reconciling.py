@@ -9,44 +9,42 @@ reason, which is never called clean and clears nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from brokers.errors import BrokerError
-from brokers.ids import AccountId, InstrumentId, VenueOrderId
+from brokers.ids import AccountId, InstrumentId
 from brokers.reasons import Reason
 from brokers.strictjson import encode
-from brokers.types import (
-    Balance,
-    CashEvent,
-    Fill,
-    LeverageInfo,
-    Order,
-    Position,
-)
+from brokers.types import CashEvent, Fill, Order
 from ledger.breaks import BreakChanges, open_breaks, record_breaks, record_run
 from ledger.engine import ConflictingEvidence, NoBaseline
 from ledger.records import (
     insert_cash_events,
     insert_fills,
     lock_account,
-    orders_with_status,
     upsert_orders,
 )
 from ledger.snapshots import baseline
 from ledger.states import ReconciliationOutcome, SnapshotPurpose
-from trading.ledger_view import OPEN_STATUSES, ledger_view
-from trading.reconciliation import BreakKind, Findings, Tolerances, VenueView, reconcile
+from trading.books import Books, books_of, equation_summary, news_of
+from trading.cash_flows import cash_flows
+from trading.ledger_view import ledger_view
+from trading.reconciliation import BreakKind, Findings, Tolerances, reconcile
+from trading.reconciliation.equation import Rounding, equations, judge
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 from trading.sync import SyncResult, sync_account
+from trading.venue_reading import VenueReading, read_venue
 
 LOOKBACK = timedelta(days=7)
 READINGS_MAX = 3
 _FEED_KINDS = frozenset(kind for kind in BreakKind if kind.value.startswith("CASH_EVENT")) | {
-    BreakKind.BALANCE_UNEXPLAINED
+    BreakKind.BALANCE_UNEXPLAINED,
+    BreakKind.CASH_FEED_INCOMPLETE,
+    BreakKind.BALANCE_EQUATION_INCOMPLETE,
 }
 
 
@@ -80,22 +78,7 @@ class ReconciliationResult:
     reason: str = ""
     detail: str = ""
     still_open: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """The venue's side in memory."""
-
-    read_at: datetime
-    now: datetime
-    orders: tuple[Order, ...]
-    fills: tuple[Fill, ...]
-    cash_events: tuple[CashEvent, ...]
-    positions: tuple[Position, ...]
-    balances: tuple[Balance, ...]
-    leverages: tuple[LeverageInfo, ...]
-    has_cash_feed: bool
-    fills_are_totals: bool
+    books: Books | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +105,16 @@ def reconcile_account(
     started_at = runtime.clock.now()
     try:
         start = step(f"read the ledger of {runtime.account_id}", StepKind.READ, lambda: _window_start(runtime, options))
-        reading, findings = _read_and_compare(runtime, start, options, step)
+        reading, compared = _read_and_compare(runtime, start, options, step)
     except NoBaseline as error:
         return _not_reconciled(runtime, started_at, error.reason, str(error))
     except BrokerError as error:
         return _not_reconciled(runtime, started_at, error.reason, f"{error.code} {error.text or error.message}".strip())
+    findings = compared.findings
     recorded = step(
         f"record {len(findings.breaks)} breaks",
         StepKind.RECORD,
-        lambda: _record(runtime, findings, reading, started_at, start),
+        lambda: _record(runtime, compared, reading, started_at, start),
     )
     sync, reason, detail = _import(runtime, findings, reading, step)
     if not reason and recorded.outcome is ReconciliationOutcome.NOT_RECONCILED:
@@ -148,23 +132,26 @@ def reconcile_account(
         reason=reason,
         detail=detail,
         still_open=recorded.still_open,
+        books=compared.books,
     )
 
 
-def _read_and_compare(runtime: Runtime, start: datetime, options: _Options, step: Step) -> tuple[_Reading, Findings]:
+def _read_and_compare(
+    runtime: Runtime, start: datetime, options: _Options, step: Step
+) -> tuple[VenueReading, _Compared]:
     """Read and compare until nothing is pending, or READINGS_MAX times; the last reading counts."""
     for number in range(READINGS_MAX):
         if number:
             runtime.clock.wait(options.tolerances.guard.total_seconds())
-        reading = _read_venue(runtime, start, options, step)
-        findings = step(
+        reading = read_venue(runtime, start, leverage_of=options.expected_leverage, step=step)
+        compared = step(
             f"compare {runtime.account_id}",
             StepKind.READ,
             lambda reading=reading: _compare(runtime, start, reading, options),  # type: ignore[misc]
         )
-        if not findings.pending:
+        if not compared.findings.pending:
             break
-    return reading, findings
+    return reading, compared
 
 
 def _not_reconciled(runtime: Runtime, started_at: datetime, reason: str, detail: str) -> ReconciliationResult:
@@ -193,9 +180,6 @@ def _not_reconciled(runtime: Runtime, started_at: datetime, reason: str, detail:
     )
 
 
-# -- the venue's side ------------------------------------------------------------------------------------------
-
-
 def _window_start(runtime: Runtime, options: _Options) -> datetime:
     """Where the comparison of facts begins: the look-back, further for facts in open breaks, never before baseline."""
     with runtime.ledger.read() as session:
@@ -208,90 +192,34 @@ def _window_start(runtime: Runtime, options: _Options) -> datetime:
     return max(start, opening)
 
 
-def _read_venue(runtime: Runtime, start: datetime, options: _Options, step: Step) -> _Reading:
-    """Figures first, histories after them: what happens meanwhile is in the histories and known to be later."""
-    broker, account = runtime.broker, runtime.account_id
-    read_at = step("read the venue's clock", StepKind.READ, broker.clock_reading).venue_time
-    positions = step(f"read positions of {account}", StepKind.READ, broker.positions)
-    balances = step(f"read balances of {account}", StepKind.READ, broker.balances)
-    leverages = tuple(
-        step(f"read leverage of {key}", StepKind.READ, lambda key=key: broker.leverage(key))  # type: ignore[misc]
-        for key in sorted(options.expected_leverage)
-    )
-    open_orders = step(f"read open orders of {account}", StepKind.READ, broker.open_orders)
-    now = step("read the venue's clock", StepKind.READ, broker.clock_reading).venue_time
-    history = step(
-        f"read order history of {account}", StepKind.READ, lambda: broker.order_history(since=start, until=now)
-    )
-    fills = step(f"read fills of {account}", StepKind.READ, lambda: broker.fills(since=start, until=now))
-    has_feed = broker.capabilities.cash_events
-    events: tuple[CashEvent, ...] = ()
-    if has_feed:
-        events = step(
-            f"read wallet changes of {account}", StepKind.READ, lambda: broker.cash_events(since=start, until=now)
-        )
-    shown = {order.venue_order_id: order for order in (*open_orders, *history)}
-    looked_up = _look_up(runtime, shown.keys(), step)
-    return _Reading(
-        read_at=read_at,
-        now=now,
-        orders=(*shown.values(), *looked_up),
-        fills=fills,
-        cash_events=events,
-        positions=positions,
-        balances=balances,
-        leverages=leverages,
-        has_cash_feed=has_feed,
-        fills_are_totals=broker.capabilities.fills_are_totals,
-    )
-
-
-def _look_up(runtime: Runtime, shown: Iterable[VenueOrderId], step: Step) -> tuple[Order, ...]:
-    """Ask for orders that the ledger holds for open and no list shows: look-ups reach further than lists."""
-    known = {str(identity) for identity in shown}
-    with runtime.ledger.read() as session:
-        rows = [
-            row
-            for row in orders_with_status(session, runtime.account_id, OPEN_STATUSES)
-            if row.venue_order_id not in known
-        ]
-    found = []
-    for row in rows:
-        key, identity = InstrumentId(row.instrument_id), VenueOrderId(row.venue_order_id)
-        order = step(
-            f"look up order {identity}",
-            StepKind.READ,
-            lambda key=key, identity=identity: runtime.broker.find_order(  # type: ignore[misc]
-                instrument_id=key, venue_order_id=identity
-            ),
-        )
-        if order is not None:
-            found.append(order)
-    return tuple(found)
-
-
 # -- comparing -----------------------------------------------------------------------------------------
 
 
-def _compare(runtime: Runtime, start: datetime, reading: _Reading, options: _Options) -> Findings:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    findings: Findings
+    books: Books
+
+
+def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: _Options) -> _Compared:
     """Compare inside one read of the ledger, so that its figures and facts are of one moment."""
-    venue = VenueView(
-        account_id=runtime.account_id,
-        orders=reading.orders,
-        fills=reading.fills,
-        cash_events=reading.cash_events,
-        positions=reading.positions,
-        balances=reading.balances,
-        leverages=reading.leverages,
-        window_start=start,
-        read_at=reading.read_at,
-        has_cash_feed=reading.has_cash_feed,
-        fills_are_totals=reading.fills_are_totals,
-    )
+    capabilities = runtime.broker.capabilities
+    rounding = Rounding(Decimal(capabilities.cash_event_step), Decimal(capabilities.balance_step))
     with runtime.ledger.read() as session:
         ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at)
         view = replace(ours, expected_leverage=options.expected_leverage)
-        return reconcile(view, venue, now=reading.now, tolerances=options.tolerances)
+        news = news_of(session, view, reading)
+        cash = cash_flows(
+            session, runtime.account_id, until=reading.read_at, news=news.cash_events, new_fills=news.fills
+        )
+        computed = {currency: rounding.tolerance(flow.events)[0] for currency, flow in cash.flows.items()}
+        tolerances = replace(options.tolerances, balances={**computed, **options.tolerances.balances})
+        findings = reconcile(view, reading.view(runtime, start), now=reading.now, tolerances=tolerances)
+    found = equations(
+        cash, ledger=view.balances, venue={item.currency: item.total for item in reading.balances}, rounding=rounding
+    )
+    judged, told = judge(findings, cash, found)
+    return _Compared(judged, books_of(view, reading, news, told, cash))
 
 
 # -- storing and importing -------------------------------------------------------------------------------------
@@ -306,9 +234,10 @@ class _Recorded:
 
 
 def _record(
-    runtime: Runtime, findings: Findings, reading: _Reading, started_at: datetime, start: datetime
+    runtime: Runtime, outcome_of: _Compared, reading: VenueReading, started_at: datetime, start: datetime
 ) -> _Recorded:
     """Store breaks and run in one commit; breaks that this run could not judge are not cleared."""
+    findings = outcome_of.findings
     compared = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _FEED_KINDS
     if not reading.leverages:
         compared.discard(BreakKind.LEVERAGE_DIFFERS)
@@ -320,6 +249,7 @@ def _record(
         "breaks": {kind.value: count for kind, count in sorted(findings.by_kind().items())},
         "window_start": start.isoformat(),
         "venue_read_at": reading.read_at.isoformat(),
+        "equations": [equation_summary(item) for item in outcome_of.books.equations],
     }
     with runtime.ledger.write() as session:
         at = runtime.ledger.now(session)
@@ -355,7 +285,9 @@ def _outcome(findings: Findings, still_open: tuple[str, ...]) -> ReconciliationO
     return ReconciliationOutcome.NOT_RECONCILED if findings.pending else ReconciliationOutcome.CLEAN
 
 
-def _import(runtime: Runtime, findings: Findings, reading: _Reading, step: Step) -> tuple[SyncResult | None, str, str]:
+def _import(
+    runtime: Runtime, findings: Findings, reading: VenueReading, step: Step
+) -> tuple[SyncResult | None, str, str]:
     """Take in what the comparison found missing, then sync as usual. Evidence that conflicts is refused and told."""
     wanted = {item.subject for item in findings.breaks if item.kind in _IMPORTED}
     try:

@@ -11,6 +11,7 @@ from flows.reports.model import Report, Tone
 from flows.reports.orders import leverage_report, sweep_report
 from flows.reports.rebalancing import plan_report, rebalance_report
 from flows.reports.reconciling import reconciliation_report
+from flows.reports.run_plan import run_plan_report
 from flows.reports.runs import history_report, run_report
 from flows.reports.stopping import control_report, kill_report
 from flows.reports.syncing import sync_report
@@ -23,6 +24,7 @@ from trading.leverage import LeverageResult
 from trading.orders import SweepReport
 from trading.plans import RebalanceResult
 from trading.rebalancing.model import Plan
+from trading.rebalancing.run_plan import RunPlan
 from trading.reconciling import ReconciliationResult
 from trading.runs import RunHistory, RunOutcome
 from trading.sync import SyncResult
@@ -37,6 +39,7 @@ _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
     Plan: plan_report,
     RebalanceResult: rebalance_report,
     ReconciliationResult: reconciliation_report,
+    RunPlan: run_plan_report,
     RunHistory: history_report,
     RunOutcome: run_report,
     SyncResult: sync_report,

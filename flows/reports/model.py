@@ -18,6 +18,7 @@ from pydantic import Discriminator
 MARKDOWN_COLUMNS_MAX = 7  # what the Prefect page shows without scrolling
 PAGE_ROWS_MAX = 400  # rows of one table on the HTML page; the CSV file has them all
 MARKDOWN_ROWS_MAX = 40
+BOOK_ROWS_MAX = 40  # rows drawn in the picture of a book
 PLOT_LINES_MAX = 24  # lines drawn in one chart: those that moved most
 
 
@@ -106,6 +107,7 @@ class PlotKind(StrEnum):
     BARS = "bars"  # bars: one value each
     TIMELINE = "timeline"  # spans: runs against time
     CURVES = "curves"  # curves: values against time
+    BOOK = "book"  # rows: where each line is, should be and will be, by account
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,23 @@ class Span:
     label: str
     start_s: float
     duration_s: float
+    tone: Tone = Tone.NEUTRAL
+
+
+@dataclass(frozen=True, slots=True)
+class BookRow:
+    """One line of a book, as parts of its equity; `band` is how far from target is allowed, None without bands.
+
+    Rows of one `group` stand together under its name. `note` is said at the right end of the row.
+    """
+
+    label: str
+    group: str
+    before: Decimal
+    target: Decimal
+    after: Decimal
+    band: Decimal | None
+    note: str
     tone: Tone = Tone.NEUTRAL
 
 
@@ -139,6 +158,7 @@ class Plot:
     bars: tuple[Bar, ...] = ()
     spans: tuple[Span, ...] = ()
     curves: tuple[Curve, ...] = ()
+    rows: tuple[BookRow, ...] = ()
     note: str = ""
     section: Literal["plot"] = "plot"
 

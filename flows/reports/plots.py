@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from flows.reports.model import PLOT_LINES_MAX, DriftLine, Plot, PlotKind, Tone
+from flows.reports.model import BOOK_ROWS_MAX, PLOT_LINES_MAX, BookRow, DriftLine, Plot, PlotKind, Tone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -253,12 +253,91 @@ def _draw_curves(plot: Plot, new_figure: NewFigureAxes) -> Figure:
     return figure
 
 
+def largest_rows(rows: Sequence[BookRow]) -> tuple[BookRow, ...]:
+    """The rows that are drawn: all where they fit, else those that move or are off most, in their own order."""
+    if len(rows) <= BOOK_ROWS_MAX:
+        return tuple(rows)
+
+    def weight(place: int) -> tuple[Decimal, int]:
+        row = rows[place]
+        return -max(abs(row.after - row.before), abs(row.after - row.target)), place
+
+    kept = set(sorted(range(len(rows)), key=weight)[:BOOK_ROWS_MAX])
+    return tuple(row for place, row in enumerate(rows) if place in kept)
+
+
+def _draw_book(plot: Plot, new_figure: NewFigureAxes) -> Figure:
+    """Each line from where it is (hollow) to where it will be (full), against its target and its band."""
+    rows = largest_rows(plot.rows)
+    groups = list(dict.fromkeys(row.group for row in rows))
+    places = {group: place for place, group in enumerate(groups)}
+    ordered = sorted(rows, key=lambda row: places[row.group])
+    height = len(ordered) + len(groups)
+    figure, axes = new_figure(1.15 + 0.31 * height)
+    place, labels = 0, []
+    for group in groups:
+        labels.append((place, group, True))
+        place += 1
+        for row in (row for row in ordered if row.group == group):
+            labels.append((place, row.label, False))
+            _draw_book_row(axes, place, row)
+            place += 1
+    _book_axes(plot, axes, ordered, labels)
+    return figure
+
+
+def _draw_book_row(axes: Axes, place: int, row: BookRow) -> None:
+    before, target, after = _pct(row.before), _pct(row.target), _pct(row.after)
+    if row.band is not None:
+        axes.barh(place, 2 * _pct(row.band), left=target - _pct(row.band), height=0.66, color=_ROLES["band"],
+                  alpha=0.16, linewidth=0)  # fmt: skip
+    axes.plot([target, target], [place - 0.33, place + 0.33], color=_ROLES["target"], linewidth=2.2)
+    if row.before != row.after:
+        axes.plot([before, after], [place, place], color=_ROLES["after"], linewidth=2.4, alpha=0.55,
+                  solid_capstyle="butt")  # fmt: skip
+        axes.plot([after], [place], "o", color=_ROLES["after"], markersize=7)
+    axes.plot([before], [place], "o", markerfacecolor="none", markeredgecolor=_ROLES["before"], markersize=7,
+              markeredgewidth=1.8)  # fmt: skip
+
+
+def _book_axes(plot: Plot, axes: Axes, rows: Sequence[BookRow], labels: Sequence[tuple[int, str, bool]]) -> None:
+    values = [_pct(value) for row in rows for value in (row.before, row.target, row.after)]
+    low, high = min([0.0, *values]), max([0.0, *values])
+    room = max(high - low, 0.5)
+    axes.set_xlim(low - room * 0.06, high + room * 0.06)
+    axes.axvline(0, color=_ROLES["muted"], linewidth=1)
+    _label_rows(axes, ["" if is_group else label for _, label, is_group in labels])
+    notes = iter(rows)
+    for place, label, is_group in labels:
+        if is_group:
+            axes.axhspan(place - 0.5, place + 0.5, color=_ROLES["grid"], alpha=0.35, linewidth=0)
+            axes.annotate(_escaped(label), (0, place), (6, 0), xycoords=("axes fraction", "data"),
+                          textcoords="offset points", va="center", fontweight="bold")  # fmt: skip
+            continue
+        row = next(notes)
+        role = "ink" if row.tone is Tone.NEUTRAL else "muted" if row.tone is Tone.GOOD else _TONE_ROLE[row.tone]
+        axes.annotate(_escaped(row.note), (1, place), (8, 0), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", va="center", color=_ROLES[role], fontsize=8.5)  # fmt: skip
+    axes.set_xlabel(plot.axis or "weight, percent of equity")
+    axes.grid(axis="x")
+    _legend(
+        axes,
+        [
+            ("current", "before", "ring"),
+            ("target", "target", "tick"),
+            ("after", "after", "dot"),
+            *([("band", "band", "band")] if any(row.band is not None for row in rows) else []),
+        ],
+    )
+
+
 _DRAWERS: Final[dict[PlotKind, Callable[[Plot, NewFigureAxes], Figure]]] = {
     PlotKind.DRIFT: _draw_drift,
     PlotKind.WEIGHTS: _draw_weights,
     PlotKind.BARS: _draw_bars,
     PlotKind.TIMELINE: _draw_timeline,
     PlotKind.CURVES: _draw_curves,
+    PlotKind.BOOK: _draw_book,
 }
 
 
@@ -295,6 +374,11 @@ def _legend(axes: Axes, entries: Sequence[tuple[str, str, str]]) -> None:
             handles.append(Patch(facecolor=colour, alpha=0.3, linewidth=0, label=label))
         elif form == "line":
             handles.append(Line2D([], [], color=colour, linewidth=1.6, label=label))
+        elif form == "ring":
+            handles.append(
+                Line2D([], [], markerfacecolor="none", markeredgecolor=colour, linestyle="", marker="o", markersize=6.5,
+                       label=label, mew=1.8)
+            )  # fmt: skip
         else:
             marker = "o" if form == "dot" else "|"
             size = 6.5 if form == "dot" else 11

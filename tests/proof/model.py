@@ -50,7 +50,10 @@ class History(Resolver):
                 return
             if self.sleeps and row.clean and row.state is S.UNKNOWN:
                 self.sleep()
-            due, now = (step.at, now) if step.action is Action.WAIT else (row.next_check_at, time.database)
+            if step.action is Action.WAIT:
+                due = step.at
+            else:
+                due, now = row.next_check_at, time.database
             if due is not None and due > now:
                 wait_s = (due - now).total_seconds() + 1e-6
                 if row.state is S.UNKNOWN and step.action is not Action.WAIT:  # it must be due on both clocks
@@ -96,7 +99,7 @@ class History(Resolver):
         self.tick()
         row, now = self.row, self.time.database
         if row.state is S.UNKNOWN:
-            now = min(now, self.venue_now())
+            now = self.both_clocks()
         intent = self.snapshot()
         step = protocol.next_step(intent, self.identity, now, self.limits)
         if self.tracer is not None:

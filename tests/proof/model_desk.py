@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 
 from brokers.capabilities import OrderIdentity
@@ -27,9 +28,14 @@ CRASH_RATE = 0.06
 ZOMBIE_RATE = 0.03
 TTL_S = (20.0, 90.0, 120.0, 120.0, 120.0, 300.0)
 READ_S = 0.2
-_OPEN_QUESTIONS = (S.CLAIMED, S.NOT_PLACED, S.NEEDS_HUMAN)
+_BY_ANSWERS = frozenset({S.UNKNOWN, S.READY, S.SENDING, S.CLAIMED, S.NOT_PLACED, S.NEEDS_HUMAN})
 NO_LOOKS = Looks()
 Tracer = Callable[[str], None]
+
+
+@lru_cache(maxsize=1_024)
+def _span(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 class Killed(BaseException):
@@ -152,16 +158,16 @@ class Process:
             return row.snapshot
         state, sends = row.state, row.sends.get(row.attempt, ())
         is_unknown = state is S.UNKNOWN
-        is_settled = not (is_unknown or state is S.READY or state is S.SENDING or state in _OPEN_QUESTIONS)
+        is_settled = state not in _BY_ANSWERS
         row.snapshot = taken = IntentSnapshot(
-            row.state,
+            state,
             row.since,
             row.expires_at,
             row.lease_until,
             row.attempts,
             self.attempts_max,
             () if is_settled else tuple([sent.answer for sent in sends]),
-            sends[-1].not_after if len(sends) == 1 else max((sent.not_after for sent in sends), default=None),
+            max([sent.not_after for sent in sends]) if len(sends) > 1 else sends[0].not_after if sends else None,
             row.clean,
             row.last_ladder_at,
             row.next_check_at,
@@ -174,7 +180,14 @@ class Process:
         return taken
 
     def venue_now(self) -> datetime:
-        return START + timedelta(seconds=self.time.machine_s + self.offset_s)
+        return START + timedelta(0, self.time.true_s + self.time.machine_off_s + self.offset_s)
+
+    def both_clocks(self) -> datetime:
+        """The earlier of the database's time and the venue's."""
+        time = self.time
+        if time.true_s + time.machine_off_s + self.offset_s >= time.true_s + time.database_off_s:
+            return time.database
+        return self.venue_now()
 
     def control_stops(self) -> bool:
         return self.row.is_halted or self.halted_s[0] <= self.time.true_s < self.halted_s[1]
@@ -234,7 +247,7 @@ class Process:
         row.epoch += 1
         if row.lease_owner:
             self.forget_looks()
-        row.lease_owner, row.lease_until = self.worker, now + timedelta(seconds=self.limits.lease_s)
+        row.lease_owner, row.lease_until = self.worker, now + _span(self.limits.lease_s)
         row.snapshot = None
 
     def forget_looks(self) -> None:
@@ -245,4 +258,4 @@ class Process:
         row.lease_owner, row.lease_until, row.next_check_at, row.snapshot = 0, None, at, None
 
     def in_s(self, seconds: float) -> datetime:
-        return self.time.database + timedelta(seconds=seconds)
+        return self.time.database + _span(seconds)

@@ -26,6 +26,7 @@ S = IntentState
 CALLED_DEAD = (S.REFUSED, S.EXPIRED, S.DENIED, S.WITHDRAWN)
 ENDED = frozenset({*CALLED_DEAD, S.FILLED, S.CANCELLED, S.VENUE_EXPIRED, S.NEEDS_HUMAN, S.ADOPTED_LATE})
 _TAKES = frozenset({Action.RELEASE, Action.TAKE_OVER, Action.QUERY, Action.LADDER, Action.RESEND})
+_UNRESOLVED = frozenset({S.SENDING, S.UNKNOWN})
 _BY_ABSENCE = frozenset({Action.LADDER, Action.CONFIRM_ABSENT, Action.GIVE_TO_PERSON})
 LIMITS = ProtocolLimits()  # as production runs, whatever a mutant does to its own
 _HALT_S = 0.25  # the last byte after a halt is committed
@@ -67,16 +68,17 @@ class Monitor:
         return not protocol.may_resend(intent, history.identity, history.time.database, history.limits)
 
     def moves(self, held: tuple[IntentState, int], to_state: IntentState) -> None:
-        row, venue = self.history.row, self.history.venue
+        row = self.history.row
         if (row.state, row.epoch) != held:
             self.find("I8", f"moved from {held[0].value} at epoch {held[1]}, was {row.state.value} at {row.epoch}")
         if (held[0], to_state) not in MOVES:
             self.find("moves", f"no move leads from {held[0].value} to {to_state.value}")
+        venue = self.history.venue
         if to_state is S.ADOPTED_LATE and not venue.lies and any(not order.is_rejected for order in venue.orders):
             self.find("I3", f"was called {held[0].value} and was seen afterwards")
         if to_state is S.NEEDS_HUMAN:
             return  # its reason is judged in the end
-        if held[0] in (S.SENDING, S.UNKNOWN) and to_state not in (S.SENDING, S.UNKNOWN):
+        if held[0] in _UNRESOLVED and to_state not in _UNRESOLVED:
             self._resolved()
 
     def commits(self, sent: Sent) -> None:

@@ -243,7 +243,7 @@ class Resolver(Sender):
             None if status is None else REPORTS[status],
             row.filled,
             identity=self.identity,
-            now=min(now, self.venue_now()),
+            now=self.both_clocks(),
             limits=limits,
         )
         if result.state is not row.state:

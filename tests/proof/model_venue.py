@@ -90,12 +90,16 @@ class Time:
 
     def wait(self, seconds: float) -> None:
         self.true_s += seconds
+        if self.steps:
+            self._take_steps()
+        self.database = START + timedelta(0, self.true_s + self.database_off_s)
+
+    def _take_steps(self) -> None:
         while self.steps and self.steps[0][0] <= self.true_s:
             at_s, machine_s, database_s = self.steps.pop(0)
             self.machine_off_s += machine_s
             self.database_off_s += database_s
             self.stepped_at_s = max(self.stepped_at_s, at_s)
-        self.database = START + timedelta(seconds=self.true_s + self.database_off_s)
 
     @property
     def machine_s(self) -> float:
@@ -160,6 +164,8 @@ class Venue:
 
     def settle(self) -> None:
         """Take every late request that has arrived."""
+        if not self.under_way:
+            return
         now_s = self.time.true_s
         for item in sorted(self.under_way):
             if item[0] <= now_s:
@@ -248,9 +254,9 @@ class Venue:
         now_s = self.time.true_s
         if self.is_calm or self.is_flapping:
             return True
-        if self.outage_s[0] <= now_s < self.outage_s[1]:
+        if self.is_troubled and self.outage_s[0] <= now_s < self.outage_s[1]:
             return False
-        fails = 0.8 if self.flaps_s[0] <= now_s < self.flaps_s[1] else READ_FAILS
+        fails = 0.8 if self.has_flaps and self.flaps_s[0] <= now_s < self.flaps_s[1] else READ_FAILS
         if self.rng.random() < fails:
             self.faults += 1
             return False

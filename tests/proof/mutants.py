@@ -80,7 +80,7 @@ def _reading(kind: Outcome, *errors: type[Exception]) -> Broken:
 
     def classify(answer: OrderAck | Exception, record: WireRecord, **named: Any) -> SendOutcome:
         outcome = _classify(answer, record, **named)
-        return replace(outcome, kind=kind) if isinstance(answer, errors) else outcome
+        return outcome._replace(kind=kind) if isinstance(answer, errors) else outcome
 
     return lambda: patch.object(protocol, "classify", classify)
 
@@ -148,7 +148,7 @@ def _seeing(**changes: Any) -> Broken:
     """Decide on a snapshot in which something is not known."""
 
     def decide(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
-        return _next_step(replace(intent, **changes), identity, now, limits)
+        return _next_step(intent._replace(**changes), identity, now, limits)
 
     return lambda: patch.object(protocol, "next_step", decide)
 
@@ -174,7 +174,7 @@ def _ready_without(*, attempts: bool) -> Broken:
     def decide(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
         endless = {"attempts_max": 10**6} if attempts else {}
         bounds = limits if attempts else replace(limits, sends_max=10**6)
-        return _next_step(replace(intent, **endless), identity, now, bounds)
+        return _next_step(intent._replace(**endless), identity, now, bounds)
 
     return lambda: patch.object(protocol, "next_step", decide)
 
@@ -260,7 +260,7 @@ def _late_limit_ignored() -> Broken:
     far = timedelta(days=1)
 
     def decide(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
-        return _next_step(replace(intent, expires_at=intent.expires_at + far), identity, now, limits)
+        return _next_step(intent._replace(expires_at=intent.expires_at + far), identity, now, limits)
 
     return _both(
         lambda: patch.object(protocol, "next_step", decide), _desk(obstacle=_no_obstacle(S.EXPIRED), validity=_own_time)

@@ -52,7 +52,7 @@ def _patched(*patches: Callable[[], AbstractContextManager[object]]) -> Broken:
 def _reading(kind: Outcome, error: type[Exception]) -> Broken:
     def classify(answer: Any, record: Any, **named: Any) -> SendOutcome:
         outcome = _classify(answer, record, **named)
-        return replace(outcome, kind=kind) if isinstance(answer, error) else outcome
+        return outcome._replace(kind=kind) if isinstance(answer, error) else outcome
 
     return lambda: patch.object(sending, "classify", classify)
 

@@ -13,7 +13,11 @@ from typing import Protocol
 import psutil
 import pytest
 
+from deployments import runs
+from deployments.home import Addresses, Home
+from deployments.register import connected
 from deployments.warden import MARK_VARIABLE
+from tests.proof.process_prefect import processes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,8 +64,8 @@ MOMENTS = {
     "at once": "starting the Prefect server",
     "while the server starts": "the Bybit simulator listens",
     "while registering": "block type",
-    "in a run": "Running",
 }
+IN_A_RUN = "Running"
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -80,19 +84,30 @@ def test_ctrl_c_twice_at_any_time_leaves_nothing(tmp_path: Path, eventually: Eve
 
 def test_kill_9_of_the_command_leaves_nothing(tmp_path: Path, eventually: Eventually) -> None:
     process = start("demo", tmp_path)
-    eventually(lambda: MOMENTS["in a run"] in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
+    eventually(lambda: IN_A_RUN in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
     assert len(of_this_stack(tmp_path)) >= 4  # the command, server, simulator, worker
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
     eventually(lambda: not of_this_stack(tmp_path), timeout_s=30.0)
 
 
-def test_up_says_where_it_is_and_ends_with_sigterm(tmp_path: Path, eventually: Eventually) -> None:
+def test_up_says_where_it_is_and_leaves_nothing_when_it_is_stopped_in_a_run(
+    tmp_path: Path, eventually: Eventually
+) -> None:
     process = start("up", tmp_path)
     eventually(lambda: "AlgoTrendy is up" in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
     assert "/v2" in said(tmp_path) and "Custom run" in said(tmp_path)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    home = Home(tmp_path / "home")
+    addresses = Addresses.read(home.addresses_file)
+    assert addresses is not None
+    with connected(home, addresses.api_url) as client:
+        run_id = runs.start(client, "check-account/check-account-bybit-simulated-main")
+        eventually(lambda: processes_of(run_id), timeout_s=60.0)
+    os.killpg(process.pid, signal.SIGINT)
+    eventually(lambda: processes_of(run_id) == [])  # the clean-up is under way
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 0, said(tmp_path)
     eventually(lambda: not of_this_stack(tmp_path))
     # Ledger and addresses stay; a second start keeps the ports.
     assert (tmp_path / "home" / "stack.json").exists()

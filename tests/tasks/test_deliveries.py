@@ -37,7 +37,7 @@ from trading.alerts.operating import apply_routes
 
 ALERTS = int(os.environ.get("ALGOTRENDY_DELIVERIES", "32"))
 DELIVERIES, GROUP = 4, 25
-DRAINS = 8 if ALERTS >= 1_000 else 3
+DRAINS = 8 if ALERTS >= 400 else 3
 SIZES = {"AAPL": "0.1", "MSFT": "0.05", "BTC": "0.001", "ETH": "0.01"}
 ROUTES = "sources: [{name: tv, max_age_s: 86400}]\nroutes:" + "".join(
     f"""

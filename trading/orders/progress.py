@@ -8,9 +8,9 @@ Invariants
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from brokers.capabilities import OrderIdentity
 from brokers.types import Order, OrderRequest, OrderStatus, OrderType
@@ -21,8 +21,7 @@ from trading.orders.reasons import OrderReason
 S = IntentState
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is recorded of a live order. `last_seen_at` is when the venue last showed it (or acknowledged it)."""
 
     state: IntentState
@@ -33,8 +32,7 @@ class Known:
     doubtful_looks: int = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Where the intent stands after the look; `state` may be the one that it had."""
 
     state: IntentState
@@ -54,6 +52,7 @@ _DONE_STATE = {
     OrderStatus.EXPIRED: (S.VENUE_EXPIRED, OrderReason.EXPIRED_AT_VENUE),
     OrderStatus.REJECTED: (S.REFUSED, OrderReason.ENGINE_REJECTED),
 }
+_PRICED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 _RANK = {S.ACKED: 0, S.WORKING: 1, S.PARTIALLY_FILLED: 2, S.ADOPTED_LATE: 3}
 
 
@@ -101,16 +100,14 @@ def terms_difference(request: OrderRequest, order: Order) -> str:
 
     A venue may cut a reduce-only order to the position, so its quantity may be smaller.
     """
-    pairs = [
-        ("instrument_id", str(request.instrument_id), str(order.instrument_id)),
-        ("side", request.side.value, order.side.value),
-        ("order_type", request.order_type.value, order.order_type.value),
-    ]
-    if request.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
-        pairs.append(("limit_price", str(_plain(request.limit_price)), str(_plain(order.limit_price))))
-    for name, wanted, found in pairs:
-        if wanted != found:
-            return f"{name} must be {wanted}, was {found}"
+    if request.instrument_id != order.instrument_id:
+        return f"instrument_id must be {request.instrument_id}, was {order.instrument_id}"
+    if request.side is not order.side:
+        return f"side must be {request.side}, was {order.side}"
+    if request.order_type is not order.order_type:
+        return f"order_type must be {request.order_type}, was {order.order_type}"
+    if request.order_type in _PRICED and request.limit_price != order.limit_price:
+        return f"limit_price must be {_plain(request.limit_price)}, was {_plain(order.limit_price)}"
     is_cut = request.reduce_only and order.quantity < request.quantity
     if order.quantity != request.quantity and not is_cut:
         return f"quantity must be {request.quantity}, was {order.quantity}"

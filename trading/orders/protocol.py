@@ -19,8 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from brokers.capabilities import IdScope, OrderIdentity
+from brokers.closed_sets import plain_members
 from brokers.errors import (
     ConnectFailed,
     DeadlinePassed,
@@ -43,6 +46,7 @@ _TICK = timedelta(milliseconds=1)
 
 
 # -- what an answer proves --------------------------------------------------------------------------------------
+@plain_members
 class Outcome(StrEnum):
     """The certainty of one send; stored with its observation."""
 
@@ -56,11 +60,10 @@ class Outcome(StrEnum):
 
     @property
     def proves_existence(self) -> bool:
-        return self in (Outcome.DEFINITE_YES, Outcome.EXISTS)
+        return self is Outcome.DEFINITE_YES or self is Outcome.EXISTS
 
 
-@dataclass(frozen=True, slots=True)
-class SendOutcome:
+class SendOutcome(NamedTuple):
     """A classified answer: certainty, our stable reason, the venue's own words."""
 
     kind: Outcome
@@ -115,9 +118,13 @@ def judge(answers: Sequence[Outcome | None]) -> IntentState:
     """The state that all answers to the sends of one attempt prove together; None is a send without an answer."""
     if not answers:
         return S.READY
-    if any(answer is not None and answer.proves_existence for answer in answers):
-        return S.ACKED
-    if any(answer is None or answer is Outcome.UNKNOWN for answer in answers):
+    is_unknown = False
+    for answer in answers:
+        if answer is None or answer is Outcome.UNKNOWN:
+            is_unknown = True
+        elif answer.proves_existence:
+            return S.ACKED
+    if is_unknown:
         return S.UNKNOWN
     last = answers[-1]
     assert last is not None
@@ -130,6 +137,12 @@ _STATE_AFTER = {
     Outcome.NOT_SENT: S.READY,
     Outcome.DENIED_LOCALLY: S.DENIED,
 }
+
+
+@lru_cache(maxsize=1_024)
+def _span(seconds: float) -> timedelta:
+    """One limit as a time span: made once, there are few."""
+    return timedelta(seconds=seconds)
 
 
 # -- bounds -----------------------------------------------------------------------------------------------------
@@ -188,6 +201,7 @@ ASKED_FOR_UNKNOWN = frozenset(
 
 
 # -- what comes next --------------------------------------------------------------------------------------------
+@plain_members
 class Action(StrEnum):
     """One step of `advance`."""
 
@@ -211,8 +225,7 @@ class Action(StrEnum):
     DONE = "done"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What to do now; `at` is when to look again (WAIT, and QUERY that shows nothing)."""
 
     action: Action
@@ -232,12 +245,11 @@ class Looks:
         """Whether it was really tried: often enough, and for `for_s` after `since` and after the first of them."""
         if self.count < limits.looks_min or self.first_at is None:
             return False
-        return now > max(since, self.first_at) + timedelta(seconds=for_s)
+        return now > max(since, self.first_at) + _span(for_s)
 
 
-@dataclass(frozen=True, slots=True)
-class IntentSnapshot:
-    """Everything that the next step depends on.
+class IntentSnapshot(NamedTuple):
+    """Everything that the next step depends on; a named tuple, because one is made for every look at an intent.
 
     `answers` holds one entry per send of the current attempt. `not_after` is the latest deadline of those sends.
     `may_send` is False while a control state forbids new orders. `reason` says why the intent stands in its state.
@@ -323,13 +335,13 @@ def _unknown(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, lim
             return Step(Action.GIVE_TO_PERSON, OrderReason.PROOF_IMPOSSIBLE)
         if is_tried:
             return Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
-        return Step(Action.QUERY, at=now + timedelta(seconds=limits.query_every_s))
+        return Step(Action.QUERY, at=now + _span(limits.query_every_s))
     ladders = _standing_ladders(intent, proof_at, now, limits)
     if ladders >= limits.ladders_min:
         return Step(Action.CONFIRM_ABSENT, OrderReason.ABSENCE_PROVED)
     if is_tried:
         return Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
-    gap_over_at = intent.last_ladder_at + timedelta(seconds=limits.ladder_gap_s) if intent.last_ladder_at else now
+    gap_over_at = intent.last_ladder_at + _span(limits.ladder_gap_s) if intent.last_ladder_at else now
     if ladders and gap_over_at > now:
         return Step(Action.WAIT, at=gap_over_at)
     return Step(Action.LADDER)
@@ -365,7 +377,7 @@ def _needs_human(intent: IntentSnapshot, identity: OrderIdentity, now: datetime,
         return Step(Action.DONE)  # it is known that the order exists: no trace answers what the person was asked
     if judge(intent.answers) is S.ACKED:  # while UNKNOWN it would have counted: it came after the person was asked
         return Step(Action.APPLY_ANSWER)
-    if now > intent.state_since + timedelta(seconds=limits.watch_s_max) or not intent.answers:
+    if now > intent.state_since + _span(limits.watch_s_max) or not intent.answers:
         return Step(Action.DONE)
     if _is_later(intent.next_check_at, now):
         return Step(Action.WAIT, at=intent.next_check_at)
@@ -387,16 +399,18 @@ _DECIDERS = {
 }
 
 
+_REFUSED_FOR_GOOD = ((Outcome.DEFINITE_NO,), (Outcome.DENIED_LOCALLY,))
+
+
 def may_resend(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> bool:
     """Whether sending the same id again is the way to resolve: permanent ids, and the order is still wanted."""
-    refused_for_good = intent.answers[-1:] in ((Outcome.DEFINITE_NO,), (Outcome.DENIED_LOCALLY,))
     return (
         identity.id_scope is IdScope.PERMANENT
         and intent.may_send
         and not _cancel_wanted(intent)
         and now < intent.expires_at
         and len(intent.answers) < limits.sends_max
-        and not refused_for_good
+        and intent.answers[-1:] not in _REFUSED_FOR_GOOD
     )
 
 
@@ -407,7 +421,7 @@ def absence_is_provable(identity: OrderIdentity) -> bool:
 
 def absence_provable_at(intent: IntentSnapshot, identity: OrderIdentity, limits: ProtocolLimits) -> datetime:
     """Later than this a look-up may count towards absence (proof rule P1); venue time."""
-    return _settled_at(intent, limits) + timedelta(seconds=limits.horizon(identity))
+    return _settled_at(intent, limits) + _span(limits.horizon(identity))
 
 
 def needs_own_lane(identity: OrderIdentity) -> bool:
@@ -445,7 +459,7 @@ def _query_again_at(intent: IntentSnapshot, now: datetime, at_most: datetime, li
 
 def _settled_at(intent: IntentSnapshot, limits: ProtocolLimits) -> datetime:
     """From here on the venue accepts no copy of what was sent (where it enforces deadlines)."""
-    return (intent.not_after or intent.state_since) + timedelta(seconds=limits.skew_s)
+    return (intent.not_after or intent.state_since) + _span(limits.skew_s)
 
 
 def _cancel_wanted(intent: IntentSnapshot) -> bool:

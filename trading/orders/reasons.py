@@ -5,9 +5,11 @@ A state may also carry a code of `trading.risk` (why it was denied) or of `broke
 
 from __future__ import annotations
 
+from brokers.closed_sets import plain_members
 from brokers.reasons import Reason
 
 
+@plain_members
 class OrderReason(Reason):
     """Codes are stable: reports, tests and docs/reasons.md name them."""
 

@@ -6,7 +6,6 @@ resolver at a time speaks for an intent, and holds one conversation with the ven
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,11 +48,11 @@ _LOOKS = select(col(Observation.outcome), col(Observation.observed_at)).where(
 # -- what is known ----------------------------------------------------------------------------------------------
 def snapshot(ctx: DeskContext, session: Session, row: OrderIntent, *, may_send: bool) -> IntentSnapshot:
     """Everything that the next step depends on, with the look-ups that may count for an unknown outcome."""
-    intent = replace(store.snapshot(session, row, may_send=may_send), reason=row.state_reason)
+    intent = store.snapshot(session, row, may_send=may_send)
     if intent.state is not S.UNKNOWN:
         return intent
     since = absence_provable_at(intent, ctx.identity(row.instrument_id), ctx.limits)
-    return replace(intent, looks=_looks(session, row, since), venue_now=ctx.venue_now())
+    return intent._replace(looks=_looks(session, row, since), venue_now=ctx.venue_now())
 
 
 def _looks(session: Session, row: OrderIntent, since: datetime) -> Looks:

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, union_all, update
+from sqlalchemy import Executable, bindparam, func, insert, union_all, update
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from brokers.types import PreparedOrder
 from brokers.wire import WireRecord
-from ledger.reading import read_columns
+from ledger.audit import has_link
+from ledger.reading import read_columns, read_rows, table_of
 from ledger.states import TERMINAL_STATES, CancelState, IntentState, ObservationSource
 from ledger.tables import FillRow, Observation, OrderAttempt, OrderIntent, OrderSend, Transition
 from trading.orders.intents import UnknownIntent
@@ -32,21 +35,31 @@ _UNRESOLVED = [
 ]
 _SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
-_INTENT = (
-    select(OrderIntent).where(OrderIntent.intent_id == bindparam("intent_id")).execution_options(populate_existing=True)
-)
+_intents, _sends, _seen = table_of(OrderIntent), table_of(OrderSend), table_of(Observation)
+_INTENT = select_columns(_intents).where(_intents.c.intent_id == bindparam("intent_id"))
 _MOVE = (
-    update(OrderIntent)
+    update(_intents)
     .where(
-        col(OrderIntent.intent_id) == bindparam("of_intent_id"),
-        col(OrderIntent.state) == bindparam("from_state"),
-        col(OrderIntent.epoch) == bindparam("from_epoch"),
+        _intents.c.intent_id == bindparam("of_intent_id"),
+        _intents.c.state == bindparam("from_state"),
+        _intents.c.epoch == bindparam("from_epoch"),
     )
-    .returning(OrderIntent)
-    .execution_options(synchronize_session=False, populate_existing=True)
+    .returning(*_intents.c)
 )
+_TRANSITION, _OBSERVATION = insert(table_of(Transition)), insert(_seen)
 _SENDS = (
-    select(OrderSend).where(OrderSend.client_order_id == bindparam("client_order_id")).order_by(col(OrderSend.ordinal))
+    select_columns(_sends).where(_sends.c.client_order_id == bindparam("client_order_id")).order_by(_sends.c.ordinal)
+)
+_ANSWERS = (
+    select_columns(_seen)
+    .where(_seen.c.send_id.in_(bindparam("send_ids", expanding=True)), _seen.c.outcome.in_(_SEND_OUTCOMES))
+    .order_by(_seen.c.observation_id)
+)
+_POSITION_BEFORE = (
+    select_columns(_seen)
+    .where(_seen.c.client_order_id == bindparam("client_order_id"), _seen.c.outcome == POSITION_BEFORE)
+    .order_by(_seen.c.observation_id)
+    .limit(1)
 )
 _RECENT_SENDS = select(func.count(), func.min(OrderSend.committed_at)).where(
     OrderSend.account_id == bindparam("account_id"), col(OrderSend.committed_at) > bindparam("since")
@@ -106,10 +119,10 @@ class LostRace(Exception):
 # -- intents ----------------------------------------------------------------------------------------------------
 def load(session: Session, intent_id: str) -> OrderIntent:
     """The current row; UnknownIntent when there is none."""
-    row: OrderIntent | None = session.execute(_INTENT, {"intent_id": str(intent_id)}).scalar()
-    if row is None:
+    rows = read_rows(session, OrderIntent, _INTENT, intent_id=str(intent_id))
+    if not rows:
         raise UnknownIntent(f"the ledger has no intent {intent_id}")
-    return row
+    return rows[0]
 
 
 def receive(session: Session, row: OrderIntent, *, worker: str) -> None:
@@ -177,10 +190,17 @@ def take_lease(session: Session, row: OrderIntent, *, worker: str, now: datetime
 def _compare_and_set(session: Session, row: OrderIntent, values: dict[str, Any]) -> OrderIntent:
     """Set and give the row as it is now, or raise LostRace when it is no longer in the state and epoch of `row`."""
     started_from = {"of_intent_id": row.intent_id, "from_state": row.state, "from_epoch": row.epoch}
-    moved: Sequence[OrderIntent] = session.execute(_MOVE.values(**values), started_from).scalars().all()
+    changed = {f"new_{name}": value for name, value in values.items()}
+    moved = read_rows(session, OrderIntent, _move_of(tuple(values)), **started_from, **changed)
     if len(moved) != 1:
         raise LostRace(f"intent {row.intent_id} is no longer {row.state} at epoch {row.epoch}")
     return moved[0]
+
+
+@lru_cache(maxsize=256)
+def _move_of(names: tuple[str, ...]) -> Executable:
+    """The statement that sets these columns; there are few such sets."""
+    return _MOVE.values({name: bindparam(f"new_{name}") for name in names})
 
 
 def _record(
@@ -195,20 +215,22 @@ def _record(
     at: datetime,
     observation_id: int | None,
 ) -> None:
-    session.add(
-        Transition(
-            intent_id=row.intent_id,
-            from_state=from_state,
-            to_state=to_state.value,
-            epoch=row.epoch,
-            who=f"{who}:{worker}",
-            reason=str(reason),
-            detail=_storable(detail, TEXT_MAX),
-            observation_id=observation_id,
-            at=at,
-        )
-    )
-    session.flush()
+    moved: dict[str, Any] = {
+        "intent_id": row.intent_id,
+        "from_state": from_state,
+        "to_state": to_state.value,
+        "epoch": row.epoch,
+        "who": f"{who}:{worker}",
+        "reason": str(reason),
+        "detail": _storable(detail, TEXT_MAX),
+        "observation_id": observation_id,
+        "at": at,
+    }
+    if has_link(who=moved["who"], to_state=to_state):
+        session.add(Transition(**moved))  # the mapper writes its link of the audit with it
+        session.flush()
+    else:
+        read_columns(session, _TRANSITION, **moved)
 
 
 # -- attempts and sends -----------------------------------------------------------------------------------------
@@ -216,7 +238,7 @@ def sends_of(session: Session, client_order_id: str | None) -> tuple[OrderSend, 
     """The sends of one attempt, in order."""
     if client_order_id is None:
         return ()
-    return tuple(session.execute(_SENDS, {"client_order_id": client_order_id}).scalars())
+    return tuple(read_rows(session, OrderSend, _SENDS, client_order_id=client_order_id))
 
 
 def add_attempt(session: Session, row: OrderIntent, prepared: PreparedOrder, number: int, now: datetime) -> None:
@@ -292,22 +314,27 @@ def observe(
     raw: str = "",
 ) -> int:
     """Append what was seen."""
-    seen = Observation(
+    return _add_observation(
+        session,
         account_id=row.account_id,
         intent_id=row.intent_id,
         client_order_id=client_order_id or row.client_order_id,
         send_id=send_id,
         source=source.value,
         outcome=outcome,
+        status=None,
         code=_storable(code, TEXT_MAX),
         text=_storable(text, TEXT_MAX),
         raw=_storable(raw, RAW_MAX),
         observed_at=now,
     )
-    session.add(seen)
-    session.flush()
-    assert seen.observation_id is not None
-    return seen.observation_id
+
+
+def _add_observation(session: Session, **values: Any) -> int:
+    found = read_columns(session, _OBSERVATION, raw_sha256="", **values).inserted_primary_key
+    assert found is not None
+    number: int = found[0]
+    return number
 
 
 def spooled_answer(
@@ -331,7 +358,8 @@ def spooled_answer(
 
 def observe_answer(session: Session, answer: Spooled, *, source: ObservationSource) -> int:
     """Append the answer to one send."""
-    seen = Observation(
+    return _add_observation(
+        session,
         account_id=answer.account_id,
         intent_id=answer.intent_id,
         client_order_id=answer.client_order_id,
@@ -344,10 +372,6 @@ def observe_answer(session: Session, answer: Spooled, *, source: ObservationSour
         raw=answer.raw,
         observed_at=answer.observed_at,
     )
-    session.add(seen)
-    session.flush()
-    assert seen.observation_id is not None
-    return seen.observation_id
 
 
 def has_answer(session: Session, send_id: str, outcome: str) -> bool:
@@ -361,16 +385,8 @@ def answers_to(session: Session, sends: Sequence[OrderSend]) -> dict[str, Observ
     """The answer that counts for each send: proof of existence before anything else, then the latest."""
     if not sends:
         return {}
-    query = (
-        select(Observation)
-        .where(
-            col(Observation.send_id).in_([send.send_id for send in sends]),
-            col(Observation.outcome).in_(_SEND_OUTCOMES),
-        )
-        .order_by(col(Observation.observation_id))
-    )
     counting: dict[str, Observation] = {}
-    for seen in session.exec(query):
+    for seen in read_rows(session, Observation, _ANSWERS, send_ids=[send.send_id for send in sends]):
         assert seen.send_id is not None
         before = counting.get(seen.send_id)
         if before is None or not Outcome(before.outcome).proves_existence:
@@ -409,15 +425,14 @@ def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSna
         cancel_state=CancelState(row.cancel_state),
         may_send=may_send,
         reuses_attempt=row.client_order_id is not None,
+        reason=row.state_reason,
     )
 
 
 def position_before(session: Session, client_order_id: str) -> Observation | None:
     """The position that was read before the first send of an attempt."""
-    query = select(Observation).where(
-        Observation.client_order_id == client_order_id, Observation.outcome == POSITION_BEFORE
-    )
-    return session.exec(query.order_by(col(Observation.observation_id)).limit(1)).first()
+    found = read_rows(session, Observation, _POSITION_BEFORE, client_order_id=client_order_id)
+    return found[0] if found else None
 
 
 def fills_quantity(session: Session, account_id: str, venue_order_id: str) -> tuple[Decimal, Decimal]:

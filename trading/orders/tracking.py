@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
 
@@ -32,6 +32,14 @@ _DOUBT_EVERY_S = 5.0  # looks that do not fit are noted no more often
 _OWNER = select(col(OrderRow.intent_id)).where(
     OrderRow.account_id == bindparam("account_id"), OrderRow.venue_order_id == bindparam("venue_order_id")
 )
+_DOUBTED = select(col(Observation.observed_at)).where(
+    col(Observation.intent_id) == bindparam("intent_id"),
+    col(Observation.client_order_id).is_not_distinct_from(bindparam("client_order_id")),
+    Observation.source == ObservationSource.FIND_ORDER.value,
+    Observation.outcome == bindparam("outcome"),
+    col(Observation.observed_at) > bindparam("since"),
+)
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _DOUBTS = {True: "not_shown", False: "fills_do_not_fit"}
 
 
@@ -120,15 +128,15 @@ def _doubt(
     if fits:
         return now, 0
     outcome = _DOUBTS[order is None]
-    query = select(Observation.observed_at).where(
-        Observation.intent_id == row.intent_id,
-        Observation.client_order_id == row.client_order_id,
-        Observation.source == ObservationSource.FIND_ORDER.value,
-        Observation.outcome == outcome,
+    found = read_columns(
+        session,
+        _DOUBTED,
+        intent_id=row.intent_id,
+        client_order_id=row.client_order_id,
+        outcome=outcome,
+        since=seen_at if order is None else _EVER,
     )
-    if order is None:
-        query = query.where(col(Observation.observed_at) > seen_at)
-    times = sorted(session.exec(query))
+    times = sorted(found.scalars())
     if not times or (now - times[-1]).total_seconds() >= _DOUBT_EVERY_S:
         store.observe(session, row, source=ObservationSource.FIND_ORDER, outcome=outcome, now=now)
         times.append(now)

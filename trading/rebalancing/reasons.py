@@ -51,7 +51,6 @@ class LineReason(StrEnum):
     HELD_BY_OPEN_ORDERS = "HELD_BY_OPEN_ORDERS"
     INSTRUMENT_NOT_TRADING = "INSTRUMENT_NOT_TRADING"
     INSTRUMENT_UNKNOWN = "INSTRUMENT_UNKNOWN"
-    MARKET_CLOSED = "MARKET_CLOSED"
     MONEY_SHORT = "MONEY_SHORT"
     NO_SHORT_IN_PRODUCT = "NO_SHORT_IN_PRODUCT"
     NOT_DUE = "NOT_DUE"
@@ -64,6 +63,7 @@ class LineReason(StrEnum):
     ROUNDS_USED_UP = "ROUNDS_USED_UP"
     SCALED_TO_GROSS = "SCALED_TO_GROSS"
     SCALED_TO_MONEY = "SCALED_TO_MONEY"
+    SESSION_CLOSED = "SESSION_CLOSED"
     SLIPPAGE_ABOVE_MAX = "SLIPPAGE_ABOVE_MAX"
     STOPPED_BY_REFUSAL = "STOPPED_BY_REFUSAL"
     UNMANAGED_LEFT = "UNMANAGED_LEFT"
@@ -117,7 +117,7 @@ _TEXTS: dict[LineReason, tuple[str, str]] = {
         "Wait for the venue, or take the line out of the portfolio.",
     ),
     LineReason.INSTRUMENT_UNKNOWN: ("The venue does not list the instrument.", "Correct or remove the line."),
-    LineReason.MARKET_CLOSED: (
+    LineReason.SESSION_CLOSED: (
         "The market of the portfolio's calendar is not in its regular session.",
         "Schedule the run inside the session, or take calendar.sessions away.",
     ),

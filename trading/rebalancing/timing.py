@@ -16,7 +16,7 @@ from trading.rebalancing.reasons import LineReason
 def hold_reason(portfolio: Portfolio, *, now: datetime, last_traded_at: datetime | None) -> LineReason | None:
     """Why no line is traded now, or None."""
     if not market_state(portfolio.calendar.sessions, now).is_open:
-        return LineReason.MARKET_CLOSED
+        return LineReason.SESSION_CLOSED
     if last_traded_at is None:
         return None
     if now - last_traded_at < timedelta(seconds=portfolio.cooldown_s):

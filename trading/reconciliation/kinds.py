@@ -184,3 +184,15 @@ class BreakKind(StrEnum):
         "The venue has a balance in a currency that the ledger never saw.",
         "Look for a deposit or a gift in the venue's transaction log.",
     )
+    CASH_FEED_INCOMPLETE = (
+        "CASH_FEED_INCOMPLETE",
+        Severity.CRITICAL,
+        "The feed's running balance does not go on from one wallet change to the next: something between is missing.",
+        "The next run reads the feed from there again; if it stays, export the venue's transaction log for that time.",
+    )
+    BALANCE_EQUATION_INCOMPLETE = (
+        "BALANCE_EQUATION_INCOMPLETE",
+        Severity.WARNING,
+        "The equation of a currency holds wallet changes of a kind that we do not know, so that it is not complete.",
+        "Report the venue's kinds so that they get a name, and record the decision.",
+    )

@@ -187,7 +187,7 @@ def test_one_unanswered_send_keeps_an_attempt_unknown_unless_it_is_seen(answers:
 # -- next steps -------------------------------------------------------------------------------------------------
 def intent(state: IntentState, **changes: object) -> IntentSnapshot:
     base = IntentSnapshot(state=state, state_since=START, expires_at=at(60))
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return base._replace(**changes)
 
 
 def unknown(**changes: object) -> IntentSnapshot:

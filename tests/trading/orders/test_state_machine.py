@@ -96,11 +96,11 @@ class OneIntent(RuleBasedStateMachine):
     @rule()
     def cancel(self) -> None:
         if self.intent.state not in TERMINAL_STATES:
-            self.intent = replace(self.intent, cancel_state=CancelState.READY)
+            self.intent = self.intent._replace(cancel_state=CancelState.READY)
 
     @rule(is_stopped=st.booleans())
     def control(self, is_stopped: bool) -> None:
-        self.intent = replace(self.intent, may_send=not is_stopped)
+        self.intent = self.intent._replace(may_send=not is_stopped)
 
     # -- the desk -----------------------------------------------------------------------------------------------
     @rule(
@@ -125,7 +125,7 @@ class OneIntent(RuleBasedStateMachine):
     def _send(self, fault: str, late: timedelta, lag: timedelta) -> None:
         if self.intent.state is S.READY and not self.intent.reuses_attempt:
             self.attempt += 1
-            self.intent = replace(self.intent, attempt_count=self.attempt, answers=(), reuses_attempt=True)
+            self.intent = self.intent._replace(attempt_count=self.attempt, answers=(), reuses_attempt=True)
         if self.intent.state is S.READY:
             self._to(S.CLAIMED)
         not_after = self.now + timedelta(seconds=validity_s(self.identity, LIMITS))
@@ -135,9 +135,9 @@ class OneIntent(RuleBasedStateMachine):
         )
         answer = self._outcome(fault, not_after, late, lag)
         if fault.startswith("crash"):
-            self.intent = replace(self.intent, lease_until=self.now + timedelta(seconds=LIMITS.lease_s))
+            self.intent = self.intent._replace(lease_until=self.now + timedelta(seconds=LIMITS.lease_s))
             return
-        self.intent = replace(self.intent, answers=(*before, answer))
+        self.intent = self.intent._replace(answers=(*before, answer))
         self._settle_answers()
 
     def _outcome(self, fault: str, not_after: datetime, late: timedelta, lag: timedelta) -> Outcome:
@@ -165,10 +165,10 @@ class OneIntent(RuleBasedStateMachine):
         if self.now > absence_provable_at(self.intent, self.identity, LIMITS):
             looks = self.intent.looks
             absent_at = looks.last_absent_at if reads_fail else self.now
-            self.intent = replace(self.intent, looks=Looks(looks.count + 1, looks.first_at or self.now, absent_at))
+            self.intent = self.intent._replace(looks=Looks(looks.count + 1, looks.first_at or self.now, absent_at))
         if is_ladder:
             clean = 0 if reads_fail else self.intent.clean_ladders + 1
-            self.intent = replace(self.intent, clean_ladders=clean, last_ladder_at=self.now)
+            self.intent = self.intent._replace(clean_ladders=clean, last_ladder_at=self.now)
             self.now += timedelta(seconds=1)
         else:
             self.now += timedelta(seconds=1)
@@ -203,7 +203,7 @@ class OneIntent(RuleBasedStateMachine):
         if state in (S.READY, S.NOT_PLACED, S.ACKED):
             self.unknown_since = None
         base: dict[str, object] = {"state": state, "state_since": self.now, "lease_until": None, "next_check_at": None}
-        self.intent = replace(self.intent, **{**base, **changes})  # type: ignore[arg-type]
+        self.intent = self.intent._replace(**{**base, **changes})
 
     # -- truth --------------------------------------------------------------------------------------------------
     @invariant()

@@ -30,7 +30,7 @@ def reasons(found: Plan) -> dict[str, tuple[LineReason, ...]]:
     ("rules", "now", "last", "reason"),
     [
         ({}, SUNDAY, None, None),
-        ({"calendar": {"sessions": "NYSE"}}, SUNDAY, None, LineReason.MARKET_CLOSED),
+        ({"calendar": {"sessions": "NYSE"}}, SUNDAY, None, LineReason.SESSION_CLOSED),
         ({"calendar": {"sessions": "NYSE"}}, OPEN, None, None),
         ({"cooldown_s": 3600}, OPEN, None, None),
         ({"cooldown_s": 3600}, OPEN, OPEN - timedelta(seconds=3599), LineReason.COOLDOWN),
@@ -74,7 +74,7 @@ def test_a_closed_market_is_a_skip_not_a_wish_fulfilled() -> None:
     portfolio = make_portfolio({A: "0.5"}, calendar={"sessions": "NYSE"})
     found = plan(portfolio, make_view({A: "100"}, time=SUNDAY))
     assert found.lines[0].action is LineAction.SKIP
-    assert found.lines[0].reasons == (LineReason.MARKET_CLOSED,)
+    assert found.lines[0].reasons == (LineReason.SESSION_CLOSED,)
 
 
 def test_an_unknown_calendar_is_refused_with_names_that_there_are() -> None:

@@ -188,7 +188,8 @@ def test_one_corruption_is_exactly_that_break(
 
 
 def test_every_kind_is_seeded_and_described() -> None:
-    assert {kind for _, kind, _ in CORRUPTIONS} == set(BreakKind)
+    of_the_feed = {BreakKind.CASH_FEED_INCOMPLETE, BreakKind.BALANCE_EQUATION_INCOMPLETE}  # test_equation.py
+    assert {kind for _, kind, _ in CORRUPTIONS} == set(BreakKind) - of_the_feed
     for kind in BreakKind:
         assert kind.value == kind.name
         assert kind.meaning.endswith(".")

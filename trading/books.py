@@ -1,0 +1,137 @@
+"""Both sides of an account as they were compared: equations, positions and open orders side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlmodel import Session, select
+
+from brokers.ids import InstrumentId, VenueOrderId
+from brokers.rounding import decimal_text
+from brokers.types import ZERO, CashEvent, Fill, Order
+from ledger.snapshots import holds_position
+from ledger.tables import CashEventRow, FillRow
+from trading.reconciliation import LedgerView
+from trading.reconciliation.equation import CashFlows, Equation
+from trading.reconciliation.exact import EXACT
+from trading.venue_reading import VenueReading
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the venue shows since the last import and the ledger does not have yet."""
+
+    fills: tuple[Fill, ...]
+    cash_events: tuple[CashEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionPair:
+    """A position on both sides; `news` is what fills that are not imported yet add to the ledger's."""
+
+    instrument_id: InstrumentId
+    ledger: Decimal
+    news: Decimal
+    venue: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        return EXACT.subtract(self.venue, EXACT.add(self.ledger, self.news))
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPair:
+    """An order that is open on one side at least; the side that does not have it is None."""
+
+    venue_order_id: VenueOrderId
+    ledger: Order | None
+    venue: Order | None
+
+    @property
+    def either(self) -> Order:
+        found = self.venue or self.ledger
+        assert found is not None, "a pair has an order on one side at least"
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What a run compared. `chained_rows`: wallet changes whose running balances were tied to each other."""
+
+    equations: tuple[Equation, ...]
+    positions: tuple[PositionPair, ...]
+    orders: tuple[OrderPair, ...]
+    chained_rows: int
+
+
+def news_of(session: Session, view: LedgerView, reading: VenueReading) -> News:
+    """Facts at or after each feed's cursor that the ledger does not hold."""
+    fills = [fill for fill in reading.fills if fill.time >= view.fills_known_until]
+    events = [event for event in reading.cash_events if event.time >= view.cash_events_known_until]
+    known_fills = _known(session, FillRow, "trade_id", view, view.fills_known_until) if fills else frozenset()
+    known_events = _known(session, CashEventRow, "event_id", view, view.cash_events_known_until) if events else ()
+    return News(
+        tuple(fill for fill in fills if fill.trade_id.value not in known_fills),
+        tuple(event for event in events if event.event_id not in known_events),
+    )
+
+
+def _known(session: Session, table: type[Any], key: str, view: LedgerView, since: datetime) -> frozenset[str]:
+    columns = table.__table__.c
+    query = select(columns[key]).where(columns.account_id == str(view.account_id), columns.time >= since)
+    return frozenset(session.connection().execute(query).scalars())
+
+
+def books_of(
+    view: LedgerView, reading: VenueReading, news: News, found: tuple[Equation, ...], cash: CashFlows
+) -> Books:
+    """Put both sides beside each other."""
+    return Books(
+        equations=found,
+        positions=position_pairs(view, reading, news.fills),
+        orders=order_pairs(view.orders, reading.orders),
+        chained_rows=cash.chained_rows,
+    )
+
+
+def position_pairs(view: LedgerView, reading: VenueReading, new_fills: Iterable[Fill]) -> tuple[PositionPair, ...]:
+    """Every instrument that either side holds, by name."""
+    theirs: dict[InstrumentId, Decimal] = {}
+    for position in reading.positions:
+        theirs[position.instrument_id] = EXACT.add(theirs.get(position.instrument_id, ZERO), position.quantity)
+    news: dict[InstrumentId, Decimal] = {}
+    for fill in new_fills:
+        if holds_position(str(fill.instrument_id)):
+            signed = fill.side.sign * fill.quantity
+            news[fill.instrument_id] = EXACT.add(news.get(fill.instrument_id, ZERO), signed)
+    return tuple(
+        PositionPair(key, view.positions.get(key, ZERO), news.get(key, ZERO), theirs.get(key, ZERO))
+        for key in sorted(theirs.keys() | view.positions.keys() | news.keys())
+    )
+
+
+def order_pairs(ours: Iterable[Order], theirs: Iterable[Order]) -> tuple[OrderPair, ...]:
+    """Every order that is open on either side, by the venue's id."""
+    known = {order.venue_order_id: order for order in ours}
+    shown = {order.venue_order_id: order for order in theirs}
+    pairs = (OrderPair(key, known.get(key), shown.get(key)) for key in sorted(known.keys() | shown.keys()))
+    return tuple(pair for pair in pairs if any(o is not None and o.status.is_open for o in (pair.ledger, pair.venue)))
+
+
+def equation_summary(item: Equation) -> dict[str, Any]:
+    """The equation as the run's row keeps it."""
+    return {
+        "currency": item.currency,
+        "opening": decimal_text(item.opening),
+        "terms": {part.term.value: decimal_text(part.amount) for part in item.terms},
+        "expected": decimal_text(item.expected),
+        "venue": decimal_text(item.venue),
+        "difference": decimal_text(item.difference),
+        "tolerance": decimal_text(item.tolerance),
+        "roundings": item.roundings,
+        "state": item.state.value,
+    }
