@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Literal
 
 from prefect.exceptions import FlowPauseTimeout, NotPausedError
@@ -102,7 +103,7 @@ def _told_of_other_ends(ledger: Ledger, run: StoredRun) -> Iterator[None]:
                 continue
             return
 
-    watcher = threading.Thread(target=watch, name="approval", daemon=True)
+    watcher = threading.Thread(target=copy_context().run, args=(watch,), name="approval", daemon=True)
     watcher.start()
     try:
         yield
