@@ -63,7 +63,7 @@ def rebalance(
 
     chosen, target = opening.account(account, accounts), opening.portfolio(portfolio, accounts)
     confirm(chosen.account_id, f"rebalance to portfolio {target.name}", yes=yes)
-    business_key = key or _new_key()
+    business_key = key or new_key()
     output.say(f"business key {business_key}")
     _job(
         chosen,
@@ -128,7 +128,7 @@ def close(
     chosen = opening.account(account, accounts)
     wanted = None if everything else [InstrumentId(name) for name in instruments or ()]
     confirm(chosen.account_id, "close " + (", ".join(instruments or ()) or "ALL positions"), yes=yes)
-    business_key = key or _new_key()
+    business_key = key or new_key()
     output.say(f"business key {business_key}")
     _job(
         chosen,
@@ -307,7 +307,7 @@ def confirm_in(environment: Environment, subject: str, what: str, *, yes: bool) 
         raise CliError("nothing was sent", title="Declined", code=ExitCode.DECLINED)
 
 
-def _new_key() -> str:
+def new_key() -> str:
     import secrets
 
     from cli.opening import CLOCK

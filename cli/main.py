@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, arming, audit, control, jobs, login, planning, reads, receive, routes, stack, status, stopping
+from cli import (
+    alerts,
+    arming,
+    audit,
+    control,
+    jobs,
+    login,
+    planning,
+    reads,
+    receive,
+    routes,
+    runs,
+    stack,
+    status,
+    stopping,
+)
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -58,6 +73,7 @@ app.command("close", rich_help_panel=_JOBS)(jobs.close)
 app.command("sync", rich_help_panel=_JOBS)(jobs.sync)
 app.command("leverage", rich_help_panel=_JOBS)(jobs.leverage)
 
+app.add_typer(runs.runs_app, name="runs", rich_help_panel=_JOBS)
 app.command("resume-orders", rich_help_panel=_JOBS)(jobs.resume_orders)
 
 app.command("status", rich_help_panel=_STOP)(status.status)

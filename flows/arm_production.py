@@ -16,11 +16,12 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as flow_run_runtime
-from prefect.states import Cancelled, Completed
+from prefect.states import Completed
 from pydantic import Field, SecretStr
 
 from flows.job import REFUSALS, refused
 from flows.parameters import AccountName
+from flows.states import FinalState
 from ledger.arming import newest_step
 from ledger.engine import Ledger
 from ledger.tables import ArmingRow
@@ -143,7 +144,7 @@ def _arm(names: list[str], requested_by: str, reason: str, notional: Decimal, ho
         wait_for_input=ArmingDecision.with_initial_data(description=text), timeout=WAIT_S, key="approval"
     )
     if said.decision == "reject":
-        return Cancelled(name="REJECTED", message=f"{said.approver} rejects record {request.record_sha256[:12]}")
+        return FinalState.REJECTED.state(f"{said.approver} rejects record {request.record_sha256[:12]}")
     with Ledger.open(process.ledger_url, environment=process.environment) as ledger:
         armed = approve_arming(
             ledger,

@@ -36,6 +36,7 @@ from trading.kill_model import KillRefused
 from trading.leverage import LeverageRefused
 from trading.plan_store import PlanError
 from trading.rebalancing.view import PlanImpossible
+from trading.runs.reasons import RunError
 from trading.runtime import Runtime
 from trading.starting import NotReadyToTrade, prove_account, refuse_withdrawal, require_rights, start_trading
 from trading.sync import BaselineUnsettled
@@ -60,6 +61,7 @@ REFUSALS = (
     NotReadyToTrade,
     PlanError,
     PlanImpossible,
+    RunError,
 )
 
 

@@ -15,6 +15,7 @@ from brokers.ids import InstrumentId
 
 AccountName = Annotated[str, Field(pattern=r"^[a-z]+-(simulated|testnet|production)-[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 PortfolioName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=64)]
+SubscriptionName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]+(/[A-Z0-9]+(:[A-Z0-9]+)?)?$", max_length=64)]
 Symbols = list[Symbol]
 # Empty or from 1 to 100 with at most two decimals.

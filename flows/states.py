@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 
 class FinalState(StrEnum):
@@ -27,6 +27,9 @@ class FinalState(StrEnum):
     CONTROL_HALF_SET = "CONTROL_HALF_SET"
     PLAN_UNFINISHED = "PLAN_UNFINISHED"
     REFUSED = "REFUSED"
+    CANCELLED_MID_RUN = "CANCELLED_MID_RUN"
+    REJECTED = "REJECTED"
+    APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
 
     @property
     def meaning(self) -> str:
@@ -92,6 +95,21 @@ _TEXTS: dict[FinalState, tuple[Any, str, str]] = {
         Failed,
         "The plan was begun and could not be brought to its end in the time of one run.",
         "Retry the run (three dots, Retry): it continues the same plan and sends no order twice.",
+    ),
+    FinalState.CANCELLED_MID_RUN: (
+        Cancelled,
+        "A person cancelled the run in the middle: open orders were taken back, what was filled stays filled.",
+        "Read in the report what was left out; start another run to go on.",
+    ),
+    FinalState.REJECTED: (
+        Cancelled,
+        "A person rejected what the run asked for; nothing was sent.",
+        "None, or start another run.",
+    ),
+    FinalState.APPROVAL_TIMED_OUT: (
+        Cancelled,
+        "Nobody approved the plan in its time; nothing was sent.",
+        "Start another run when somebody is there to approve it.",
     ),
     FinalState.REFUSED: (
         Failed,

@@ -4,9 +4,10 @@ One chain for each account (sends, decisions), for each pool (arming) and for th
 covers its own content and the hash before it, so that no link can be altered, taken out, put in or moved without
 breaking every later one.
 
-The links of sends, controls, arming steps, persons' decisions, late adoptions, and tokens and configurations of alert
-sources are written by the mapper when such a row is inserted: in the same transaction, and whoever inserts it. What
-changes a row instead (a break's decision) calls `append`. `ledger.auditing` proves the chains.
+The links of sends, controls, arming steps, persons' decisions, late adoptions, tokens and configurations of alert
+sources, and of what people decided about rebalancing runs are written by the mapper when such a row is inserted: in the
+same transaction, and whoever inserts it. What changes a row instead (a break's decision) calls `append`.
+`ledger.auditing` proves the chains.
 
 A chain's lock is its own and is taken last, when the link is written. Controls have chains of their own: who sets one
 holds every sender off, and must not wait for one in turn.
@@ -29,10 +30,12 @@ from ledger.alert_tables import AlertConfigRow, AlertTokenRow, InboxEvent
 from ledger.columns import canonical
 from ledger.controls import pool_scope
 from ledger.records import hold
+from ledger.run_tables import RunEventRow
 from ledger.states import IntentState
 from ledger.tables import ArmingRow, AuditRow, Control, OrderAttempt, OrderIntent, OrderSend, Transition
 
 LEDGER_CHAIN = "ledger"  # says where the audit began
+RUNS_CHAIN = "runs"  # what people decided about rebalancing runs
 ALERTS_CHAIN = "alerts"  # tokens, configuration and persons' decisions of the alert queue
 PERSON = "person:"  # how the mover of a transition reads when a person decided it
 PAYLOAD = "payload_sha256"  # what a send's link says beyond the row: which bytes were sent
@@ -64,6 +67,7 @@ class AuditKind(StrEnum):
     ALERT_DECISION = "alert_decision"
     ALERT_TOKEN = "alert_token"  # noqa: S105 - a kind of link
     ALERT_CONFIG = "alert_config"
+    RUN_DECISION = "run_decision"
 
 
 def control_chain(scope: str) -> str:
@@ -230,6 +234,21 @@ def _token_set(mapper: object, connection: Connection, row: AlertTokenRow) -> No
 def _config_applied(mapper: object, connection: Connection, row: AlertConfigRow) -> None:
     subject = f"alert_config:{row.version}"
     _append_of_alerts(connection, AuditKind.ALERT_CONFIG, subject, row, row.applied_by, row.applied_at)
+
+
+@event.listens_for(RunEventRow, "after_insert")
+def _run_decided(mapper: object, connection: Connection, row: RunEventRow) -> None:
+    """Of what happens to a run only what a person decided."""
+    if row.who.startswith(PERSON):
+        _append(
+            connection,
+            chain=RUNS_CHAIN,
+            kind=AuditKind.RUN_DECISION,
+            subject=f"rebalance_run_event:{row.run_event_id}",
+            who=row.who,
+            detail=_content(row),
+            at=row.at,
+        )
 
 
 def _append_of_alerts(

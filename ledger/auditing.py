@@ -22,7 +22,18 @@ from sqlmodel import Session
 from brokers.reasons import Reason
 from ledger import audit
 from ledger.alert_tables import AlertConfigRow, AlertTokenRow, InboxEvent
-from ledger.audit import ALERTS_CHAIN, LEDGER_CHAIN, PAYLOAD, PERSON, AuditKind, canonical_json, link_sha256, sha256
+from ledger.audit import (
+    ALERTS_CHAIN,
+    LEDGER_CHAIN,
+    PAYLOAD,
+    PERSON,
+    RUNS_CHAIN,
+    AuditKind,
+    canonical_json,
+    link_sha256,
+    sha256,
+)
+from ledger.run_tables import RunEventRow
 from ledger.states import IntentState
 from ledger.tables import ArmingRow, AuditRow, Control, OrderAttempt, OrderSend, ReconciliationBreak, Transition
 
@@ -133,6 +144,7 @@ def _table(model: Any) -> Table:
 
 _moves = _table(Transition)
 _alert_moves = _table(InboxEvent)
+_run_events = _table(RunEventRow)
 _RECORDED = (
     _Recorded("send", _table(OrderSend), "send_id"),
     _Recorded("control", _table(Control), "control_id"),
@@ -144,6 +156,9 @@ _RECORDED = (
         or_(_moves.c.who.startswith(PERSON, autoescape=True), _moves.c.to_state == IntentState.ADOPTED_LATE.value),
     ),
     _Recorded("inbox_event", _alert_moves, "event_id", _alert_moves.c.worker.startswith(PERSON, autoescape=True)),
+    _Recorded(
+        "rebalance_run_event", _run_events, "run_event_id", _run_events.c.who.startswith(PERSON, autoescape=True)
+    ),
     _Recorded("alert_token", _table(AlertTokenRow), "token_id"),
     _Recorded("alert_config", _table(AlertConfigRow), "version"),
 )
@@ -157,6 +172,7 @@ _PREFIX_OF: Mapping[str, str] = {
     AuditKind.ALERT_DECISION.value: "inbox_event",
     AuditKind.ALERT_TOKEN.value: "alert_token",
     AuditKind.ALERT_CONFIG.value: "alert_config",
+    AuditKind.RUN_DECISION.value: "rebalance_run_event",
 }
 
 
@@ -332,7 +348,8 @@ def _compare_unlinked(connection: Connection, before: Mapping[str, Any], report:
 def _chain_of(row: Mapping[str, Any]) -> str:
     pool = f"pool:{row['pool']}" if "pool" in row else ""
     alerts = ALERTS_CHAIN if {"event_id", "token_id", "version"} & set(row) else ""
-    return str(row.get("account_id") or row.get("scope") or pool or row.get("intent_id") or alerts)
+    runs = RUNS_CHAIN if "run_event_id" in row else ""
+    return str(row.get("account_id") or row.get("scope") or pool or row.get("intent_id") or alerts or runs)
 
 
 def _decided_breaks(connection: Connection) -> list[Row[Any]]:

@@ -92,6 +92,25 @@ class PlanState(StrEnum):
         return self not in (PlanState.PLANNED, PlanState.EXECUTING)
 
 
+class RunState(StrEnum):
+    """The life of a rebalancing run over several accounts."""
+
+    PLANNED = "planned"
+    AWAITING_APPROVAL = "awaiting_approval"
+    APPROVED = "approved"  # by a person, or because none is needed
+    EXECUTING = "executing"
+    COMPLETED = "completed"
+    COMPLETED_ADJUSTED = "completed_adjusted"  # ended with proof, but legs were skipped, refused or left over
+    FAILED = "failed"
+    CANCELLED_MID_RUN = "cancelled_mid_run"
+    REJECTED = "rejected"  # by a person; nothing was sent
+    APPROVAL_TIMED_OUT = "approval_timed_out"  # nobody answered; nothing was sent
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in (RunState.PLANNED, RunState.AWAITING_APPROVAL, RunState.APPROVED, RunState.EXECUTING)
+
+
 class ReconciliationOutcome(StrEnum):
     CLEAN = "clean"
     BREAKS = "breaks"

@@ -12,7 +12,7 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from ledger import alert_tables
+from ledger import alert_tables, run_tables
 from ledger.columns import ExactDecimal, UtcDateTime, row_id
 from ledger.states import CancelState, IntentState, PlanState
 
@@ -27,6 +27,7 @@ APPEND_ONLY = (
     "arming",
     "audit",
     *alert_tables.APPEND_ONLY,
+    *run_tables.APPEND_ONLY,
 )
 
 
@@ -309,6 +310,7 @@ class PlanRow(SQLModel, table=True):
     result: str = Field(default="", sa_type=Text)
     created_at: datetime = Field(sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    run_id: str | None = Field(default=None, index=True)  # the run that it is a part of, if any
 
 
 class PlanLegRow(SQLModel, table=True):

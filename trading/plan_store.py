@@ -11,6 +11,7 @@ from decimal import Decimal, localcontext
 
 from brokers.ids import AccountId
 from brokers.rounding import MONEY
+from brokers.types import TimeInForce
 from ledger.engine import Ledger, LedgerError
 from ledger.plans import (
     AccountMoved,
@@ -66,12 +67,6 @@ class AnotherPlanRuns(PlanError):
     reason = "ANOTHER_PLAN_RUNS"
 
 
-class OrderStyleUnsupported(PlanError):
-    """The portfolio's order style can be planned and not carried out."""
-
-    reason = "ORDER_STYLE_UNSUPPORTED"
-
-
 class PlanUnfinished(PlanError):
     """The plan has legs that have not ended: execute it again before it is verified."""
 
@@ -92,10 +87,6 @@ PLAN_ERRORS: Mapping[str, tuple[str, str]] = {
         "The account has another plan that was begun and has not ended.",
         "Resume it with its own key, or cancel it; then run again.",
     ),
-    OrderStyleUnsupported.reason: (
-        "The portfolio's order style can be planned and not carried out.",
-        "Set order_style to limit or market.",
-    ),
     PlanUnfinished.reason: ("Legs of the plan have not ended.", "Execute the plan again, then verify it."),
 }
 
@@ -109,6 +100,8 @@ class StoredPlan:
     plan: Plan
     state: PlanState
     result: PlanResult | None
+    checked_at: datetime  # when the account was last compared with it before it was stored
+    run_id: str | None = None
     note: str = ""  # why it ended without a result
 
 
@@ -142,6 +135,8 @@ def stored_plan(row: PlanRow) -> StoredPlan:
         plan=Plan.from_json(row.body),
         state=PlanState(row.state),
         result=PlanResult.from_json(row.result) if is_proof else None,
+        checked_at=row.created_at,
+        run_id=row.run_id,
         note="" if is_proof else row.result,
     )
 
@@ -151,32 +146,40 @@ def keep_plan(ledger: Ledger, plan: Plan, business_key: str, *, began_at: dateti
 
     `began_at`, by the ledger's clock, is before the account was read: what happens from then on makes the plan stale.
     """
-    plan_id = plan_id_of(plan.account_id, business_key)
     with ledger.write() as session:
-        at = ledger.now(session)
-        row = PlanRow(
-            plan_id=plan_id,
-            account_id=str(plan.account_id),
-            portfolio=plan.portfolio.name,
-            business_key=stored_key(plan.account_id, business_key),
-            plan_hash=plan.plan_hash,
-            body=plan.to_json(),
-            created_at=began_at,
-        )
-        legs = [
-            PlanLegRow(
-                plan_id=plan_id,
-                leg_number=leg.number,
-                instrument_id=str(leg.instrument_id),
-                side=leg.side.value,
-                quantity=leg.quantity,
-                is_reduction=leg.is_reduction,
-                updated_at=at,
-            )
-            for leg in plan.legs
-        ]
+        row, legs = plan_rows(plan, business_key, began_at=began_at, at=ledger.now(session))
         stored, _ = store_plan(session, row, legs)
         return stored_plan(stored)
+
+
+def plan_rows(
+    plan: Plan, business_key: str, *, began_at: datetime, at: datetime, run_id: str | None = None
+) -> tuple[PlanRow, list[PlanLegRow]]:
+    """The rows of a plan and its legs."""
+    plan_id = plan_id_of(plan.account_id, business_key)
+    row = PlanRow(
+        plan_id=plan_id,
+        account_id=str(plan.account_id),
+        portfolio=plan.portfolio.name,
+        business_key=stored_key(plan.account_id, business_key),
+        plan_hash=plan.plan_hash,
+        body=plan.to_json(),
+        created_at=began_at,
+        run_id=run_id,
+    )
+    legs = [
+        PlanLegRow(
+            plan_id=plan_id,
+            leg_number=leg.number,
+            instrument_id=str(leg.instrument_id),
+            side=leg.side.value,
+            quantity=leg.quantity,
+            is_reduction=leg.is_reduction,
+            updated_at=at,
+        )
+        for leg in plan.legs
+    ]
+    return row, legs
 
 
 def other_running_plan(ledger: Ledger, account_id: AccountId, plan_id: str) -> str | None:
@@ -210,6 +213,8 @@ def facts_of(views: Iterator[IntentView] | tuple[IntentView, ...]) -> list[Order
                 average_price=view.average_price,
                 reason=view.reason,
                 detail=view.detail,
+                wanted_at=view.created_at,
+                rest_price=view.request.limit_price if view.request.time_in_force is TimeInForce.GTC else None,
             )
         )
     return facts

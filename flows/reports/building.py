@@ -12,6 +12,7 @@ from flows.reports.orders import leverage_report, sweep_report
 from flows.reports.rebalancing import plan_report, rebalance_report
 from flows.reports.reconciling import reconciliation_report
 from flows.reports.run_plan import run_plan_report
+from flows.reports.runs import history_report, run_report
 from flows.reports.stopping import control_report, kill_report
 from flows.reports.syncing import sync_report
 from ledger.controlling import ControlChanged
@@ -25,6 +26,7 @@ from trading.plans import RebalanceResult
 from trading.rebalancing.model import Plan
 from trading.rebalancing.run_plan import RunPlan
 from trading.reconciling import ReconciliationResult
+from trading.runs import RunHistory, RunOutcome
 from trading.sync import SyncResult
 
 # What carries its account itself.
@@ -38,6 +40,8 @@ _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
     RebalanceResult: rebalance_report,
     ReconciliationResult: reconciliation_report,
     RunPlan: run_plan_report,
+    RunHistory: history_report,
+    RunOutcome: run_report,
     SyncResult: sync_report,
 }
 # What does not: the caller says whose it is.

@@ -21,6 +21,7 @@ from ledger.controls import pool_scope, set_control
 from ledger.engine import Ledger
 from ledger.inbox_config import AlertConfigs
 from ledger.inbox_tokens import AlertTokens
+from ledger.run_tables import RunEventRow
 from ledger.states import ControlState, IntentState
 from ledger.tables import ArmingRow, AuditRow, OrderSend, Transition
 
@@ -55,6 +56,7 @@ def recorded(ledger: Ledger, samples: Any) -> Ledger:
     with ledger.write() as session:
         for worker in ("person:ann", "drain-1"):
             session.add(_alert_move(samples, worker))
+            session.add(_run_event(samples, worker))
     return ledger
 
 
@@ -62,6 +64,10 @@ def _alert_move(samples: Any, worker: str) -> InboxEvent:
     return InboxEvent(
         alert_id=1, at=samples.start, worker=worker, from_state="dead", to_state="queued", epoch=1, reason="R"
     )
+
+
+def _run_event(samples: Any, who: str) -> RunEventRow:
+    return RunEventRow(run_id="r1", kind="approved", run_hash="h1", who=who, at=samples.start)
 
 
 def _send(samples: Any, ordinal: int) -> OrderSend:
@@ -108,8 +114,9 @@ def test_an_honest_ledger_is_whole(recorded: Ledger) -> None:
         "pool:p": 1,
         "pool:p/control": 1,
         "alerts": 3,
+        "runs": 1,
     }
-    assert report.links == 15
+    assert report.links == 16
     with recorded.read() as session:
         kinds = [row.kind for row in session.exec(select(AuditRow))]
     assert sorted(set(kinds)) == sorted(kind.value for kind in audit.AuditKind)

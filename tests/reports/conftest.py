@@ -92,7 +92,9 @@ def make_rebalance(*, is_filled: bool = True) -> RebalanceResult:
         fees=D("7.5"),
     )
     result: PlanResult = judge(decided, progress, reading)
-    stored = StoredPlan(plan_id="a" * 32, business_key="run:1", plan=decided, state=result.state, result=result)
+    stored = StoredPlan(
+        plan_id="a" * 32, business_key="run:1", plan=decided, state=result.state, result=result, checked_at=decided.time
+    )
     return RebalanceResult(
         plan=stored,
         state=result.state,

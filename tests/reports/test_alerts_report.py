@@ -59,6 +59,7 @@ def stored(alert_id: int = 17, state: InboxState = S.PLACED, **changes: Any) -> 
 
 def bought() -> IntentView:
     return IntentView(
+        created_at=NOW,
         intent_id=IntentId("i" * 26),
         state=IntentState.FILLED,
         reason="COMPLETELY_FILLED",

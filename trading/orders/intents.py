@@ -80,6 +80,7 @@ class IntentView:
     business_key: str
     cancel_state: CancelState
     expires_at: datetime
+    created_at: datetime
 
     @property
     def is_over(self) -> bool:
@@ -123,6 +124,7 @@ def view_of(row: OrderIntent) -> IntentView:
         business_key=row.business_key,
         cancel_state=CancelState(row.cancel_state),
         expires_at=row.expires_at,
+        created_at=row.created_at,
     )
 
 

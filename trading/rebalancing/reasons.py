@@ -65,6 +65,7 @@ class LineReason(StrEnum):
     SCALED_TO_MONEY = "SCALED_TO_MONEY"
     SESSION_CLOSED = "SESSION_CLOSED"
     SLIPPAGE_ABOVE_MAX = "SLIPPAGE_ABOVE_MAX"
+    STOPPED_BY_REFUSAL = "STOPPED_BY_REFUSAL"
     UNMANAGED_LEFT = "UNMANAGED_LEFT"
     WITHIN_BAND = "WITHIN_BAND"
 
@@ -168,6 +169,10 @@ _TEXTS: dict[LineReason, tuple[str, str]] = {
     LineReason.SLIPPAGE_ABOVE_MAX: (
         "The quote's half spread is wider than slippage_max.",
         "Run again when the spread is narrower, or raise slippage_max.",
+    ),
+    LineReason.STOPPED_BY_REFUSAL: (
+        "Another leg of the run was refused, and the subscription says on_refusal: stop.",
+        "See to the refused leg, then run again; or set on_refusal: continue.",
     ),
     LineReason.UNMANAGED_LEFT: (
         "The account holds something that is not in the portfolio; the policy is to leave it.",

@@ -6,23 +6,35 @@ Invariants (property-tested):
 3. Increases are sent only for money that is free by two figures, the venue's and the plan's own money moved by
    confirmed fills; each at the protected price, the cash buffer left out.
 4. An increase with reductions before it is sent only when those are filled in full.
-5. While something is neither sent nor ended, a decision with nothing in flight sends or ends at least one leg.
+5. While something is neither sent nor ended, a decision with nothing in flight sends or ends at least one leg, or says
+   when the next slice is due.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal, localcontext
 from enum import StrEnum
 
 from brokers.ids import InstrumentId
-from brokers.rounding import MONEY, quantise_price, quantise_quantity
+from brokers.rounding import MONEY, quantise_quantity
 from brokers.types import ZERO, OrderRequest, OrderSide, OrderType, Quote, TimeInForce
 from ledger.states import IntentState
 from trading.rebalancing.model import Plan, PlanLeg
 from trading.rebalancing.portfolio import OrderStyle
 from trading.rebalancing.reasons import LineReason
+from trading.rebalancing.styles import (
+    NOTHING_SENT,
+    Past,
+    Resting,
+    RoundKind,
+    next_round,
+    protected_price,
+    rounds_bound,
+    touch,
+)
 from trading.rebalancing.view import usable
 from trading.risk import RiskReason
 
@@ -56,11 +68,13 @@ class OrderFact:
     average_price: Decimal | None
     reason: str = ""
     detail: str = ""
+    wanted_at: datetime | None = None
+    rest_price: Decimal | None = None  # of an order that rests in the book
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegProgress:
-    """One leg, folded from its orders."""
+    """One leg, folded from its orders. `past` is what its order style goes by; `resting` the order in the book."""
 
     number: int
     state: LegState = LegState.WAITING
@@ -69,6 +83,8 @@ class LegProgress:
     rounds: int = 0
     reason: str = ""
     detail: str = ""
+    past: Past = NOTHING_SENT
+    resting: Resting | None = None
 
     @property
     def average_price(self) -> Decimal | None:
@@ -82,6 +98,7 @@ class Send:
     leg_number: int
     round_number: int
     quantity: Decimal
+    kind: RoundKind = RoundKind.CROSS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +112,15 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do now. `is_short`: money decided, so a reading that lags behind fills would decide wrongly."""
+    """What to do now. `is_short`: money decided, so a reading that lags behind fills would decide wrongly.
+
+    `due_at` is when the next slice may be sent, where one waits for its time.
+    """
 
     sends: tuple[Send, ...] = ()
     endings: tuple[Ending, ...] = ()
     is_short: bool = False
+    due_at: datetime | None = None
 
 
 def progress_of(
@@ -131,7 +152,28 @@ def _progress(
         rounds=len(orders),
         reason=reason,
         detail=detail,
+        past=_past(orders, filled),
+        resting=_resting(orders),
     )
+
+
+def _past(orders: Sequence[OrderFact], filled: Decimal) -> Past:
+    times = [fact.wanted_at for fact in orders if fact.wanted_at is not None]
+    return Past(
+        filled=filled,
+        rounds=len(orders),
+        rests=sum(fact.rest_price is not None for fact in orders),
+        first_at=min(times, default=None),
+        last_at=max(times, default=None),
+    )
+
+
+def _resting(orders: Sequence[OrderFact]) -> Resting | None:
+    """The order that the venue holds in its book now."""
+    for fact in orders:
+        if fact.rest_price is not None and fact.wanted_at is not None and fact.state.is_live_at_venue:
+            return Resting(leg_number=fact.leg_number, price=fact.rest_price, at=fact.wanted_at)
+    return None
 
 
 def _state(plan: Plan, leg: PlanLeg, orders: Sequence[OrderFact], filled: Decimal) -> tuple[LegState, str, str]:
@@ -149,7 +191,7 @@ def _state(plan: Plan, leg: PlanLeg, orders: Sequence[OrderFact], filled: Decima
     )
     if is_final:
         return LegState.REFUSED, last.reason, last.detail
-    if last.state is IntentState.WITHDRAWN or len(orders) >= plan.portfolio.rounds_max:
+    if last.state is IntentState.WITHDRAWN or len(orders) >= rounds_bound(plan, leg):
         reason = last.reason if filled == 0 else LineReason.ROUNDS_USED_UP.value
         return LegState.DONE, reason or LineReason.ROUNDS_USED_UP.value, last.detail
     too_small = _too_small(leg, leg.quantity - filled, leg.price)
@@ -164,31 +206,43 @@ def decide(
     *,
     free_money: Decimal,
     quotes: Mapping[InstrumentId, Quote],
+    now: datetime,
 ) -> Decision:
-    """Release what may go now. `free_money` is the venue's figure, read after the fills that `progress` knows."""
+    """Release what may go now. `free_money` is the venue's figure, read after the fills that `progress` knows.
+
+    `now` is of the clock that the orders' times are of.
+    """
     with localcontext(MONEY):
         waiting = [leg for leg in plan.legs if progress[leg.number].state is LegState.WAITING]
         endings = [end for leg in waiting if (end := _ending(plan, leg, progress, quotes)) is not None]
         over = {end.leg_number for end in endings}
         ready = [leg for leg in waiting if leg.number not in over and _is_ready(leg, progress)]
-        sends = [_send(leg, progress) for leg in ready if leg.is_reduction]
+        wanted = {leg.number: _send(plan, leg, progress, now) for leg in ready}
+        due_at = {number: at for number, (_, at) in wanted.items() if at is not None and at > now}
+        ready = [leg for leg in ready if leg.number not in due_at]
+        sends = [wanted[leg.number][0] for leg in ready if leg.is_reduction]
         increases = [leg for leg in ready if not leg.is_reduction]
         money = min(free_money - plan.portfolio.cash_buffer * plan.equity, _own_money(plan, progress))
         held = []
         for leg in increases:
-            need = _need(plan, leg, _remaining(leg, progress), quotes)
+            send = wanted[leg.number][0]
+            need = _need(plan, leg, send.quantity, quotes)
             if need <= money:
                 money -= need
-                sends.append(_send(leg, progress))
+                sends.append(send)
             else:
                 held.append(leg)
         in_flight = any(item.state is LegState.RELEASED for item in progress.values())
-        is_short = bool(held) and not sends and not in_flight
+        is_short = bool(held) and not sends and not in_flight and not due_at
         if is_short:
-            send, short = _last_money(plan, held, progress, money, quotes)
-            sends.extend(send)
+            last, short = _last_money(
+                plan, held, {leg.number: wanted[leg.number][0] for leg in held}, progress, money, quotes
+            )
+            sends.extend(last)
             endings.extend(short)
-        return Decision(sends=tuple(sends), endings=tuple(endings), is_short=is_short)
+        return Decision(
+            sends=tuple(sends), endings=tuple(endings), is_short=is_short, due_at=min(due_at.values(), default=None)
+        )
 
 
 def _ending(
@@ -206,7 +260,7 @@ def _ending(
         reason = LineReason.PRICE_MOVED
     if reason is None:
         return None
-    return Ending(leg_number=leg.number, state=_end_state(progress[leg.number]), reason=reason)
+    return Ending(leg_number=leg.number, state=end_state(progress[leg.number]), reason=reason)
 
 
 def _has_moved(plan: Plan, leg: PlanLeg, quote: Quote) -> bool:
@@ -219,7 +273,7 @@ def _has_moved(plan: Plan, leg: PlanLeg, quote: Quote) -> bool:
     return leg.side.sign * (now - leg.price) > plan.portfolio.collar * leg.price
 
 
-def _end_state(item: LegProgress) -> LegState:
+def end_state(item: LegProgress) -> LegState:
     return LegState.DONE if item.filled_quantity else LegState.SKIPPED
 
 
@@ -231,10 +285,13 @@ def _remaining(leg: PlanLeg, progress: Mapping[int, LegProgress]) -> Decimal:
     return leg.quantity - progress[leg.number].filled_quantity
 
 
-def _send(leg: PlanLeg, progress: Mapping[int, LegProgress], quantity: Decimal | None = None) -> Send:
-    wanted = _remaining(leg, progress) if quantity is None else quantity
-    assert ZERO < wanted <= _remaining(leg, progress), f"leg {leg.number} would be sent beyond its quantity"
-    return Send(leg_number=leg.number, round_number=progress[leg.number].rounds + 1, quantity=wanted)
+def _send(plan: Plan, leg: PlanLeg, progress: Mapping[int, LegProgress], now: datetime) -> tuple[Send, datetime | None]:
+    """The next order of a leg and when it may go."""
+    item = progress[leg.number]
+    wanted = next_round(plan, leg, item.past, now)
+    assert ZERO < wanted.quantity <= _remaining(leg, progress), f"leg {leg.number} would be sent beyond its quantity"
+    send = Send(leg_number=leg.number, round_number=item.rounds + 1, quantity=wanted.quantity, kind=wanted.kind)
+    return send, wanted.not_before
 
 
 def _own_money(plan: Plan, progress: Mapping[int, LegProgress]) -> Decimal:
@@ -260,6 +317,7 @@ def _need(plan: Plan, leg: PlanLeg, quantity: Decimal, quotes: Mapping[Instrumen
 def _last_money(
     plan: Plan,
     held: Sequence[PlanLeg],
+    wanted: Mapping[int, Send],
     progress: Mapping[int, LegProgress],
     money: Decimal,
     quotes: Mapping[InstrumentId, Quote],
@@ -267,12 +325,12 @@ def _last_money(
     """No more money will come: send one increase as far as it goes, or end those that cannot be sent at all."""
     short: list[Ending] = []
     for leg in held:
-        remaining = _remaining(leg, progress)
-        share = max(money, ZERO) / _need(plan, leg, remaining, quotes)
-        quantity = quantise_quantity(remaining * min(share, ONE), lot=leg.lot_size)
+        send = wanted[leg.number]
+        share = max(money, ZERO) / _need(plan, leg, send.quantity, quotes)
+        quantity = quantise_quantity(send.quantity * min(share, ONE), lot=leg.lot_size)
         if _too_small(leg, quantity, quotes[leg.instrument_id].bid) is None:
-            return [_send(leg, progress, quantity)], short
-        state = _end_state(progress[leg.number])
+            return [replace(send, quantity=quantity)], short
+        state = end_state(progress[leg.number])
         short.append(Ending(leg_number=leg.number, state=state, reason=LineReason.MONEY_SHORT))
     return [], short
 
@@ -288,24 +346,21 @@ def _too_small(leg: PlanLeg, quantity: Decimal, price: Decimal) -> LineReason | 
 
 
 def order_request(plan: Plan, send: Send, quote: Quote) -> OrderRequest:
-    """The terms of one send: immediate, at market or at the protected price; reductions may only reduce."""
+    """The terms of one send: resting at the touch, immediate at the protected price, or at market; reductions may only
+    reduce."""
     leg = plan.leg(send.leg_number)
-    is_limit = plan.portfolio.order_style is OrderStyle.LIMIT
+    prices = {
+        RoundKind.REST: touch(leg, quote),
+        RoundKind.CROSS: protected_price(leg, quote, collar=plan.portfolio.collar),
+        RoundKind.MARKET: None,
+    }
     return OrderRequest(
         instrument_id=leg.instrument_id,
         side=leg.side,
-        order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
+        order_type=OrderType.MARKET if send.kind is RoundKind.MARKET else OrderType.LIMIT,
         quantity=send.quantity,
-        time_in_force=TimeInForce.IOC,
-        limit_price=protected_price(leg, quote, collar=plan.portfolio.collar) if is_limit else None,
+        time_in_force=TimeInForce.GTC if send.kind is RoundKind.REST else TimeInForce.IOC,
+        limit_price=prices[send.kind],
         reduce_only=leg.reduce_only,
         position_side=leg.position_side,
     )
-
-
-def protected_price(leg: PlanLeg, quote: Quote, *, collar: Decimal) -> Decimal:
-    """The worst acceptable price: the quote and the collar, rounded to the tick on the safe side."""
-    with localcontext(MONEY):
-        price = quote.ask * (ONE + collar) if leg.side is OrderSide.BUY else quote.bid * (ONE - collar)
-    rounded = quantise_price(price, tick=leg.tick_size, side=leg.side)
-    return rounded if rounded > 0 else leg.tick_size

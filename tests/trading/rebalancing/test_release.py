@@ -16,7 +16,7 @@ from brokers.ids import InstrumentId
 from brokers.rounding import is_multiple
 from brokers.types import ZERO, OrderSide, OrderType, Quote, TimeInForce
 from ledger.states import IntentState
-from tests.trading.rebalancing.building import make_portfolio, make_quote, make_view
+from tests.trading.rebalancing.building import NOW, make_portfolio, make_quote, make_view
 from tests.trading.rebalancing.test_planner_properties import Case, cases
 from trading.rebalancing import Holding, LineReason, Plan, plan
 from trading.rebalancing.release import (
@@ -28,8 +28,8 @@ from trading.rebalancing.release import (
     decide,
     order_request,
     progress_of,
-    protected_price,
 )
+from trading.rebalancing.styles import RoundKind, protected_price
 
 D = Decimal
 S = IntentState
@@ -64,7 +64,7 @@ def quotes_of(found: Plan, **moved: str) -> dict[InstrumentId, Quote]:
 def step(found: Plan, *facts: OrderFact, money: str = "10", **options: Any) -> Decision:
     ended = options.pop("ended", {})
     progress = progress_of(found, facts, ended=ended)
-    return decide(found, progress, free_money=D(money), quotes=options.get("quotes", quotes_of(found)))
+    return decide(found, progress, free_money=D(money), quotes=options.get("quotes", quotes_of(found)), now=NOW)
 
 
 def test_reductions_go_first_and_increases_as_their_fills_free_the_money() -> None:
@@ -171,7 +171,8 @@ def test_terms_are_immediate_and_protected(style: str, side: OrderSide, price: s
     held = {A: "900"} if side is OrderSide.SELL else {}
     view = make_view({A: "10"}, holdings=held, equity="10000")
     found = plan(make_portfolio({A: "0" if held else "0.5"}, order_style=style), view)
-    send = Send(leg_number=1, round_number=1, quantity=D(7))
+    kind = RoundKind.CROSS if price else RoundKind.MARKET
+    send = Send(leg_number=1, round_number=1, quantity=D(7), kind=kind)
     quote = Quote(InstrumentId(A), bid=D("9.999"), ask=D("10.001"), last=D(10), time=view.time)
     request = order_request(found, send, quote)
     assert request.time_in_force is TimeInForce.IOC
@@ -204,7 +205,7 @@ def test_any_execution_ends_within_its_bounds(case: Case, seed: int) -> None:
         progress = progress_of(found, facts, ended=ended)
         if all(item.state.is_over for item in progress.values()):
             return
-        decision = decide(found, progress, free_money=money, quotes=case.view.quotes)
+        decision = decide(found, progress, free_money=money, quotes=case.view.quotes, now=NOW)
         check_sends(found, progress, decision, money)
         for end in decision.endings:
             ended[end.leg_number] = (end.state, end.reason.value, "")
