@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, arming, audit, control, jobs, login, planning, reads, receive, routes, stack, status, stopping
+from cli import (
+    alerts,
+    arming,
+    audit,
+    breaks,
+    control,
+    jobs,
+    login,
+    planning,
+    reads,
+    receive,
+    routes,
+    stack,
+    status,
+    stopping,
+)
 from cli.failures import ExitCode, failure_of
 
 _EXIT_CODES = "Exit codes\n\n" + "\n".join(f"- {code.value}: {code.meaning}" for code in ExitCode)
@@ -67,6 +82,7 @@ app.command("pause", rich_help_panel=_STOP)(stopping.pause)
 app.command("reduce-only", rich_help_panel=_STOP)(stopping.reduce_only)
 app.command("resume", rich_help_panel=_STOP)(stopping.resume)
 
+app.add_typer(breaks.breaks_app, name="breaks", rich_help_panel=_PEOPLE)
 app.command("decide", rich_help_panel=_PEOPLE)(control.decide)
 app.add_typer(arming.arm_app, name="arm", rich_help_panel=_PEOPLE)
 
