@@ -23,14 +23,12 @@ from tests.trading.simulated import Stage, book, stage
 from tests.trading.test_reconciling import AT_ONCE, forget, run
 from trading.first_run import latest_full_run, reconcile_first
 from trading.plans import rebalance
-from trading.risk import RiskPolicy
 from trading.starting import NotReadyToTrade, StartReason
 from trading.sweeping import NOT_SWEPT, RECORDED_EVERY, Sweeper, SweepResult, sweep_account
 from trading.sync import sync_account
 
 D = Decimal
 AAPL = InstrumentId("AAPL/USDT:USDT")
-POLICY = RiskPolicy.for_environment(Environment.SIMULATED)
 
 
 @pytest.fixture
@@ -160,15 +158,15 @@ def test_runs_of_sweeps_do_not_fill_the_ledger(on: Stage) -> None:
 
 def test_a_new_account_takes_its_opening_figures_and_is_reconciled_once(tmp_path: Path) -> None:
     with stage(tmp_path) as on:
-        first = reconcile_first(on.runtime, POLICY)
+        first = reconcile_first(on.runtime)
         assert first is not None and first.outcome is ReconciliationOutcome.CLEAN
         with on.runtime.ledger.read() as session:
             assert {row.purpose for row in session.exec(select(AccountSnapshot))} == {"baseline", "reconciliation"}
         before = len(on.sim.control.requests())
-        assert reconcile_first(on.open_again(), POLICY) is None
+        assert reconcile_first(on.open_again()) is None
         assert len(on.sim.control.requests()) == before, "one of late is enough: nothing is asked"
-        stale = POLICY.model_copy(update={"reconciled_age_s_max": D("0.001")})
-        assert reconcile_first(on.open_again(), stale) is not None
+    with stage(tmp_path, reconciled_age_s_max=D("0.001")) as stale:
+        assert reconcile_first(stale.runtime) is not None
 
 
 def test_nothing_starts_while_the_venue_cannot_be_compared(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +176,13 @@ def test_nothing_starts_while_the_venue_cannot_be_compared(on: Stage, monkeypatc
     monkeypatch.setattr(on.runtime.broker, "fills", hang)
     for _ in range(2):
         with pytest.raises(NotReadyToTrade, match="not reconciled") as refused:
-            reconcile_first(on.runtime, POLICY)
+            reconcile_first(on.runtime)
         assert refused.value.reason is StartReason.NOT_RECONCILED_YET
-    off = POLICY.model_copy(update={"reconciled_first": False})
-    assert reconcile_first(on.runtime, off) is None
+
+
+def test_a_simulated_account_may_do_without(tmp_path: Path) -> None:
+    with stage(tmp_path, reconciled_first=False) as on:
+        assert reconcile_first(on.runtime) is None
 
 
 def test_breaks_do_not_keep_a_process_from_starting(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +191,7 @@ def test_breaks_do_not_keep_a_process_from_starting(on: Stage, monkeypatch: pyte
     monkeypatch.setattr(
         on.runtime.broker, "cash_events", lambda **window: tuple(replace(e, **unknown) for e in read(**window)[1:])
     )
-    found = reconcile_first(on.runtime, POLICY)
+    found = reconcile_first(on.runtime)
     assert found is not None and found.outcome is ReconciliationOutcome.BREAKS
 
 
