@@ -22,7 +22,7 @@ from ledger.snapshots import ledger_balances, ledger_positions
 from ledger.states import BreakStep, ReconciliationOutcome
 from tests.trading.simulated import ACCOUNT, Stage, stage
 from trading.breaks import BreakReason, BreakRefused, Decision, decide, read_break, read_breaks
-from trading.orders import WantedOrder
+from trading.orders import WantedOrder, gates
 from trading.reconciliation import Tolerances
 from trading.reconciling import ReconciliationResult, reconcile_account
 from trading.sync import sync_account
@@ -171,6 +171,18 @@ def test_an_override_lets_out_until_its_time_and_takes_no_lock_away(on: Stage) -
     assert send(on, "overridden") == FILLED
     change(on, "UPDATE instrument_lock SET overridden_until = '2000-01-01T00:00:00.000000Z'")
     assert send(on, "its time is over") == LOCKED
+
+
+def test_a_send_past_the_gate_is_named_by_the_invariant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage(tmp_path) as on:
+        sync_account(on.runtime.ledger, on.runtime.broker, clock=on.clock)
+        change(on, WRONG_POSITION)
+        run(on), run(on)
+        monkeypatch.setattr(gates, "_lock", lambda session, row, now: None)
+        assert send(on, "past the gate") == FILLED
+        with on.runtime.ledger.read() as session:
+            (finding,) = [item for item in check_ledger(session) if item.invariant == "I16"]
+    assert f"locked {AAPL} then" in finding.detail
 
 
 @pytest.mark.parametrize("hours", [0, 25])
