@@ -73,6 +73,8 @@ class OpenBreak:
     times_seen: int
     decision: str
     decided_by: str
+    state: str = "open"
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,8 @@ def open_of(session: Session, account_id: AccountId) -> tuple[OpenBreak, ...]:
             times_seen=row.times_seen,
             decision=row.decision,
             decided_by=row.decided_by,
+            state=row.state,
+            owner=row.owner or "",
         )
         for row in open_breaks(session, account_id)
     )

@@ -16,11 +16,12 @@ from brokers.errors import AnswerTimedOut
 from brokers.ids import Environment, InstrumentId
 from brokers.types import CashEventKind
 from ledger.breaks import open_breaks
-from ledger.states import ReconciliationOutcome
+from ledger.states import BreakStep, ReconciliationOutcome
 from ledger.tables import AccountSnapshot, ReconciliationRun
 from tasks.config import risk_policy
 from tests.trading.simulated import Stage, book, stage
 from tests.trading.test_reconciling import AT_ONCE, forget, run
+from trading.breaks import Decision, decide, read_breaks
 from trading.first_run import latest_full_run, reconcile_first
 from trading.plans import rebalance
 from trading.starting import NotReadyToTrade, StartReason
@@ -47,9 +48,18 @@ def kinds(found: SweepResult) -> list[str]:
     return [item.kind.value for item in found.findings.breaks]
 
 
+def claim(on: Stage) -> None:
+    """Say whose the orders of other hands are."""
+    for line in read_breaks(on.runtime.ledger, kind="ORDER_EXTERNAL").lines:
+        claimed = {"step": BreakStep.CLAIMED, "reason": "by hand", "set_by": "ann", "owner": "ann"}
+        decide(on.runtime.ledger, Decision(break_id=line.row.break_id, **claimed))  # type: ignore[arg-type]
+    assert run(on).outcome is ReconciliationOutcome.CLEAN
+
+
 def test_a_quiet_account_costs_few_reads_and_says_what_is_not_compared(on: Stage) -> None:
     on.sim.control.place_order("main", "MSFTUSDT", "buy", "1", price="390")
     run(on)
+    claim(on)
     before = len(on.sim.control.requests())
     found = swept(on)
     assert found.outcome is ReconciliationOutcome.CLEAN and not found.read_fills
@@ -82,9 +92,25 @@ def test_a_position_that_nothing_explains_is_found_and_clears_when_it_is_gone(on
     assert swept(on).outcome is ReconciliationOutcome.CLEAN
 
 
+def test_a_correcting_entry_counts_in_the_next_sweep(on: Stage) -> None:
+    rebalance(on.runtime, book({str(AAPL): "0.4"}), business_key="run-1")
+    run(on)
+    sweeper = Sweeper(on.runtime, AT_ONCE)
+    assert sweeper.sweep().outcome is ReconciliationOutcome.CLEAN
+    read = on.runtime.broker.positions
+    on.runtime.broker.positions = lambda: tuple(replace(p, quantity=p.quantity + 1) for p in read())  # type: ignore[method-assign]
+    assert sweeper.sweep().changes.suspected and sweeper.sweep().changes.locked
+    (line,) = read_breaks(on.runtime.ledger).lines
+    corrected = {"step": BreakStep.CORRECTED, "reason": "a transfer of shares", "set_by": "ann"}
+    decide(on.runtime.ledger, Decision(break_id=line.row.break_id, **corrected))  # type: ignore[arg-type]
+    assert sweeper.sweep().changes.cleared == (line.row.break_id,)
+    assert sweeper.sweep().changes.unlocked
+
+
 def test_an_order_that_vanished_is_found_by_looking_it_up(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     on.sim.control.place_order("main", "MSFTUSDT", "buy", "1", price="390")
     run(on)
+    claim(on)
     with monkeypatch.context() as hidden:
         hidden.setattr(on.runtime.broker, "open_orders", lambda: ())
         assert kinds(swept(on)) == [], "the look-up shows it"
