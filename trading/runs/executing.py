@@ -14,6 +14,7 @@ from brokers.errors import BrokerError
 from brokers.ids import InstrumentId
 from brokers.types import Quote
 from ledger.engine import Ledger
+from ledger.errors import ConflictingEvidence
 from ledger.runs import legs_in_state, load_run
 from ledger.states import PlanState, SnapshotPurpose
 from trading.account_reading import read_quotes
@@ -41,7 +42,7 @@ from trading.runs.shortfall import run_legs
 from trading.runs.store import StoredRun, plans_of
 from trading.runtime import Runtime
 from trading.steps import Step
-from trading.sync import sync_account
+from trading.sync import BaselineUnsettled, sync_account
 from trading.verifying import verify_plan
 
 
@@ -89,11 +90,11 @@ def _one_account(
         _bring_to_end(runtime, ledger, run, plan_id, means)
     except PlanBusy as error:
         return Interruption(account_name=name, reason=RunReason.RUN_BUSY.value, detail=str(error))
-    except BrokerError as error:
+    except (BrokerError, BaselineUnsettled, ConflictingEvidence) as error:
         return Interruption(
             account_name=name,
             reason=RunReason.RUN_ACCOUNT_INTERRUPTED.value,
-            detail=f"{error.reason}: {error.message}",
+            detail=f"{getattr(error, 'reason', type(error).__name__)}: {error}",
         )
     stored = get_plan(ledger, plan_id)
     if stored.state.is_terminal:
