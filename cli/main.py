@@ -14,6 +14,7 @@ from cli import (
     alerts,
     arming,
     audit,
+    breaks,
     control,
     jobs,
     login,
@@ -83,6 +84,7 @@ app.command("pause", rich_help_panel=_STOP)(stopping.pause)
 app.command("reduce-only", rich_help_panel=_STOP)(stopping.reduce_only)
 app.command("resume", rich_help_panel=_STOP)(stopping.resume)
 
+app.add_typer(breaks.breaks_app, name="breaks", rich_help_panel=_PEOPLE)
 app.command("decide", rich_help_panel=_PEOPLE)(control.decide)
 app.add_typer(arming.arm_app, name="arm", rich_help_panel=_PEOPLE)
 

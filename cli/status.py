@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 UNREADABLE = "cannot be read: counts as HALT"
 PROBE_TIMEOUT_S = 2.0
+_LISTED = (
+    ("overridden", "lock overridden"),
+    ("need_a_person", "needs a person"),
+    ("in_flight", "under way"),
+    ("breaks", "open break"),
+)
 
 
 def status(
@@ -29,9 +35,9 @@ def status(
     ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Show what may leave now (database and file), arming, kills, orders for a person, open breaks, and who answers.
+    """Show what may leave now (database, file, locks), arming, kills, orders for a person, breaks, and who answers.
 
-    Exit code 7: something could not be read, a kill is not over, or an order needs a person.
+    Exit code 7: something could not be read, a kill is not over, an order needs a person, or a break locks orders.
     """
     from cli import output
     from cli.failures import ExitCode
@@ -44,7 +50,7 @@ def status(
         output.print_json({"pools": shown, "prefect": prefect})
     else:
         _print(shown, prefect)
-    if any(item["problems"] or item["kills"] or item["need_a_person"] for item in shown):
+    if any(item[name] for item in shown for name in ("problems", "kills", "need_a_person", "locks")):
         raise typer.Exit(ExitCode.NOT_AS_WISHED)
 
 
@@ -77,7 +83,15 @@ def _pool(environment: Environment) -> dict[str, Any]:
     except ControlFileUnreadable as error:
         entries = None
         problems.append(f"{error}: everything of {environment} is halted")
-    found: dict[str, Any] = {"arming": UNREADABLE, "kills": [], "in_flight": [], "need_a_person": [], "breaks": []}
+    found: dict[str, Any] = {
+        "arming": UNREADABLE,
+        "kills": [],
+        "in_flight": [],
+        "need_a_person": [],
+        "breaks": [],
+        "locks": [],
+    }
+    found["overridden"] = []
     try:
         with opening.ledger(environment) as ledger, ledger.read() as session:
             scopes = _scopes(session, environment, entries)
@@ -178,8 +192,25 @@ def _open_ends(ledger: Ledger, session: Session) -> dict[str, Any]:
         "need_a_person": [
             f"{row.account_id} {row.intent_id} ({row.state_reason})" for row in intents if row.state == person
         ],
-        "breaks": [f"{row.account_id} {row.kind} {row.subject}" for row in open_breaks(session)],
+        "breaks": [f"{row.account_id} {row.kind} {row.subject} ({row.state})" for row in open_breaks(session)],
+        **_locks(ledger, session),
     }
+
+
+def _locks(ledger: Ledger, session: Session) -> dict[str, list[str]]:
+    """What breaks keep here now, and what they would if it were not overridden."""
+    from ledger.locks import EVERYTHING, locks_of
+
+    found: dict[str, list[str]] = {"locks": [], "overridden": []}
+    now = ledger.now(session)
+    for lock in locks_of(session):
+        what = "everything" if lock.instrument_id == EVERYTHING else lock.instrument_id
+        text = f"{lock.account_id} {what} by break {lock.break_id[:8]} ({lock.kind})"
+        if lock.overridden_until is not None and lock.overridden_until > now:
+            found["overridden"].append(f"{text} until {str(lock.overridden_until)[:19]}")
+        else:
+            found["locks"].append(text + ("; reductions leave" if lock.lets_reductions_out else ""))
+    return found
 
 
 def _prefect(chosen: list[Environment]) -> dict[str, str]:
@@ -241,7 +272,9 @@ def _print(shown: list[dict[str, Any]], prefect: dict[str, str]) -> None:
             output.say(problem, style="red")
         for kill in pool["kills"]:
             output.say(f"kill {kill['kill_id']} of {kill['account']} is {kill['state']} (by {kill['by']})", style="red")
-        for name, text in (("need_a_person", "needs a person"), ("in_flight", "under way"), ("breaks", "open break")):
+        for line in pool["locks"]:
+            output.say(f"locked: {line}", style="red")
+        for name, text in _LISTED:
             for line in pool[name]:
                 output.say(f"{text}: {line}")
     if not shown:

@@ -14,6 +14,7 @@ from ledger.engine import Ledger
 from ledger.errors import AlertNotMoved
 from tasks.process import Process
 from trading.alerts.routing import RoutesRefused
+from trading.breaks import BreakRefused
 
 if TYPE_CHECKING:
     from flows.reports.files import ReportFiles
@@ -45,7 +46,7 @@ def run_pool_job(name: str, body: Callable[[PoolJob], State[Any]]) -> State[Any]
         process = Process.from_environment()
         with Ledger.open(process.ledger_url, environment=process.environment) as ledger:
             return body(PoolJob(name, process, ledger))
-    except (*REFUSALS, RoutesRefused, AlertNotMoved) as error:
+    except (*REFUSALS, RoutesRefused, AlertNotMoved, BreakRefused) as error:
         get_run_logger().error("Refused: %s", error)
         return refused(error)
 

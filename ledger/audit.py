@@ -4,10 +4,9 @@ One chain for each account (sends, decisions), for each pool (arming) and for th
 covers its own content and the hash before it, so that no link can be altered, taken out, put in or moved without
 breaking every later one.
 
-The links of sends, controls, arming steps, persons' decisions, late adoptions, tokens and configurations of alert
-sources, and of what people decided about rebalancing runs are written by the mapper when such a row is inserted: in the
-same transaction, and whoever inserts it. What changes a row instead (a break's decision) calls `append`.
-`ledger.auditing` proves the chains.
+The links of sends, controls, arming steps, persons' decisions, late adoptions, locks of breaks, correcting entries,
+tokens and configurations of alert sources, and of what people decided about rebalancing runs are written by the mapper
+when such a row is inserted: in the same transaction, and whoever inserts it. `ledger.auditing` proves the chains.
 
 A chain's lock is its own and is taken last, when the link is written. Controls have chains of their own: who sets one
 holds every sender off, and must not wait for one in turn.
@@ -27,17 +26,21 @@ from sqlalchemy import Connection, Table, bindparam, event, insert, select
 from sqlmodel import Session, SQLModel
 
 from ledger.alert_tables import AlertConfigRow, AlertTokenRow, InboxEvent
+from ledger.break_tables import Adjustment, BreakEvent
 from ledger.columns import canonical
 from ledger.controls import pool_scope
 from ledger.records import hold
 from ledger.run_tables import RunEventRow
-from ledger.states import IntentState
+from ledger.states import BreakStep, IntentState
 from ledger.tables import ArmingRow, AuditRow, Control, OrderAttempt, OrderIntent, OrderSend, Transition
 
 LEDGER_CHAIN = "ledger"  # says where the audit began
 RUNS_CHAIN = "runs"  # what people decided about rebalancing runs
 ALERTS_CHAIN = "alerts"  # tokens, configuration and persons' decisions of the alert queue
 PERSON = "person:"  # how the mover of a transition reads when a person decided it
+AUDITED_STEPS = frozenset(
+    step.value for step in BreakStep if step.is_decision or step in (BreakStep.LOCKED, BreakStep.UNLOCKED)
+)
 PAYLOAD = "payload_sha256"  # what a send's link says beyond the row: which bytes were sent
 
 _links: Table = AuditRow.__table__  # type: ignore[attr-defined]
@@ -64,6 +67,8 @@ class AuditKind(StrEnum):
     DECISION = "decision"
     ADOPTION = "adoption"
     BREAK_DECISION = "break_decision"
+    BREAK_STEP = "break_step"
+    ADJUSTMENT = "adjustment"
     ALERT_DECISION = "alert_decision"
     ALERT_TOKEN = "alert_token"  # noqa: S105 - a kind of link
     ALERT_CONFIG = "alert_config"
@@ -216,6 +221,26 @@ def _moved(mapper: object, connection: Connection, row: Transition) -> None:
         detail=_content(row),
         at=row.at,
     )
+
+
+@event.listens_for(BreakEvent, "after_insert")
+def _break_stepped(mapper: object, connection: Connection, row: BreakEvent) -> None:
+    """Of a break's steps the decisions, and what locks and unlocks; what runs saw stands in the row alone."""
+    if row.step in AUDITED_STEPS:
+        subject = f"break_event:{row.event_id}"
+        _append_of_break(connection, AuditKind.BREAK_STEP, subject, row, row.who, row.at)
+
+
+@event.listens_for(Adjustment, "after_insert")
+def _adjusted(mapper: object, connection: Connection, row: Adjustment) -> None:
+    subject = f"adjustment:{row.adjustment_id}"
+    _append_of_break(connection, AuditKind.ADJUSTMENT, subject, row, row.set_by, row.recorded_at)
+
+
+def _append_of_break(
+    connection: Connection, kind: AuditKind, subject: str, row: BreakEvent | Adjustment, who: str, at: datetime
+) -> None:
+    _append(connection, chain=row.account_id, kind=kind, subject=subject, who=who, detail=_content(row), at=at)
 
 
 @event.listens_for(InboxEvent, "after_insert")

@@ -24,6 +24,7 @@ from ledger import audit
 from ledger.alert_tables import AlertConfigRow, AlertTokenRow, InboxEvent
 from ledger.audit import (
     ALERTS_CHAIN,
+    AUDITED_STEPS,
     LEDGER_CHAIN,
     PAYLOAD,
     PERSON,
@@ -33,8 +34,9 @@ from ledger.audit import (
     link_sha256,
     sha256,
 )
+from ledger.break_tables import Adjustment, BreakEvent
 from ledger.run_tables import RunEventRow
-from ledger.states import IntentState
+from ledger.states import BreakStep, IntentState
 from ledger.tables import ArmingRow, AuditRow, Control, OrderAttempt, OrderSend, ReconciliationBreak, Transition
 
 CHUNK = 500
@@ -65,8 +67,8 @@ class AuditFault(Reason):
     )
     AUDIT_ROW_UNRECORDED = (
         "AUDIT_ROW_UNRECORDED",
-        "A send, control, arming step, decision, token or configuration has no link: put in past the program, or its "
-        "link was cut off.",
+        "A send, control, arming step, decision, lock, correcting entry, token or configuration has no link: put in "
+        "past the program, or its link was cut off.",
         "Stop trading, keep a copy of the database, and find out where the row comes from.",
     )
     AUDIT_ROW_TWICE = (
@@ -145,6 +147,7 @@ def _table(model: Any) -> Table:
 _moves = _table(Transition)
 _alert_moves = _table(InboxEvent)
 _run_events = _table(RunEventRow)
+_break_steps = _table(BreakEvent)
 _RECORDED = (
     _Recorded("send", _table(OrderSend), "send_id"),
     _Recorded("control", _table(Control), "control_id"),
@@ -159,6 +162,8 @@ _RECORDED = (
     _Recorded(
         "rebalance_run_event", _run_events, "run_event_id", _run_events.c.who.startswith(PERSON, autoescape=True)
     ),
+    _Recorded("break_event", _break_steps, "event_id", _break_steps.c.step.in_(sorted(AUDITED_STEPS))),
+    _Recorded("adjustment", _table(Adjustment), "adjustment_id"),
     _Recorded("alert_token", _table(AlertTokenRow), "token_id"),
     _Recorded("alert_config", _table(AlertConfigRow), "version"),
 )
@@ -169,6 +174,8 @@ _PREFIX_OF: Mapping[str, str] = {
     AuditKind.ARMING.value: "arming",
     AuditKind.DECISION.value: "transition",
     AuditKind.ADOPTION.value: "transition",
+    AuditKind.BREAK_STEP.value: "break_event",
+    AuditKind.ADJUSTMENT.value: "adjustment",
     AuditKind.ALERT_DECISION.value: "inbox_event",
     AuditKind.ALERT_TOKEN.value: "alert_token",
     AuditKind.ALERT_CONFIG.value: "alert_config",
@@ -214,12 +221,12 @@ def verify_audit(session: Session, anchors: Anchors | None = None) -> AuditRepor
     """Read every chain and every recorded row once; `anchors` are what former proofs saw."""
     report, connection = AuditReport(), session.connection()
     waiting = dict(anchors or {})
-    decided: dict[str, Row[Any]] = {}
+    decided: dict[str, _Decision] = {}
     query = select(_links).order_by(_links.c.chain, _links.c.ordinal)
     links = connection.execute(query.execution_options(yield_per=CHUNK))
     for batch in _batched(_walked(links, report, waiting)):
         _compare(connection, batch, report)
-        decided |= {row.subject: row for row in batch if row.kind == AuditKind.BREAK_DECISION.value}
+        decided |= {row.break_id: row for row in map(_decision_of, batch) if row is not None}
     for (chain, ordinal), _ in sorted(waiting.items()):
         report.add(AuditFault.AUDIT_ANCHOR_DIFFERS, chain, ordinal, "a former proof saw this link, and it is gone")
     _find_twice(connection, report)
@@ -361,18 +368,41 @@ def _break_sha256(row: Row[Any]) -> str:
     return sha256(canonical_json({"decision": row.decision, "decided_by": row.decided_by}))
 
 
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What a link says that a person decided about a break."""
+
+    break_id: str
+    decision: str
+    decided_by: str
+    chain: str
+    ordinal: int
+
+
+def _decision_of(link: Row[Any]) -> _Decision | None:
+    """The decision on a break that a link records; links from before steps were kept say it in words of their own."""
+    if link.kind not in (AuditKind.BREAK_DECISION.value, AuditKind.BREAK_STEP.value):
+        return None
+    said = json.loads(link.detail)
+    if link.kind == AuditKind.BREAK_DECISION.value:
+        return _Decision(said["break_id"], said["decision"], said["decided_by"], link.chain, link.ordinal)
+    if not BreakStep(said["step"]).is_decision:
+        return None
+    decided_by = said["who"].removeprefix(PERSON)
+    return _Decision(said["break_id"], said["reason"], decided_by, link.chain, link.ordinal)
+
+
 def _compare_breaks(
-    connection: Connection, before: Mapping[str, Any], decided: Mapping[str, Row[Any]], report: AuditReport
+    connection: Connection, before: Mapping[str, Any], decided: Mapping[str, _Decision], report: AuditReport
 ) -> None:
     """A break's decision is what its last link says; one without a link is from before the audit."""
     for row in _decided_breaks(connection):
-        link = decided.get(f"break:{row.break_id}")
-        if link is None:
+        said = decided.get(row.break_id)
+        if said is None:
             if before.get("decided_breaks", {}).get(row.break_id) != _break_sha256(row):
                 what = f"the decision on break {row.break_id} has no link"
                 report.add(AuditFault.AUDIT_ROW_UNRECORDED, row.account_id, 0, what)
             continue
-        said = json.loads(link.detail)
-        if (said["decision"], said["decided_by"]) != (row.decision, row.decided_by):
+        if (said.decision, said.decided_by) != (row.decision, row.decided_by):
             what = f"the decision on break {row.break_id} is not the one recorded"
-            report.add(AuditFault.AUDIT_ROW_CHANGED, link.chain, link.ordinal, what)
+            report.add(AuditFault.AUDIT_ROW_CHANGED, said.chain, said.ordinal, what)

@@ -1,6 +1,8 @@
 """Reconciliation breaks as durable objects, and the runs that found them.
 
-A break is one row for ever: seen again it counts up, not seen it is cleared, seen after that it is open again.
+A break is one row for ever: seen again it counts up, not seen it is cleared, seen after that it is open again. A kind
+that may be timing is suspected until a second run sees it too. Every step is a row of `break_event`; decisions are
+steps of their own, and none of them edits another. A critical break that is open locks what it names (`ledger.locks`).
 """
 
 from __future__ import annotations
@@ -11,18 +13,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from brokers.ids import AccountId
-from ledger import audit
+from ledger.audit import PERSON, canonical_json
+from ledger.break_tables import BreakEvent
+from ledger.locks import count_clean_runs, hold_lock
 from ledger.records import lock_account
-from ledger.states import ReconciliationOutcome
+from ledger.states import BreakState, BreakStep, ReconciliationOutcome
 from ledger.tables import ReconciliationBreak, ReconciliationRun
+
+RUN = "run"  # who writes the steps that no person decided
 
 
 @dataclass(frozen=True, slots=True)
 class SeenBreak:
-    """One difference as a reconciliation saw it. `difference` is venue minus ledger where both are amounts."""
+    """One difference as a reconciliation saw it. `difference` is venue minus ledger where both are amounts.
+
+    `may_be_timing`: only a second run makes it sure. `locks`: the instrument that it locks once it is sure, or
+    `ledger.locks.EVERYTHING`; "" for none.
+    """
 
     kind: str
     severity: str
@@ -34,16 +44,27 @@ class SeenBreak:
     difference: Decimal | None = None
     tolerance: Decimal = Decimal(0)
     evidence: str = ""
+    may_be_timing: bool = False
+    locks: str = ""
+    lets_reductions_out: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class BreakChanges:
-    """Ids of breaks by what a run did to them."""
+    """Ids of breaks by what a run did to them.
+
+    `suspected` are those of the opened and reopened that wait for a second run, `confirmed` those of the seen again
+    that had waited. `locked` and `unlocked` name what they lock: account and instrument.
+    """
 
     opened: tuple[str, ...] = ()
     seen_again: tuple[str, ...] = ()
     reopened: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()
+    suspected: tuple[str, ...] = ()
+    confirmed: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()
+    unlocked: tuple[str, ...] = ()
 
 
 def break_id(account_id: AccountId | str, kind: str, subject: str) -> str:
@@ -51,6 +72,7 @@ def break_id(account_id: AccountId | str, kind: str, subject: str) -> str:
     return hashlib.sha256("\x1f".join((str(account_id), kind, subject)).encode()).hexdigest()[:32]
 
 
+# -- what a run saw ---------------------------------------------------------------------------------------------
 def record_breaks(
     session: Session,
     account_id: AccountId | str,
@@ -60,7 +82,7 @@ def record_breaks(
     compared_kinds: Collection[str] | None = None,
     is_unjudged: Callable[[str, str], bool] | None = None,
 ) -> BreakChanges:
-    """Store what was seen and clear open breaks that were not.
+    """Store what was seen, clear open breaks that were not, lock and unlock. Store its run in the same transaction.
 
     `compared_kinds`: the kinds that this run really compared; breaks of other kinds stay as they are. None means all.
     `is_unjudged`: whether this run could not judge a kind and subject; such a break stays as it is too.
@@ -69,36 +91,96 @@ def record_breaks(
     if len(by_id) != len(seen):
         raise ValueError("two breaks of one run have the same kind and subject; make the subject tell them apart")
     lock_account(session, account_id)
-    opened: list[str] = []
-    again: list[str] = []
-    reopened: list[str] = []
+    book = _Book(session, str(account_id), at)
+
+    def judged(kind: str, subject: str) -> bool:
+        is_compared = compared_kinds is None or kind in compared_kinds
+        return is_compared and not (is_unjudged is not None and is_unjudged(kind, subject))
+
     for identity, item in by_id.items():
-        row = session.get(ReconciliationBreak, identity)
+        book.see(identity, item)
+    session.flush()
+    for row in open_breaks(session, account_id):
+        if row.break_id not in by_id and judged(row.kind, row.subject):
+            book.clear(row)
+    session.flush()
+    book.count_clean_runs(judged)
+    session.flush()
+    return book.changes()
+
+
+class _Book:
+    """One run's work on the rows of an account."""
+
+    def __init__(self, session: Session, account_id: str, at: datetime) -> None:
+        self.session, self.account_id, self.at = session, account_id, at
+        self._runs_before = newest_run_id(session, account_id)
+        names = ("opened", "seen_again", "reopened", "cleared", "suspected", "confirmed", "locked", "unlocked")
+        self._changed: dict[str, list[str]] = {name: [] for name in names}
+
+    def changes(self) -> BreakChanges:
+        return BreakChanges(**{name: tuple(found) for name, found in self._changed.items()})
+
+    def see(self, identity: str, item: SeenBreak) -> None:
+        row = self.session.get(ReconciliationBreak, identity)
         if row is None:
-            session.add(_new_row(identity, account_id, item, at))
-            opened.append(identity)
-            continue
-        (again if row.cleared_at is None else reopened).append(identity)
-        _see_again(row, item, at)
-    session.flush()
-    unseen = [row for row in open_breaks(session, account_id) if row.break_id not in by_id]
-    gone = [
-        row
-        for row in unseen
-        if (compared_kinds is None or row.kind in compared_kinds)
-        and not (is_unjudged is not None and is_unjudged(row.kind, row.subject))
-    ]
-    for row in gone:
-        row.cleared_at = at
-    session.flush()
-    cleared = tuple(row.break_id for row in gone)
-    return BreakChanges(tuple(opened), tuple(again), tuple(reopened), cleared)
+            row = _new_row(identity, self.account_id, item, self.at)
+            self.session.add(row)
+            self._begin(row, item, "opened")
+        elif row.cleared_at is not None:  # a decision was about the former occurrence
+            row.cleared_at, row.decision, row.decided_by, row.owner = None, "", "", None
+            _see_again(row, item, self.at)
+            self._begin(row, item, "reopened")
+        else:
+            _see_again(row, item, self.at)
+            self._changed["seen_again"].append(identity)
+            self._confirm(row)
+        if row.state == BreakState.OPEN.value and item.locks:
+            self._lock(row, item)
+
+    def _begin(self, row: ReconciliationBreak, item: SeenBreak, change: str) -> None:
+        self._changed[change].append(row.break_id)
+        row.state = BreakState.SUSPECTED.value if item.may_be_timing else BreakState.OPEN.value
+        if item.may_be_timing:
+            self._changed["suspected"].append(row.break_id)
+        self._note(row, BreakStep.SUSPECTED if item.may_be_timing else BreakStep.OPENED, **_seen_detail(item))
+
+    def _confirm(self, row: ReconciliationBreak) -> None:
+        if row.state == BreakState.SUSPECTED.value:
+            row.state = BreakState.OPEN.value
+            self._changed["confirmed"].append(row.break_id)
+            self._note(row, BreakStep.CONFIRMED, times_seen=row.times_seen)
+
+    def _lock(self, row: ReconciliationBreak, item: SeenBreak) -> None:
+        lock = hold_lock(
+            self.session,
+            row,
+            instrument_id=item.locks,
+            lets_reductions_out=item.lets_reductions_out,
+            at=self.at,
+        )
+        if lock is not None:
+            self._changed["locked"].append(f"{self.account_id} {item.locks}")
+            self._note(row, BreakStep.LOCKED, instrument_id=item.locks, lock_id=lock.lock_id)
+
+    def clear(self, row: ReconciliationBreak) -> None:
+        row.cleared_at, row.state = self.at, BreakState.CLEARED.value
+        self._changed["cleared"].append(row.break_id)
+        self._note(row, BreakStep.CLEARED, times_seen=row.times_seen, last_seen_at=row.last_seen_at)
+
+    def count_clean_runs(self, judged: Callable[[str, str], bool]) -> None:
+        for row, lock in count_clean_runs(self.session, self.account_id, judged=judged, at=self.at):
+            self._changed["unlocked"].append(f"{self.account_id} {lock.instrument_id}")
+            self._note(row, BreakStep.UNLOCKED, lock_id=lock.lock_id, clean_runs=lock.clean_runs)
+
+    def _note(self, row: ReconciliationBreak, step: BreakStep, **detail: object) -> None:
+        add_event(self.session, row, step, who=RUN, at=self.at, detail=detail, runs_before=self._runs_before)
 
 
-def _new_row(identity: str, account_id: AccountId | str, item: SeenBreak, at: datetime) -> ReconciliationBreak:
+def _new_row(identity: str, account_id: str, item: SeenBreak, at: datetime) -> ReconciliationBreak:
     return ReconciliationBreak(
         break_id=identity,
-        account_id=str(account_id),
+        account_id=account_id,
         kind=item.kind,
         severity=item.severity,
         subject=item.subject,
@@ -115,8 +197,6 @@ def _new_row(identity: str, account_id: AccountId | str, item: SeenBreak, at: da
 
 
 def _see_again(row: ReconciliationBreak, item: SeenBreak, at: datetime) -> None:
-    if row.cleared_at is not None:  # a decision was about the former occurrence
-        row.cleared_at, row.decision, row.decided_by = None, "", ""
     row.severity = item.severity
     row.ledger_amount, row.venue_amount, row.difference = item.ledger_amount, item.venue_amount, item.difference
     row.tolerance, row.evidence = item.tolerance, item.evidence
@@ -124,12 +204,95 @@ def _see_again(row: ReconciliationBreak, item: SeenBreak, at: datetime) -> None:
     row.times_seen += 1
 
 
+def _seen_detail(item: SeenBreak) -> dict[str, object]:
+    amounts = {"ledger_amount": item.ledger_amount, "venue_amount": item.venue_amount, "tolerance": item.tolerance}
+    return {"severity": item.severity, "evidence": item.evidence, **amounts}
+
+
+# -- steps ------------------------------------------------------------------------------------------------------
+def add_event(
+    session: Session,
+    row: ReconciliationBreak,
+    step: BreakStep,
+    *,
+    who: str,
+    at: datetime,
+    reason: str = "",
+    approved_by: str = "",
+    detail: dict[str, object] | None = None,
+    runs_before: int | None = None,
+    expires_at: datetime | None = None,
+) -> BreakEvent:
+    """Append one step of a break; decisions, locks and unlocks get their link in the audit (ledger.audit)."""
+    event = BreakEvent(
+        break_id=row.break_id,
+        account_id=row.account_id,
+        subject=row.subject,
+        step=step.value,
+        who=who,
+        approved_by=approved_by,
+        reason=reason,
+        detail=canonical_json(detail or {}),
+        runs_before=newest_run_id(session, row.account_id) if runs_before is None else runs_before,
+        expires_at=expires_at,
+        at=at,
+    )
+    session.add(event)
+    return event
+
+
+def events_of(session: Session, identity: str) -> tuple[BreakEvent, ...]:
+    """Every step of one break, oldest first."""
+    query = select(BreakEvent).where(BreakEvent.break_id == identity)
+    return tuple(session.exec(query.order_by(col(BreakEvent.event_id))))
+
+
+def claimed_subjects(session: Session, account_id: AccountId | str) -> frozenset[str]:
+    """The external orders and trades of an account that have an owner."""
+    query = select(BreakEvent.subject).where(
+        BreakEvent.account_id == str(account_id), BreakEvent.step == BreakStep.CLAIMED.value
+    )
+    return frozenset(session.exec(query))
+
+
+# -- looking ----------------------------------------------------------------------------------------------------
 def open_breaks(session: Session, account_id: AccountId | str | None = None) -> tuple[ReconciliationBreak, ...]:
-    """Breaks that were not cleared, oldest first."""
-    query = select(ReconciliationBreak).where(col(ReconciliationBreak.cleared_at).is_(None))
+    """Breaks that were not cleared, suspected ones too, oldest first."""
+    return find_breaks(session, account_id=account_id)
+
+
+def find_breaks(
+    session: Session,
+    *,
+    account_id: AccountId | str | None = None,
+    kind: str = "",
+    owner: str = "",
+    cleared: bool = False,
+    limit: int | None = None,
+) -> tuple[ReconciliationBreak, ...]:
+    """Breaks by account, kind and owner, oldest first; with `cleared` also those that are over, newest of all last."""
+    query = select(ReconciliationBreak)
+    if not cleared:
+        query = query.where(col(ReconciliationBreak.cleared_at).is_(None))
     if account_id is not None:
         query = query.where(ReconciliationBreak.account_id == str(account_id))
-    return tuple(session.exec(query.order_by(col(ReconciliationBreak.first_seen_at), ReconciliationBreak.break_id)))
+    if kind:
+        query = query.where(ReconciliationBreak.kind == kind)
+    if owner:
+        query = query.where(ReconciliationBreak.owner == owner)
+    query = query.order_by(col(ReconciliationBreak.first_seen_at).desc(), col(ReconciliationBreak.break_id).desc())
+    found = session.exec(query if limit is None else query.limit(limit))
+    return tuple(reversed(found.all()))
+
+
+def find_break(session: Session, identity: str) -> ReconciliationBreak:
+    """The break by its id or the unique beginning of it; LookupError."""
+    query = select(ReconciliationBreak).where(col(ReconciliationBreak.break_id).startswith(identity, autoescape=True))
+    found = session.exec(query.limit(2)).all() if identity else []
+    if len(found) != 1:
+        what = "no break" if not found else "more than one break"
+        raise LookupError(f"there is {what} whose id begins with {identity!r}")
+    return found[0]
 
 
 def decide_break(session: Session, identity: str, *, decision: str, decided_by: str, at: datetime) -> None:
@@ -137,20 +300,39 @@ def decide_break(session: Session, identity: str, *, decision: str, decided_by: 
     row = session.get(ReconciliationBreak, identity)
     if row is None or row.cleared_at is not None:
         raise LookupError(f"there is no open break {identity}")
+    note_decision(session, row, BreakStep.EXPLAINED, decision=decision, decided_by=decided_by, at=at)
+
+
+def note_decision(
+    session: Session,
+    row: ReconciliationBreak,
+    step: BreakStep,
+    *,
+    decision: str,
+    decided_by: str,
+    at: datetime,
+    approved_by: str = "",
+    detail: dict[str, object] | None = None,
+    expires_at: datetime | None = None,
+) -> None:
+    """Append a person's decision and show it on the row; ValueError without its text or who made it."""
     if not decision.strip() or not decided_by.strip():
         raise ValueError("a decision needs its text and who made it")
-    row.decision, row.decided_by = decision, decided_by
-    audit.append(
+    add_event(
         session,
-        chain=row.account_id,
-        kind=audit.AuditKind.BREAK_DECISION,
-        subject=f"break:{identity}",
-        who=decided_by,
-        detail={"break_id": identity, "decision": decision, "decided_by": decided_by},
+        row,
+        step,
+        who=PERSON + decided_by,
         at=at,
+        reason=decision,
+        approved_by=approved_by,
+        detail=detail,
+        expires_at=expires_at,
     )
+    row.decision, row.decided_by = decision, decided_by
 
 
+# -- runs -------------------------------------------------------------------------------------------------------
 def record_run(
     session: Session,
     account_id: AccountId | str,
@@ -173,3 +355,9 @@ def record_run(
 def latest_run(session: Session, account_id: AccountId | str) -> ReconciliationRun | None:
     query = select(ReconciliationRun).where(ReconciliationRun.account_id == str(account_id))
     return session.exec(query.order_by(col(ReconciliationRun.run_id).desc()).limit(1)).first()
+
+
+def newest_run_id(session: Session, account_id: AccountId | str) -> int:
+    """The number of the account's newest run; 0 before the first."""
+    query = select(func.max(ReconciliationRun.run_id)).where(ReconciliationRun.account_id == str(account_id))
+    return session.exec(query).one() or 0

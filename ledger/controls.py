@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import bindparam, text
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, func, select
 
 from brokers.ids import AccountId
-from ledger.reading import read_columns
+from ledger.reading import read_columns, read_rows, table_of
 from ledger.states import ControlState
 from ledger.tables import Control
 
@@ -96,7 +97,13 @@ def _lock(session: Session, function: str) -> None:
         session.connection().execute(text(f"SELECT {function}(:key)"), {"key": _LOCK_KEY})
 
 
-_CURRENT = select(Control).where(Control.scope == bindparam("scope")).order_by(col(Control.control_id).desc()).limit(1)
+_controls = table_of(Control)
+_CURRENT = (
+    select_columns(_controls)
+    .where(_controls.c.scope == bindparam("scope"))
+    .order_by(_controls.c.control_id.desc())
+    .limit(1)
+)
 _NEWEST = select(func.max(Control.control_id)).where(col(Control.scope).in_(bindparam("scopes", expanding=True)))
 _STATES = select(col(Control.scope), col(Control.state)).where(
     col(Control.control_id).in_(_NEWEST.group_by(Control.scope))
@@ -105,8 +112,8 @@ _STATES = select(col(Control.scope), col(Control.state)).where(
 
 def current_control(session: Session, scope: AccountId | str) -> Control | None:
     """The row that counts for one scope, or None when it was never set."""
-    found: Control | None = session.execute(_CURRENT, {"scope": str(scope)}).scalar()
-    return found
+    found = read_rows(session, Control, _CURRENT, scope=str(scope))
+    return found[0] if found else None
 
 
 def effective_control(

@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from brokers.ids import AccountId
 from ledger.alert_invariants import AlertEvidence, read_alert_evidence
+from ledger.break_invariants import BreakEvidence, read_break_evidence
 from ledger.reading import read_columns, read_rows, table_of
 from ledger.tables import Control, FillRow, Observation, OrderAttempt, OrderIntent, OrderRow, OrderSend, Transition
 
@@ -47,6 +48,7 @@ class Evidence:
     fills: Mapping[str, list[FillRow]]  # by intent
     controls: tuple[Control, ...]
     inbox: AlertEvidence
+    breaks: BreakEvidence
 
     @property
     def accounts(self) -> frozenset[str]:
@@ -121,6 +123,7 @@ def read_evidence(session: Session, account_id: AccountId | str | None = None) -
         fills=_grouped(read_rows(session, FillRow, queries.fills, **given), filled_intent),
         controls=tuple(read_rows(session, Control, _CONTROLS)),
         inbox=read_alert_evidence(session, None if account_id is None else str(account_id)),
+        breaks=read_break_evidence(session, None if account_id is None else str(account_id)),
     )
 
 

@@ -21,6 +21,7 @@ from sqlmodel import Session
 
 from brokers.ids import AccountId
 from ledger.alert_invariants import alert_findings
+from ledger.break_invariants import clearing_findings, lock_findings
 from ledger.evidence import Evidence, read_evidence
 from ledger.replay import differences
 from ledger.states import ControlState, IntentState
@@ -57,6 +58,8 @@ class Invariant(StrEnum):
     BALANCED = ("I13", "Debits equal credits per currency in every posting.")
     SENDS_BOUNDED = ("I14", "No more requests leave than the intents allow.")
     REPLAYS = ("I15", "Replaying the evidence gives the current state.")
+    LOCKED_MEANS_NONE = ("I16", "No send is committed while a break locks it and nobody has overridden the lock.")
+    CLEARED_BY_A_RUN = ("I17", "A break that is over was judged by a run, and stands where its steps ended.")
 
 
 NOT_YET: Mapping[Invariant, str] = MappingProxyType(
@@ -321,6 +324,15 @@ def _alerts_end(evidence: Evidence, rules: Rules) -> Iterator[str]:
     yield from alert_findings(evidence.inbox, now=rules.now, overdue_s_max=rules.overdue_s_max)
 
 
+# -- I16, I17: breaks and locks ----------------------------------------------------------------------------------
+def _locked(evidence: Evidence, rules: Rules) -> Iterator[str]:
+    yield from lock_findings(evidence.breaks, evidence.intents, evidence.sends)
+
+
+def _cleared(evidence: Evidence, rules: Rules) -> Iterator[str]:
+    yield from clearing_findings(evidence.breaks)
+
+
 # -- I15: the evidence alone gives the state --------------------------------------------------------------------
 def _replays(evidence: Evidence, rules: Rules) -> Iterator[str]:
     yield from differences(evidence)
@@ -342,5 +354,7 @@ CHECKS: Mapping[Invariant, Check] = MappingProxyType(
         Invariant.ALERTS_END: _alerts_end,
         Invariant.SENDS_BOUNDED: _bounded,
         Invariant.REPLAYS: _replays,
+        Invariant.LOCKED_MEANS_NONE: _locked,
+        Invariant.CLEARED_BY_A_RUN: _cleared,
     }
 )

@@ -22,6 +22,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from brokers.ids import AccountId
 from brokers.types import AccountProof, CashEvent, Fill, Order
+from ledger.adjustments import is_corrected
 from ledger.columns import derived
 from ledger.errors import ConflictingEvidence
 from ledger.reading import read_columns
@@ -384,12 +385,16 @@ def _in_window(
     return tuple(session.exec(query.order_by(columns.time, columns[key])))
 
 
+_SUBJECTS = {"fill": "trade", "cash_event": "cash event"}  # as breaks and correcting entries call them
+
+
 def _insert_once(
     session: Session, model: type[SQLModel], rows: Sequence[Fields], *, may_be_unknown: Sequence[str] = ()
 ) -> Imported:
     """Insert the rows that are missing and compare the others.
 
-    Inserting comes first: the database alone knows what is missing, also while other processes write.
+    Inserting comes first: the database alone knows what is missing, also while other processes write. Other content
+    than is stored is refused, but for a fact that a correcting entry speaks of: then both stay as they are.
     """
     table: Table = model.__table__  # type: ignore[attr-defined]
     account_id, key = rows[0]["account_id"], table.primary_key.columns[1].name
@@ -403,7 +408,11 @@ def _insert_once(
     known = [name for name in wanted if name not in new]
     query = table.select().where(table.c.account_id == account_id, table.c[key].in_(known))
     for stored in session.connection().execute(query).mappings() if known else ():
-        _require_same_evidence(table.name, key, dict(stored), wanted[stored[key]], may_be_unknown)
+        try:
+            _require_same_evidence(table.name, key, dict(stored), wanted[stored[key]], may_be_unknown)
+        except ConflictingEvidence:  # a person has decided which content counts, or it is refused
+            if not is_corrected(session, account_id, f"{_SUBJECTS[table.name]} {stored[key]}"):
+                raise
     return Imported(new=len(new), known=len(known))
 
 

@@ -2,8 +2,8 @@
 
 The newest BASELINE gives the opening figures and the instant from which evidence counts:
 
-    ledger position = baseline quantity + Σ signed fills later than the baseline
-    ledger balance  = baseline total    + Σ cash events  later than the baseline
+    ledger position = baseline quantity + Σ signed fills later than the baseline + Σ correcting entries + Σ inferred
+    ledger balance  = baseline total    + Σ cash events  later than the baseline + Σ correcting entries
 
 Both sums are exact whatever the decimal context. A position is counted for instruments that the venue reports as
 positions; a spot trade moves two balances instead, so its fills are not added here. Positions are net of hedge legs:
@@ -16,13 +16,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from itertools import chain
 
 from sqlmodel import Session, col, select
 
 from brokers.ids import AccountId
 from brokers.types import Balance, OrderSide, Position, PositionMode
+from ledger.adjustments import counted_adjustments
 from ledger.columns import canonical, derived
 from ledger.errors import NoBaseline
+from ledger.inferred import standing_inferences
 from ledger.states import SnapshotPurpose
 from ledger.tables import AccountSnapshot, BalanceRow, CashEventRow, FillRow, PositionRow
 
@@ -155,11 +158,15 @@ def ledger_positions(
     )
     if until is not None:
         query = query.where(col(FillRow.time) <= until)
-    moves = (
+    fills = (
         (instrument_id, quantity if side == OrderSide.BUY.value else -quantity)
         for instrument_id, side, quantity in session.exec(query)
-        if holds_position(instrument_id)
     )
+    entries = counted_adjustments(session, account_id, after=opening.taken_at, until=until)
+    corrections = [(row.instrument_id, row.amount) for row in entries if row.instrument_id is not None]
+    standing = standing_inferences(session, account_id, after=opening.taken_at, until=until)
+    inferences = [(item.instrument_id, item.signed) for item in standing.values()]
+    moves = (move for move in chain(fills, corrections, inferences) if holds_position(move[0]))
     return _sums(moves, opening=opening.net_positions)
 
 
@@ -173,7 +180,9 @@ def ledger_balances(
     )
     if until is not None:
         query = query.where(col(CashEventRow.time) <= until)
-    return _sums(session.exec(query), opening=opening.totals)
+    entries = counted_adjustments(session, account_id, after=opening.taken_at, until=until)
+    corrections = ((row.currency, row.amount) for row in entries if row.currency is not None)
+    return _sums(chain(session.exec(query), corrections), opening=opening.totals)
 
 
 def _sums(moves: Iterable[tuple[str, Decimal]], *, opening: Mapping[str, Decimal] | None = None) -> dict[str, Decimal]:

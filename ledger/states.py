@@ -117,6 +117,47 @@ class ReconciliationOutcome(StrEnum):
     NOT_RECONCILED = "not_reconciled"  # the venue could not be read: never called clean
 
 
+class BreakState(StrEnum):
+    """Where a break stands. A kind that may be timing is suspected until a second run sees it."""
+
+    SUSPECTED = "suspected"
+    OPEN = "open"
+    CLEARED = "cleared"
+
+
+class BreakStep(StrEnum):
+    """A step in the life of a break. The first six are what runs saw and did, the others what a person decided."""
+
+    SUSPECTED = "suspected"
+    OPENED = "opened"
+    CONFIRMED = "confirmed"  # a second run saw it too
+    CLEARED = "cleared"
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
+    ACCEPTED = "accepted"  # known, and lived with
+    ASSIGNED = "assigned"
+    EXPLAINED = "explained"
+    CORRECTED = "corrected"  # an adjustment was written, or taken back
+    CLAIMED = "claimed"  # an external order or trade has an owner
+    OVERRIDDEN = "overridden"  # its lock is lifted until a time
+
+    @property
+    def is_decision(self) -> bool:
+        return self not in _STEPS_OF_RUNS
+
+
+_STEPS_OF_RUNS = frozenset(
+    {
+        BreakStep.SUSPECTED,
+        BreakStep.OPENED,
+        BreakStep.CONFIRMED,
+        BreakStep.CLEARED,
+        BreakStep.LOCKED,
+        BreakStep.UNLOCKED,
+    }
+)
+
+
 class SnapshotPurpose(StrEnum):
     BASELINE = "baseline"  # the opening figures that fills and cash events are added to
     SYNC = "sync"

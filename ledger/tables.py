@@ -12,9 +12,9 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from ledger import alert_tables, run_tables
+from ledger import alert_tables, break_tables, run_tables
 from ledger.columns import ExactDecimal, UtcDateTime, row_id
-from ledger.states import CancelState, IntentState, PlanState
+from ledger.states import BreakState, CancelState, IntentState, PlanState
 
 metadata: MetaData = SQLModel.metadata
 APPEND_ONLY = (
@@ -28,6 +28,7 @@ APPEND_ONLY = (
     "audit",
     *alert_tables.APPEND_ONLY,
     *run_tables.APPEND_ONLY,
+    *break_tables.APPEND_ONLY,
 )
 
 
@@ -341,7 +342,7 @@ class ReconciliationRun(SQLModel, table=True):
 
 
 class ReconciliationBreak(SQLModel, table=True):
-    """A difference between the venue and the ledger, as a durable object."""
+    """A difference between the venue and the ledger, as a durable object; `break_event` has every step of its life."""
 
     __tablename__ = "reconciliation_break"
     break_id: str = Field(primary_key=True)  # hash of account, kind and subject: seen again is the same row
@@ -360,6 +361,8 @@ class ReconciliationBreak(SQLModel, table=True):
     last_seen_at: datetime = Field(sa_type=UtcDateTime)
     times_seen: int = 1
     cleared_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    state: str = Field(default=BreakState.OPEN.value, sa_column_kwargs={"server_default": "open"})
+    owner: str | None = None
     decision: str = ""
     decided_by: str = ""
 

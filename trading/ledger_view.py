@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 
 from sqlmodel import Session, col, func, select
 
@@ -19,14 +20,19 @@ from brokers.types import (
     OrderType,
     TimeInForce,
 )
+from ledger.adjustments import standing_corrections
+from ledger.breaks import claimed_subjects
+from ledger.inferred import standing_inferences
 from ledger.records import Feed, cursor
 from ledger.snapshots import baseline, ledger_balances, ledger_positions
-from ledger.states import IntentState
-from ledger.tables import CashEventRow, FillRow, OrderIntent, OrderRow, Transition
-from trading.reconciliation import LedgerView, UnresolvedOrder
+from ledger.states import TERMINAL_STATES, IntentState
+from ledger.tables import CashEventRow, FillRow, LedgerMeta, OrderIntent, OrderRow, Transition
+from trading.orders.identity import is_ours
+from trading.reconciliation import LedgerView, Ownership, UnresolvedOrder
 
 ROWS_AT_ONCE = 2_000
 OPEN_STATUSES = tuple(status.value for status in OrderStatus if status.is_open)
+_OVER = tuple(state.value for state in TERMINAL_STATES)
 _UNRESOLVED = tuple(
     state.value
     for state in (IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN, IntentState.ADOPTED_LATE)
@@ -51,6 +57,33 @@ def ledger_view(session: Session, account_id: AccountId, *, since: datetime, unt
         fills_known_until=known[Feed.FILLS],
         cash_events_known_until=known[Feed.CASH_EVENTS],
         has_traded=_has_traded(session, account_id, since=opening.taken_at),
+        corrections=standing_corrections(session, account_id),
+        inferred=_inferred(session, account_id, since=opening.taken_at, until=until),
+        ownership=_ownership(session, account_id, since=since),
+    )
+
+
+def _inferred(
+    session: Session, account_id: AccountId, *, since: datetime, until: datetime
+) -> dict[VenueOrderId, Decimal]:
+    found = standing_inferences(session, account_id, after=since, until=until)
+    return {VenueOrderId(identity): item.quantity for identity, item in found.items()}
+
+
+def _ownership(session: Session, account_id: AccountId, *, since: datetime) -> Ownership:
+    """Ours is what carries this installation's tag, and what the ledger placed where the venue shows no ids."""
+    stamp = session.get(LedgerMeta, "installation_tag")
+    assert stamp is not None, "every ledger is stamped when it is made"
+    tag = int(stamp.value)
+    placed = select(OrderIntent.venue_order_id).where(
+        OrderIntent.account_id == str(account_id),
+        col(OrderIntent.venue_order_id).is_not(None),
+        (col(OrderIntent.updated_at) > since) | col(OrderIntent.state).not_in(_OVER),
+    )
+    return Ownership(
+        is_ours=lambda client_order_id: is_ours(client_order_id, tag),
+        placed=frozenset(VenueOrderId(identity) for identity in session.exec(placed) if identity),
+        claimed=claimed_subjects(session, account_id),
     )
 
 

@@ -31,6 +31,7 @@ from ledger.snapshots import baseline
 from ledger.states import ReconciliationOutcome, SnapshotPurpose
 from trading.books import Books, books_of, equation_summary, news_of
 from trading.cash_flows import cash_flows
+from trading.inferring import store_inferences
 from trading.ledger_view import ledger_view
 from trading.reconciliation import BreakKind, Findings, Tolerances, reconcile
 from trading.reconciliation.equation import Rounding, equations, judge
@@ -261,6 +262,7 @@ def _record(
             compared_kinds={kind.value for kind in compared},
             is_unjudged=findings.is_unjudged,
         )
+        store_inferences(session, runtime.account_id, findings, changes, reading.orders, at=at)
         touched = {*changes.opened, *changes.seen_again, *changes.reopened}
         still_open = tuple(
             f"{row.kind} {row.subject}"
@@ -289,7 +291,7 @@ def _import(
     runtime: Runtime, findings: Findings, reading: VenueReading, step: Step
 ) -> tuple[SyncResult | None, str, str]:
     """Take in what the comparison found missing, then sync as usual. Evidence that conflicts is refused and told."""
-    wanted = {item.subject for item in findings.breaks if item.kind in _IMPORTED}
+    wanted = {item.subject for item in findings.breaks if item.kind in _IMPORTED} | set(findings.replaced)
     try:
         step(
             "import missing evidence",
@@ -314,6 +316,7 @@ def _import(
 _IMPORTED = frozenset(
     {
         BreakKind.ORDER_UNKNOWN_TO_LEDGER,
+        BreakKind.ORDER_EXTERNAL,
         BreakKind.ORDER_STATUS_DIFFERS,
         BreakKind.ORDER_FILLED_QUANTITY_DIFFERS,
         BreakKind.FILL_MISSING_IN_LEDGER,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.reports.alerts import alerts_report, routes_report, story_report
+from flows.reports.breaks import break_report, breaks_report
 from flows.reports.closing import closing_report
 from flows.reports.model import Report, Tone
 from flows.reports.orders import leverage_report, sweep_report
@@ -18,6 +19,7 @@ from flows.reports.syncing import sync_report
 from ledger.controlling import ControlChanged
 from trading.alerts.overview import AlertStory, Overview
 from trading.alerts.routing import AlertConfig
+from trading.breaks import BreakBook, BreakStory
 from trading.closing import ClosedPosition
 from trading.kill_model import KillResult
 from trading.leverage import LeverageResult
@@ -33,6 +35,8 @@ from trading.sync import SyncResult
 _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
     AlertConfig: routes_report,
     AlertStory: story_report,
+    BreakBook: breaks_report,
+    BreakStory: break_report,
     ControlChanged: control_report,
     KillResult: kill_report,
     Overview: alerts_report,

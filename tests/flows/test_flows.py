@@ -11,18 +11,22 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ParameterTypeError
 
 from brokers.ids import Environment, Venue
 from flows.check_account import check_account
 from flows.close_positions import close_positions
+from flows.decide_break import decide_break
 from flows.rebalance import rebalance
 from flows.reconcile import reconcile
 from flows.resume_orders import resume_orders
 from flows.set_leverage import set_leverage
 from flows.sync_positions import sync_positions
+from ledger.engine import Ledger
 from tasks.blocks import TradingAccount
 from tasks.process import ENVIRONMENT_VARIABLE, LEDGER_VARIABLE
 from tests.trading.simulated import end_leases
+from trading.breaks import read_breaks
 
 
 def ended(state: State[Any]) -> tuple[str, str]:
@@ -234,6 +238,32 @@ def test_breaks_make_the_run_fail_by_name(venue: Any) -> None:
     assert ended(set_leverage(venue.block, return_state=True, **other))[0] == "Completed"
     name, message = ended(reconcile(venue.block, return_state=True))
     assert name == "BREAKS_FOUND" and "LEVERAGE" in message
+
+
+def test_a_break_is_decided_by_a_form_and_its_story_is_a_report(venue: Any, tmp_path: Path) -> None:
+    sync_positions(venue.block, return_state=True)
+    venue.trade("AAPLUSDT", "buy", "10")
+    name, message = ended(reconcile(venue.block, return_state=True))
+    assert name == "BREAKS_FOUND" and "1 ORDER_EXTERNAL" in message
+    with Ledger.open(os.environ[LEDGER_VARIABLE], environment=Environment.SIMULATED) as ledger:
+        identity = read_breaks(ledger, kind="ORDER_EXTERNAL").lines[0].row.break_id
+    said = {"break_id": identity[:8], "set_by": "ann", "reason": "the desk bought them by hand", "return_state": True}
+    name, message = ended(decide_break(decision="override", hours=2, **said))
+    assert name == "REFUSED" and message.startswith("BREAK_NOT_LOCKED")
+    state = decide_break(decision="claim", owner="discretionary desk", **said)
+    assert ended(state)[0] == "Completed" and "was claimed by ann" in ended(state)[1]
+    folder = tmp_path / "reports" / "decide-break-simulated" / str(run_id(state))
+    assert "discretionary desk" in (folder / "report.html").read_text()
+    assert "ORDER_EXTERNAL" not in ended(reconcile(venue.block, return_state=True))[1]
+
+
+def test_the_form_of_a_decision_refuses_what_it_cannot_mean() -> None:
+    whole = {"break_id": "0123abcd", "decision": "accept", "set_by": "ann", "reason": "known"}
+    assert decide_break.validate_parameters(whole)
+    wrong = {"break_id": "not-hex", "decision": "ignore", "amount": "1e5", "hours": 25, "reason": ""}
+    for name, value in wrong.items():
+        with pytest.raises(ParameterTypeError, match=name):
+            decide_break.validate_parameters(whole | {name: value})
 
 
 def test_all_positions_are_closed_and_proved_flat(venue: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ledger import audit
 from ledger.alert_tables import InboxEvent
 from ledger.anchors import AnchorsUnreadable, add_anchor, anchors_of, read_anchors
 from ledger.auditing import AuditFault, AuditReport, begin_audit, verify_audit
+from ledger.break_tables import Adjustment
 from ledger.breaks import SeenBreak, break_id, decide_break, record_breaks
 from ledger.controls import pool_scope, set_control
 from ledger.engine import Ledger
@@ -27,7 +29,8 @@ from ledger.tables import ArmingRow, AuditRow, OrderSend, Transition
 
 BREAK = SeenBreak(kind="POSITION", severity="high", subject="BTC")
 ACCOUNT = "bybit.simulated.main"
-EVIDENCE = ("audit", "order_send", "control", "alert_token", "alert_config")
+EVIDENCE = ("audit", "order_send", "control", "alert_token", "alert_config", "break_event", "adjustment")
+OTHER = "bybit.simulated.other"
 
 
 @pytest.fixture
@@ -51,6 +54,7 @@ def recorded(ledger: Ledger, samples: Any) -> Ledger:
         record_breaks(session, ACCOUNT, [BREAK], at=samples.start)
         identity = break_id(ACCOUNT, BREAK.kind, BREAK.subject)
         decide_break(session, identity, decision="a manual trade", decided_by="ann", at=samples.start)
+        session.add(_adjustment(samples))
     AlertTokens(ledger).add_token("tv", by="ann")
     AlertConfigs(ledger).apply_config("sources: {}", by="ann")
     with ledger.write() as session:
@@ -58,6 +62,20 @@ def recorded(ledger: Ledger, samples: Any) -> Ledger:
             session.add(_alert_move(samples, worker))
             session.add(_run_event(samples, worker))
     return ledger
+
+
+def _adjustment(samples: Any) -> Adjustment:
+    return Adjustment(
+        account_id=OTHER,
+        break_id="b",
+        subject="balance USDT",
+        currency="USDT",
+        amount=Decimal("-5"),
+        reason="a fee that the feed does not show",
+        set_by="ann",
+        counts_from=samples.start,
+        recorded_at=samples.start,
+    )
 
 
 def _alert_move(samples: Any, worker: str) -> InboxEvent:
@@ -111,6 +129,7 @@ def test_an_honest_ledger_is_whole(recorded: Ledger) -> None:
         "ledger": 1,
         ACCOUNT: 8,  # 5 sends, 2 moves, 1 break
         f"{ACCOUNT}/control": 1,
+        OTHER: 1,
         "pool:p": 1,
         "pool:p/control": 1,
         "alerts": 3,
@@ -119,7 +138,8 @@ def test_an_honest_ledger_is_whole(recorded: Ledger) -> None:
     assert report.links == 16
     with recorded.read() as session:
         kinds = [row.kind for row in session.exec(select(AuditRow))]
-    assert sorted(set(kinds)) == sorted(kind.value for kind in audit.AuditKind)
+    # A decision on a break was a link of its own kind before every step of a break was kept.
+    assert set(kinds) | {audit.AuditKind.BREAK_DECISION.value} == {kind.value for kind in audit.AuditKind}
 
 
 FIELDS = "kind, subject, who, detail, previous_sha256, sha256, recorded_at"
@@ -183,6 +203,19 @@ TAMPERINGS: dict[str, tuple[tuple[str, ...], AuditFault, str, int]] = {
         ACCOUNT,
         8,
     ),
+    "a person's name on a decision is edited": (
+        ("UPDATE break_event SET approved_by = 'bob' WHERE step = 'explained'",),
+        AuditFault.AUDIT_ROW_CHANGED,
+        ACCOUNT,
+        8,
+    ),
+    "a correcting entry is edited": (
+        ("UPDATE adjustment SET amount = '-500'",),
+        AuditFault.AUDIT_ROW_CHANGED,
+        OTHER,
+        1,
+    ),
+    "a correcting entry is deleted": (("DELETE FROM adjustment",), AuditFault.AUDIT_ROW_GONE, OTHER, 1),
     "a retired token is brought back": (
         ("UPDATE alert_token SET token_sha256 = 'x'",),
         AuditFault.AUDIT_ROW_CHANGED,
@@ -285,7 +318,7 @@ def test_rows_from_before_the_audit_are_no_tampering(recorded: Ledger, samples: 
         session.add(_send(samples, 6))
         set_control(session, ACCOUNT, ControlState.RUN, reason="back", set_by="ann", at=samples.start)
     report = verified(recorded)
-    assert (report.findings, report.before) == ([], 13)
+    assert (report.findings, report.before) == ([], 15)
     assert (report.heads[ACCOUNT][0], report.heads[f"{ACCOUNT}/control"][0]) == (1, 1)
 
 

@@ -123,7 +123,7 @@ def test_every_invariant_is_judged_or_named_as_not_yet() -> None:
     assert set(invariants.CHECKS) | set(NOT_YET) == set(Invariant)
     assert not set(invariants.CHECKS) & set(NOT_YET)
     assert set(oracle.CHECKS) < set(invariants.CHECKS)
-    assert [invariant.value for invariant in Invariant] == [f"I{number}" for number in range(1, 16)]
+    assert [invariant.value for invariant in Invariant] == [f"I{number}" for number in range(1, 18)]
     assert all(len(reason) > 20 for reason in NOT_YET.values())
 
 
@@ -150,6 +150,12 @@ BY_LEDGER: list[tuple[Invariant, str]] = [
     (I.OWN_LANE, "UPDATE transition SET transition_id = transition_id + 1000 WHERE to_state IN ('acked', 'filled')"),
     (I.SENDS_BOUNDED, "UPDATE order_intent SET attempts_max = 0"),
     (I.SENDS_BOUNDED, "UPDATE order_send SET client_order_id = 'x' || client_order_id"),
+    (I.LOCKED_MEANS_NONE, "INSERT INTO instrument_lock (account_id, instrument_id, break_id, kind, "
+     "lets_reductions_out, clean_runs, locked_at) SELECT account_id, '*', 'b', 'K', 0, 0, "
+     "'2000-01-01T00:00:00.000000Z' FROM order_intent LIMIT 1"),
+    (I.CLEARED_BY_A_RUN, "INSERT INTO break_event (break_id, account_id, subject, step, who, approved_by, reason, "
+     "detail, runs_before, at) SELECT 'b', account_id, 's', 'cleared', 'run', '', '', '{}', 0, created_at "
+     "FROM order_intent LIMIT 1"),
     (I.REPLAYS, "UPDATE order_intent SET attempt_count = 3 WHERE state = 'filled'"),
     (I.REPLAYS, "UPDATE order_intent SET state_reason = 'OTHER' WHERE state = 'denied'"),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -86,5 +87,5 @@ def test_a_killed_rebalance_continues_and_sends_nothing_twice(
     assert lines == Counter({"AAPLUSDT": 1, "MSFTUSDT": 1, "KOUSDT": 1})  # one order a leg, none lost, none twice
     assert len({order["client_id"] for order in sent}) == len(sent)
     assert sent_before_death == (0 if point == "C09" else 2)
-    reconciled = run("reconcile")
-    assert reconciled.is_completed, (reconciled.state, reconciled.message)
+    reconciled = run("reconcile")  # all agrees, but for the orders of the person who shook the book
+    assert re.match(r"(\d+) breaks: \1 ORDER_EXTERNAL; compared", reconciled.message or ""), reconciled.message

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
 from sqlalchemy import bindparam, or_
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from brokers.types import ZERO, CashEventKind
-from ledger.reading import read_columns
+from ledger.reading import read_columns, read_rows, table_of
 from ledger.states import ControlState
 from ledger.tables import CashEventRow, Control, EquityMark
 from trading.risk import RiskReason
@@ -35,7 +36,8 @@ _LAST_STOP = (
     .order_by(col(Control.control_id).desc())
     .limit(1)
 )
-_MARK = select(EquityMark).where(EquityMark.account_id == bindparam("account_id"), EquityMark.day == bindparam("day"))
+_marks = table_of(EquityMark)
+_MARK = select_columns(_marks).where(_marks.c.account_id == bindparam("account_id"), _marks.c.day == bindparam("day"))
 _EARLIER = select(col(EquityMark.highest), col(EquityMark.updated_at)).where(
     EquityMark.account_id == bindparam("account_id"),
     EquityMark.day < bindparam("day"),
@@ -55,12 +57,19 @@ def mark_equity(session: Session, account_id: str, *, equity: Decimal, read_at: 
     """Note a reading of the equity and tell what it is compared with. `read_at` is on the ledger's clock."""
     since = _measured_since(session, account_id)
     day = read_at.astimezone(UTC).date()
-    mark: EquityMark | None = session.execute(_MARK, {"account_id": account_id, "day": day.isoformat()}).scalar()
+    found = read_rows(session, EquityMark, _MARK, account_id=account_id, day=day.isoformat())
+    mark = found[0] if found else None
     if mark is None or mark.updated_at <= since:
-        mark = _begin(session, mark, account_id, day.isoformat(), equity, read_at)
+        mark = _begin(session, mark and _held(session, mark), account_id, day.isoformat(), equity, read_at)
     elif read_at > mark.updated_at and (equity != mark.latest or read_at - mark.updated_at > _SAME_READING):
+        mark = _held(session, mark)
         _move_on(session, mark, equity, read_at)
     return EquityPast(mark.opening, max(mark.highest, *_earlier(session, mark, since, read_at), equity))
+
+
+def _held(session: Session, mark: EquityMark) -> EquityMark:
+    """The same mark as a row of the session, which writes what changes."""
+    return session.get_one(EquityMark, (mark.account_id, mark.day))
 
 
 def _begin(

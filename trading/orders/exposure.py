@@ -58,14 +58,14 @@ def exposure_for(
     sizes = {name: _contract_size(ctx, InstrumentId(name)) or ONE for name in {row.instrument_id for row in others}}
     pending, moves, notional = dict.fromkeys(OrderSide, ZERO), dict.fromkeys(OrderSide, ZERO), ZERO
     for row in others:
-        side = sides[row.side]
-        notional += pending_notional(row, since)
-        moves[side] += pending_move(row, since, sizes[row.instrument_id])
+        side, quantity = sides[row.side], pending_quantity(row, since)
+        notional += pending_notional(row, quantity)
+        moves[side] += pending_move(row, quantity, sizes[row.instrument_id])
         if row.instrument_id == own_instrument_id:
-            pending[side] += pending_quantity(row, since)
+            pending[side] += quantity
     age_s_max = ctx.policy.pool_reading_age_s_max
     pool = pool_holdings(session, ctx.account_id, ctx.instruments, age_s_max=age_s_max, now=now)
-    conduct = read_conduct(session, ctx, own, others, now)
+    conduct = read_conduct(session, ctx, own, same, now)
     if reading.equity is not None:
         past = mark_equity(session, ctx.account_id, equity=reading.equity, read_at=read_at)
         conduct = replace(conduct, opening_equity=past.opening, highest_equity=past.highest)

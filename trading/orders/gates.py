@@ -15,6 +15,7 @@ from sqlmodel import Session
 from brokers.capabilities import OrderIdentity
 from brokers.types import Instrument, OrderRequest, PreparedOrder, Quote
 from ledger.controls import hold_controls, strategy_scope
+from ledger.locks import standing_lock
 from ledger.states import CancelState, ControlState, IntentState
 from ledger.tables import OrderIntent
 from trading.orders import armed, store
@@ -80,6 +81,7 @@ def before_send(
         _control(ctx, session, row, state)
         or _arming(ctx, session, row, order, now)
         or _strategy(ctx, row, of_strategy)
+        or _lock(session, row, now)
         or _counts(ctx, session, row, now)
         or _rate(ctx, session, order, now)
         or (None if row.state == S.UNKNOWN.value else _risk(ctx, session, row, order))
@@ -121,8 +123,9 @@ def may_go(ctx: DeskContext, session: Session, row: OrderIntent) -> bool:
     if ctx.dry_run:
         return False
     state, of_strategy = _controls(ctx, session, row)
-    is_let_out = lets_out(state, session, row)
-    return is_let_out and _arming(ctx, session, row) is None and _strategy(ctx, row, of_strategy) is None
+    if not lets_out(state, session, row) or _arming(ctx, session, row) is not None:
+        return False
+    return _strategy(ctx, row, of_strategy) is None and _lock(session, row, ctx.ledger.now(session)) is None
 
 
 def _arming(
@@ -150,6 +153,17 @@ def _strategy(ctx: DeskContext, row: OrderIntent, state: ControlState) -> Obstac
         return None
     detail = f"strategy {strategy_of(row)} is {state}"
     return Obstacle(S.READY, OrderReason.STRATEGY_STOPPED, detail, ctx.limits.wait_s)
+
+
+def _lock(session: Session, row: OrderIntent, now: datetime) -> Obstacle | None:
+    """A critical break of this instrument or account: the order was decided on books that are wrong, so it is over.
+
+    What a kill closes positions with goes out all the same: it is sized by the venue's own reading.
+    """
+    lock = standing_lock(session, row.account_id, row.instrument_id, now=now, reduces=row.reduce_only)
+    if lock is None or closes_for_kill(session, row):
+        return None
+    return Obstacle(S.DENIED, OrderReason.LOCKED_BY_BREAK, str(lock))
 
 
 def _counts(ctx: DeskContext, session: Session, row: OrderIntent, now: datetime) -> Obstacle | None:

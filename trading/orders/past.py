@@ -50,11 +50,9 @@ def strategy_of(row: OrderIntent) -> str:
 
 
 def read_conduct(
-    session: Session, ctx: DeskContext, own: OrderIntent, others: Sequence[Counted], now: datetime
+    session: Session, ctx: DeskContext, own: OrderIntent, same: Sequence[Counted], now: datetime
 ) -> Conduct:
-    """The past of `own` as of this transaction; `others` are the account's counting intents without it."""
-    instrument_id = own.instrument_id
-    same = [row for row in others if row.instrument_id == instrument_id]
+    """The past of `own` as of this transaction; `same` are the counting intents in its instrument without it."""
     control = current_control(session, strategy_scope(strategy_of(own), own.account_id))
     return Conduct(
         last_quote=_last_quote(own, same),

@@ -19,7 +19,7 @@ from brokers.types import ZERO, Instrument
 from ledger.reading import read_columns
 from ledger.records import lock_account
 from ledger.tables import AccountRow, AccountSnapshot, PositionRow
-from trading.orders.reserved import pending_notional, read_counting
+from trading.orders.reserved import pending_notional, pending_quantity, read_counting
 
 _MARGIN = timedelta(seconds=5)  # a snapshot's time is the venue's, an intent's the ledger's
 _POOL_LOCK = "the pool"
@@ -72,7 +72,7 @@ def pool_holdings(
             unread.append(other)
         total += held or ZERO
         for row in read_counting(session, other, since=since):
-            total += pending_notional(row, since)
+            total += pending_notional(row, pending_quantity(row, since))
     return PoolHoldings(total, tuple(unread))
 
 

@@ -86,6 +86,13 @@ class OrderReason(Reason):
         "The strategy that decided the order is disabled on this account.",
         "A person enables it again after reading why it was disabled.",
     )
+    LOCKED_BY_BREAK = (
+        "LOCKED_BY_BREAK",
+        "Venue and ledger differ in this instrument or in the account's money: orders that may add to a position, and "
+        "reductions of a position that is itself in doubt, do not leave.",
+        "See `algotrendy breaks list`. Two reconciliations in a row without the break unlock; `breaks override` lifts "
+        "it for a time.",
+    )
     SENDS_UNACCOUNTED = (
         "SENDS_UNACCOUNTED",
         "More order requests left than the ledger committed or the attempts allow; the pool is halted.",

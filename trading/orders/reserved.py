@@ -111,25 +111,30 @@ def pending_quantity(row: Counted, since: datetime) -> Decimal:
     moved_since = row.updated_at >= since
     if not row.is_open:
         return row.filled_quantity if moved_since else ZERO
-    return row.quantity if moved_since else max(row.quantity - row.filled_quantity, ZERO)
+    if moved_since or not row.filled_quantity:
+        return row.quantity
+    return max(row.quantity - row.filled_quantity, ZERO)
 
 
-def pending_notional(row: Counted, since: datetime) -> Decimal:
-    """What that may add to the gross exposure, in quote currency."""
+def pending_notional(row: Counted, quantity: Decimal) -> Decimal:
+    """What its pending quantity may add to the gross exposure, in quote currency."""
     if row.reduce_only:
         return ZERO
-    quantity = pending_quantity(row, since)
-    if row.reserved_notional > 0:
-        return row.reserved_notional * quantity / row.quantity
+    if row.reserved_notional:
+        return _share(row, quantity)
     if not row.is_open and row.average_price is not None:
         return quantity * row.average_price
     return ZERO
 
 
-def pending_move(row: Counted, since: datetime, contract_size: Decimal) -> Decimal:
-    """What that may move the net exposure by: also an order that reduces a position moves it."""
-    quantity = pending_quantity(row, since)
-    if row.reserved_notional > 0:
-        return row.reserved_notional * quantity / row.quantity
+def pending_move(row: Counted, quantity: Decimal, contract_size: Decimal) -> Decimal:
+    """What its pending quantity may move the net exposure by: also an order that reduces a position moves it."""
+    if row.reserved_notional:
+        return _share(row, quantity)
     price = row.average_price or row.limit_price or row.trigger_price or row.reference_price
     return ZERO if price is None else quantity * price * contract_size
+
+
+def _share(row: Counted, quantity: Decimal) -> Decimal:
+    """The part of the reservation that belongs to the quantity."""
+    return row.reserved_notional if quantity == row.quantity else row.reserved_notional * quantity / row.quantity

@@ -6,7 +6,7 @@ would move, and only what no finding explains becomes a break of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,9 @@ from itertools import product
 from typing import Generic, TypeVar
 
 from brokers.ids import InstrumentId, VenueOrderId
+from brokers.strictjson import encode
 from brokers.types import ZERO, CashEvent, CashEventKind, Fill, LiquiditySide
+from ledger.adjustments import Correction
 from ledger.snapshots import holds_position
 from trading.reconciliation.kinds import BreakKind
 from trading.reconciliation.model import Break, Collector, LedgerView, VenueView, text_of
@@ -46,6 +48,7 @@ class FactSums:
     balances: dict[str, Effects] = field(default_factory=dict)
     filled_by_order: dict[VenueOrderId, Decimal] = field(default_factory=dict)
     touched_orders: set[VenueOrderId] = field(default_factory=set)
+    young_orders: set[VenueOrderId] = field(default_factory=set)  # a fill may have come after the order was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +65,35 @@ class _Rules(Generic[Fact]):
     differing: Callable[[Fact, Fact], tuple[BreakKind, list[str]] | None]
     break_of: Callable[[BreakKind, Fact | None, Fact | None, list[str]], Break]
     effect: Callable[[str, Fact | None, Fact | None], None]
+    corrections: Mapping[str, Correction]
+    is_expected: Callable[[Fact], bool] = lambda fact: False  # a late fact whose effect the books count already
 
 
 def compare_fills(ledger: LedgerView, venue: VenueView, out: Collector, sums: FactSums) -> None:
-    """Every fill of either side, by trade id."""
+    """Every fill of either side, by trade id; then those that belong to no order that is known."""
+    inferred = dict(ledger.inferred)  # what the position counts without a fill: a real one takes its place
+    is_orphan, young_from = _orphans(ledger, venue), out.now - out.tolerances.guard
 
     def effect(what: str, ours: Fill | None, theirs: Fill | None) -> None:
         fact = theirs or ours
         assert fact is not None
+        counted = ZERO
         if what in ("same", "news"):
             done = sums.filled_by_order.get(fact.venue_order_id, ZERO)
             sums.filled_by_order[fact.venue_order_id] = done + fact.quantity
+            if fact.time > young_from:
+                sums.young_orders.add(fact.venue_order_id)
+            if is_orphan(fact):
+                out.breaks.append(_fill_break(BreakKind.FILL_EXTERNAL, ours, theirs, []))
         else:
             sums.touched_orders.update(item.venue_order_id for item in (ours, theirs) if item is not None)
+        if what == "news" and fact.venue_order_id in inferred:
+            counted = min(inferred[fact.venue_order_id], fact.quantity)
+            inferred[fact.venue_order_id] -= counted
         for item in (ours, theirs) if what != "same" else (theirs,):
             if item is not None and holds_position(str(item.instrument_id)):
                 effects = sums.positions.setdefault(item.instrument_id, Effects())
-                amount = item.side.sign * item.quantity
+                amount = item.side.sign * (item.quantity - counted)
                 _note(effects, what, amount, is_ours=item is ours, time=item.time, venue=venue, out=out)
 
     _compare(
@@ -97,8 +112,25 @@ def compare_fills(ledger: LedgerView, venue: VenueView, out: Collector, sums: Fa
             differing=_fill_differs,
             break_of=_fill_break,
             effect=effect,
+            corrections=ledger.corrections,
+            is_expected=lambda fill: inferred.get(fill.venue_order_id, ZERO) >= fill.quantity,
         ),
     )
+
+
+def _orphans(ledger: LedgerView, venue: VenueView) -> Callable[[Fill], bool]:
+    """Whether a fill is of no order that is known or ours, and unclaimed: a liquidation, or hands other than ours."""
+    own = ledger.ownership
+    if own is None:
+        return lambda fill: False
+    known = {order.venue_order_id for side in (venue.orders, ledger.orders) for order in side} | own.placed
+
+    def is_orphan(fill: Fill) -> bool:
+        if fill.venue_order_id in known or (fill.client_order_id is not None and own.is_ours(fill.client_order_id)):
+            return False
+        return not {f"trade {fill.trade_id}", f"order {fill.venue_order_id}"} & own.claimed
+
+    return is_orphan
 
 
 def compare_cash_events(ledger: LedgerView, venue: VenueView, out: Collector, sums: FactSums) -> None:
@@ -132,6 +164,7 @@ def compare_cash_events(ledger: LedgerView, venue: VenueView, out: Collector, su
             differing=_cash_differs,
             break_of=_cash_break,
             effect=effect,
+            corrections=ledger.corrections,
         ),
     )
 
@@ -168,7 +201,11 @@ def _compare(
 
 
 def _pair(ours: Fact, theirs: Fact | None, out: Collector, rules: _Rules[Fact]) -> None:
+    correction = rules.corrections.get(f"{rules.subject} {rules.id_of(ours)}") if rules.corrections else None
     if theirs is None:
+        if correction is not None and not correction.content:
+            out.compared[f"corrected_{rules.name}"] += 1  # sums count it, and the entry that takes it back
+            return
         if out.is_young(ours.time):
             out.pending.append(f"{rules.subject} {rules.id_of(ours)}")
         else:
@@ -180,6 +217,10 @@ def _pair(ours: Fact, theirs: Fact | None, out: Collector, rules: _Rules[Fact]) 
         rules.effect("same", ours, theirs)
         return
     kind, fields = found
+    if correction is not None and correction.content == content_of(theirs, fields):
+        out.compared[f"corrected_{rules.name}"] += 1
+        rules.effect("same", ours, theirs)
+        return
     out.breaks.append(rules.break_of(kind, ours, theirs, fields))
     rules.effect("different", ours, theirs)
 
@@ -187,6 +228,10 @@ def _pair(ours: Fact, theirs: Fact | None, out: Collector, rules: _Rules[Fact]) 
 def _only_at_venue(fact: Fact, out: Collector, rules: _Rules[Fact]) -> None:
     if fact.time >= rules.known_until:
         out.news[rules.name] += 1
+        rules.effect("news", None, fact)
+    elif rules.is_expected(fact):
+        out.news[rules.name] += 1
+        out.replaced.append(f"{rules.subject} {rules.id_of(fact)}")
         rules.effect("news", None, fact)
     elif out.is_young(fact.time):
         out.pending.append(f"{rules.subject} {rules.id_of(fact)}")
@@ -304,3 +349,8 @@ def _sides(ours: object, theirs: object, fields: list[str]) -> dict[str, str]:
         found[f"ledger_{name}"] = text_of(getattr(ours, name))
         found[f"venue_{name}"] = text_of(getattr(theirs, name))
     return found
+
+
+def content_of(fact: object, fields: Iterable[str]) -> str:
+    """One side's words on the fields in which a fact differs: what a correcting entry follows."""
+    return encode({name: text_of(getattr(fact, name)) for name in sorted(fields)})

@@ -13,6 +13,19 @@ class Severity(StrEnum):
     CRITICAL = "critical"  # money or exposure is not what the ledger says
 
 
+class Lock(StrEnum):
+    """What a break keeps from being sent once it is sure, until two runs do not see it any more."""
+
+    NONE = "none"
+    INSTRUMENT = "instrument"  # orders that may add to the position
+    POSITION = "position"  # reductions too: how much there is to reduce is just what is not known
+    ACCOUNT = "account"  # orders that may add to any position: money is not what the books say
+
+    @property
+    def lets_reductions_out(self) -> bool:
+        return self is not Lock.POSITION
+
+
 class BreakKind(StrEnum):
     """Codes are stable: reports, tests, docs/reconciliation.md and docs/reasons.md name them."""
 
@@ -27,6 +40,20 @@ class BreakKind(StrEnum):
         member.meaning = meaning
         member.remedy = remedy
         return member
+
+    @property
+    def may_be_timing(self) -> bool:
+        """Whether two readings of one moment may differ so; only a second run makes such a break sure."""
+        return self in _MAY_BE_TIMING
+
+    @property
+    def lock(self) -> Lock:
+        """What it locks. A critical kind that is of no instrument, or that nobody has thought of here, locks all."""
+        if self.severity is not Severity.CRITICAL:
+            return Lock.NONE
+        if self in _OF_POSITION:
+            return Lock.POSITION
+        return Lock.INSTRUMENT if self in _OF_ORDER else Lock.ACCOUNT
 
     ORDER_MISSING_AT_VENUE = (
         "ORDER_MISSING_AT_VENUE",
@@ -196,3 +223,61 @@ class BreakKind(StrEnum):
         "The equation of a currency holds wallet changes of a kind that we do not know, so that it is not complete.",
         "Report the venue's kinds so that they get a name, and record the decision.",
     )
+    ORDER_EXTERNAL = (
+        "ORDER_EXTERNAL",
+        Severity.WARNING,
+        "An order at the venue was not placed by this installation, and nobody has claimed it.",
+        "Claim it with whose it is (`algotrendy breaks claim`). If nobody placed it, change the API keys.",
+    )
+    FILL_EXTERNAL = (
+        "FILL_EXTERNAL",
+        Severity.WARNING,
+        "A fill belongs to no order that is known, such as a liquidation, and nobody has claimed it.",
+        "Look for a liquidation or a delivery at the venue, then claim it with whose it is.",
+    )
+    FILL_INFERRED = (
+        "FILL_INFERRED",
+        Severity.WARNING,
+        "An order has filled more than the venue's feed of fills shows; the position counts what that leaves.",
+        "None while the feed is late: the real fill takes its place. If it stays, ask the venue for the execution.",
+    )
+
+
+_MAY_BE_TIMING = frozenset(
+    {
+        BreakKind.ORDER_MISSING_AT_VENUE,
+        BreakKind.ORDER_STATUS_DIFFERS,
+        BreakKind.ORDER_FILLED_QUANTITY_DIFFERS,
+        BreakKind.ORDER_FILLS_DIFFER,
+        BreakKind.ORDER_OUTCOME_UNKNOWN,
+        BreakKind.POSITION_DIFFERS,
+        BreakKind.POSITION_VANISHED,
+        BreakKind.POSITION_UNKNOWN,
+        BreakKind.BALANCE_UNEXPLAINED,
+        BreakKind.BALANCE_DIFFERS,
+        BreakKind.BALANCE_VANISHED,
+        BreakKind.BALANCE_UNKNOWN,
+        BreakKind.FILL_INFERRED,
+    }
+)
+_OF_POSITION = frozenset(
+    {
+        BreakKind.ORDER_FILLED_QUANTITY_DIFFERS,
+        BreakKind.ORDER_FILLS_DIFFER,
+        BreakKind.FILL_MISSING_IN_LEDGER,
+        BreakKind.FILL_MISSING_AT_VENUE,
+        BreakKind.FILL_DIFFERS,
+        BreakKind.POSITION_DIFFERS,
+        BreakKind.POSITION_VANISHED,
+        BreakKind.POSITION_UNKNOWN,
+    }
+)
+_OF_ORDER = frozenset(
+    {
+        BreakKind.ORDER_MISSING_AT_VENUE,
+        BreakKind.ORDER_TERMS_DIFFER,
+        BreakKind.ORDER_OUTCOME_UNKNOWN,
+        BreakKind.ORDER_ADOPTED_LATE,
+        BreakKind.FILL_DUPLICATED,
+    }
+)

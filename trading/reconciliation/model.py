@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from brokers.ids import AccountId, InstrumentId
+from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
 from brokers.rounding import MONEY, decimal_text
 from brokers.strictjson import encode
 from brokers.types import ZERO, Balance, CashEvent, Fill, LeverageInfo, Order, Position
+from ledger.adjustments import Correction
 from ledger.breaks import SeenBreak, break_id
-from trading.reconciliation.kinds import BreakKind, Severity
+from ledger.locks import EVERYTHING
+from trading.reconciliation.kinds import BreakKind, Lock, Severity
 
 NO_TOLERANCES: Mapping[str, Decimal] = {}
 
@@ -43,15 +45,29 @@ class UnresolvedOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """Which orders are ours, by our scheme of client order ids and by what the ledger placed, and which were claimed.
+
+    `claimed`: subjects of external orders and trades that have an owner.
+    """
+
+    is_ours: Callable[[ClientOrderId], bool]
+    placed: frozenset[VenueOrderId] = frozenset()
+    claimed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerView:
     """What the ledger knows. Fills and cash events are those later than the venue view's window start, read once.
 
     `positions` and `balances` are the ledger's own sums up to the venue view's `read_at`: opening figures plus all
-    evidence. The `…_known_until` say how far each feed was imported: a venue fact then or later is news, not a break.
+    evidence, correcting entries and inferred fills. The `…_known_until` say how far each feed was imported: a venue
+    fact then or later is news, not a break. `corrections` are entries about single facts, by subject; `inferred` is
+    what an order's fills lack and the position counts all the same. Without `ownership` no order is called external.
     """
 
     account_id: AccountId
-    orders: Iterable[Order]
+    orders: Sequence[Order]
     fills: Iterable[Fill]
     cash_events: Iterable[CashEvent]
     positions: Mapping[InstrumentId, Decimal]
@@ -62,6 +78,9 @@ class LedgerView:
     cash_events_known_until: datetime
     expected_leverage: Mapping[InstrumentId, Decimal] = field(default_factory=dict)
     has_traded: bool = False  # since the opening figures
+    corrections: Mapping[str, Correction] = field(default_factory=dict)
+    inferred: Mapping[VenueOrderId, Decimal] = field(default_factory=dict)
+    ownership: Ownership | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +130,14 @@ class Break:
         """The same difference has the same id for ever."""
         return break_id(account_id, self.kind.value, self.subject)
 
+    @property
+    def locks(self) -> str:
+        """The instrument that it locks once it is sure, EVERYTHING, or "" for none."""
+        if self.kind.lock is Lock.NONE:
+            return ""
+        is_of_instrument = self.kind.lock is not Lock.ACCOUNT and self.instrument_id is not None
+        return str(self.instrument_id) if is_of_instrument else EVERYTHING
+
     def as_seen(self) -> SeenBreak:
         """The form in which the ledger stores it."""
         return SeenBreak(
@@ -124,6 +151,9 @@ class Break:
             difference=self.difference,
             tolerance=self.tolerance,
             evidence=encode(dict(self.evidence)),
+            may_be_timing=self.kind.may_be_timing,
+            locks=self.locks,
+            lets_reductions_out=self.kind.lock.lets_reductions_out,
         )
 
 
@@ -131,7 +161,8 @@ class Break:
 class Findings:
     """The outcome. `pending` are the subjects of differences too young to judge, `news` facts after the last import.
 
-    `not_compared` says what the venue gives no means to judge, and why.
+    `not_compared` says what the venue gives no means to judge, and why. `replaced` are the subjects of fills that the
+    feed shows late and that were inferred until now.
     """
 
     breaks: tuple[Break, ...]
@@ -140,6 +171,7 @@ class Findings:
     compared: Mapping[str, int]
     unjudged: frozenset[tuple[str, str]] = frozenset()  # kinds and subjects for which one side's fact was not at hand
     not_compared: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -165,6 +197,7 @@ class Collector:
     compared: Counter[str] = field(default_factory=Counter)
     unjudged: set[tuple[str, str]] = field(default_factory=set)
     not_compared: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     def is_young(self, *times: datetime) -> bool:
         """Whether any of the times lies within the guard before now (or after it)."""
@@ -179,6 +212,7 @@ class Collector:
             compared=dict(sorted(self.compared.items())),
             unjudged=frozenset(self.unjudged),
             not_compared=tuple(self.not_compared),
+            replaced=tuple(sorted(self.replaced)),
         )
 
 

@@ -26,7 +26,8 @@ from brokers.types import (
     PositionSide,
     TimeInForce,
 )
-from trading.reconciliation import LedgerView, UnresolvedOrder, VenueView
+from ledger.adjustments import Correction
+from trading.reconciliation import LedgerView, Ownership, UnresolvedOrder, VenueView
 
 ACCOUNT = AccountId.parse("bybit.simulated.main")
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -34,6 +35,11 @@ NOW = START + timedelta(days=2)
 PERPS = [InstrumentId(f"{base}/USDT:USDT") for base in ("BTC", "ETH", "SOL")]
 SPOT = InstrumentId("BTC/USDT")
 D = Decimal
+
+
+def is_ours(client_order_id: ClientOrderId) -> bool:
+    """The scheme of these books."""
+    return client_order_id.value.startswith("client-")
 
 
 @dataclass
@@ -63,6 +69,10 @@ class Books:
     has_cash_feed: bool = True
     has_traded: bool = False
     fills_are_totals: bool = False
+    corrections: dict[str, Correction] = field(default_factory=dict)
+    inferred: dict[VenueOrderId, Decimal] = field(default_factory=dict)
+    placed: frozenset[VenueOrderId] = frozenset()
+    claimed: frozenset[str] = frozenset()
 
     def ledger_view(self) -> LedgerView:
         return LedgerView(
@@ -78,6 +88,9 @@ class Books:
             cash_events_known_until=self.known_until,
             expected_leverage=self.ledger.leverages,
             has_traded=self.has_traded,
+            corrections=self.corrections,
+            inferred=self.inferred,
+            ownership=Ownership(is_ours=is_ours, placed=self.placed, claimed=self.claimed),
         )
 
     def venue_view(self) -> VenueView:
