@@ -45,6 +45,10 @@ from trading.steps import Step
 from trading.sync import BaselineUnsettled, sync_account
 from trading.verifying import verify_plan
 
+PATIENCE_MAX = 3  # attempts of one account in one call
+PAUSE_S = 5.0
+RETRY_AFTER_S_MAX = 330.0  # above the longest window of a venue's quota
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interruption:
@@ -87,7 +91,7 @@ def _one_account(
     runtime: Runtime, ledger: Ledger, run: StoredRun, name: str, plan_id: str, means: Means
 ) -> Interruption | None:
     try:
-        _bring_to_end(runtime, ledger, run, plan_id, means)
+        _patiently(runtime, ledger, run, plan_id, means)
     except PlanBusy as error:
         return Interruption(account_name=name, reason=RunReason.RUN_BUSY.value, detail=str(error))
     except (BrokerError, BaselineUnsettled, ConflictingEvidence) as error:
@@ -104,6 +108,19 @@ def _one_account(
         reason=RunReason.RUN_ACCOUNT_INTERRUPTED.value,
         detail="an order has not ended yet, or the time of one execution is over",
     )
+
+
+def _patiently(runtime: Runtime, ledger: Ledger, run: StoredRun, plan_id: str, means: Means) -> None:
+    """Go on after what passes by itself, such as a used up request quota; the others do not wait meanwhile."""
+    for attempt in range(1, PATIENCE_MAX + 1):
+        try:
+            _bring_to_end(runtime, ledger, run, plan_id, means)
+            return
+        except BrokerError as error:
+            wait_s = max(error.retry_after_s or 0.0, attempt * PAUSE_S)
+            if not error.retryable or attempt == PATIENCE_MAX or wait_s > RETRY_AFTER_S_MAX:
+                raise
+        runtime.clock.wait(wait_s)
 
 
 def _bring_to_end(runtime: Runtime, ledger: Ledger, run: StoredRun, plan_id: str, means: Means) -> None:
