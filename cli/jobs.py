@@ -12,6 +12,8 @@ import typer
 from cli.options import AccountOption, AccountsOption, JsonOption, PortfolioOption, ReportOption, YesOption
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from brokers.ids import AccountId, Environment
     from tasks.config import Account
     from trading.runtime import Runtime
@@ -142,6 +144,7 @@ def close(
         ),
         _Output(json, report),
         trades=True,
+        only_reduces=True,
     )
 
 
@@ -164,6 +167,71 @@ def sync(
         lambda runtime, step: sync_account(runtime.ledger, runtime.broker, clock=runtime.clock, step=step),
         _Output(json, report),
     )
+
+
+def sweep(
+    account: AccountOption = "",
+    accounts: AccountsOption = None,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare open orders and positions with the ledger, once and lightly; reconcile compares everything."""
+    from cli import opening
+    from trading.sweeping import sweep_account
+
+    chosen = opening.account(account, accounts)
+    _job(chosen, "sweep", lambda runtime, step: sweep_account(runtime, step=step), _Output(json, report))
+
+
+def statement(
+    account: Annotated[
+        str, typer.Argument(metavar="[ACCOUNT]", help="Block name or id. May be left out where there is only one.")
+    ] = "",
+    day: Annotated[str, typer.Option("--day", help="UTC day, YYYY-MM-DD. Without it, yesterday.")] = "",
+    sync: Annotated[bool, typer.Option(help="Sync first, so that the ledger has the day's end.")] = True,
+    accounts: AccountsOption = None,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the statement of a day: balances and equity by what moved them, profit by instrument, fees, funding."""
+    from cli import opening
+
+    wanted = _day(day)
+    _job(
+        opening.account(account, accounts),
+        "statement",
+        lambda runtime, step: _statement(runtime, step, wanted, sync=sync),
+        _Output(json, report),
+    )
+
+
+def _statement(runtime: Runtime, step: Step, day: date, *, sync: bool) -> Any:
+    from trading.statement import make_statement
+    from trading.sync import sync_account
+
+    if sync:
+        sync_account(runtime.ledger, runtime.broker, clock=runtime.clock, step=step)
+    return make_statement(runtime, day, step=step)
+
+
+def _day(text: str) -> date:
+    """The day that was named, else yesterday."""
+    from datetime import date, timedelta
+
+    from cli.failures import CliError, ExitCode
+    from cli.opening import CLOCK
+
+    try:
+        return date.fromisoformat(text) if text else CLOCK.now().date() - timedelta(days=1)
+    except ValueError as error:
+        raise CliError(
+            f"there is no such day: {error}",
+            title="Usage",
+            code=ExitCode.USAGE,
+            field="--day",
+            value=text,
+            remedy="name it as YYYY-MM-DD, for instance 2026-03-02",
+        ) from error
 
 
 def leverage(
@@ -248,10 +316,11 @@ def _job(
     *,
     trades: bool = False,
     own_sweep: bool = False,
+    only_reduces: bool = False,
 ) -> None:
     """Open the account, do the work while telling each step, show the report, exit by its tone.
 
-    `trades` and `own_sweep` are those of opening.runtime.
+    `trades`, `own_sweep` and `only_reduces` are those of opening.runtime.
     """
     from cli import opening
     from cli import output as show
@@ -260,7 +329,7 @@ def _job(
     from flows import reports
     from flows.reports.model import Tone
 
-    opened = opening.runtime(account, trades=trades, own_sweep=own_sweep)
+    opened = opening.runtime(account, trades=trades, own_sweep=own_sweep, only_reduces=only_reduces)
     with show.progress(f"{name} {account.account_id}") as tell, opened as runtime:
         is_dry_run = runtime.desk.is_dry_run
         result = work(runtime, telling_step(tell, clock=runtime.clock))

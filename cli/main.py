@@ -14,6 +14,7 @@ from cli import (
     alerts,
     arming,
     audit,
+    books,
     breaks,
     control,
     jobs,
@@ -61,6 +62,7 @@ app.command("positions", rich_help_panel=_READ)(reads.positions)
 app.command("orders", rich_help_panel=_READ)(reads.orders)
 
 
+app.command("reconciliations", rich_help_panel=_READ)(books.reconciliations)
 app.command("intents", rich_help_panel=_READ)(control.intents)
 
 app.add_typer(alerts.alerts_app, name="alerts", rich_help_panel=_ALERTS)
@@ -71,6 +73,8 @@ app.command("plan", rich_help_panel=_JOBS)(planning.plan)
 app.command("rebalance", rich_help_panel=_JOBS)(jobs.rebalance)
 app.command("reconcile", rich_help_panel=_JOBS)(jobs.reconcile)
 app.command("close", rich_help_panel=_JOBS)(jobs.close)
+app.command("sweep", rich_help_panel=_JOBS)(jobs.sweep)
+app.command("statement", rich_help_panel=_JOBS)(jobs.statement)
 app.command("sync", rich_help_panel=_JOBS)(jobs.sync)
 app.command("leverage", rich_help_panel=_JOBS)(jobs.leverage)
 

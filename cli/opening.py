@@ -171,13 +171,16 @@ def broker(name: str, file: Path | None) -> Iterator[Broker]:
 
 
 @contextmanager
-def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -> Iterator[Runtime]:
+def runtime(
+    chosen: Account, *, trades: bool = False, own_sweep: bool = False, only_reduces: bool = False
+) -> Iterator[Runtime]:
     """Broker, ledger and order desk of one account, proved at the venue, closed at the end.
 
     The proof is recorded: a key that belongs to another account of the venue than before is refused. What `trades`
-    passes trading.starting first; with `own_sweep` only the key's rights are checked, because the work itself looks
-    at the orders of ours at the venue and reports them.
+    passes trading.starting first, and trading.first_run unless it `only_reduces`; with `own_sweep` only the key's
+    rights are checked, because the work itself looks at the orders of ours at the venue and reports them.
     """
+    from trading.first_run import reconcile_first
     from trading.starting import prove_account, refuse_withdrawal, require_rights, start_trading
 
     with unproved(chosen) as opened:
@@ -187,6 +190,8 @@ def runtime(chosen: Account, *, trades: bool = False, own_sweep: bool = False) -
             require_rights(proof)
         elif trades:
             start_trading(opened, proof)
+            if not only_reduces:
+                reconcile_first(opened, chosen.policy)
         yield opened
 
 

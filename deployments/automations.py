@@ -1,4 +1,4 @@
-"""Automations: one ends zombies, two start a long-running job again when its run has died.
+"""Automations: one ends zombies, three start a long-running job again when its run has died.
 
 A zombie is a run whose process is gone but which Prefect still shows as Running.
 
@@ -24,6 +24,7 @@ from flows.states import FINAL_STATE_NAMES
 SILENCE_S = 3 * HEARTBEAT_S
 WATCH_FLOW = "watch-orders"
 DRAIN_FLOW = "drain-alerts"
+SWEEP_FLOW = "sweep-account"
 HEARTBEAT_EVENT = "prefect.flow-run.heartbeat"
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
 
@@ -67,6 +68,11 @@ def drain_again() -> AutomationCore:
     return _again(DRAIN_FLOW, name="Drain alerts again")
 
 
+def sweep_again() -> AutomationCore:
+    """And for a sweep: nobody would look."""
+    return _again(SWEEP_FLOW, name="Sweep accounts again")
+
+
 def _again(flow: str, *, name: str) -> AutomationCore:
     return AutomationCore(
         name=name,
@@ -88,7 +94,7 @@ def _again(flow: str, *, name: str) -> AutomationCore:
 
 def register(client: SyncPrefectClient) -> Iterator[str]:
     """Create each automation or bring it up to date."""
-    for automation in (zombies(), watch_again(), drain_again()):
+    for automation in (zombies(), watch_again(), drain_again(), sweep_again()):
         found = client.read_automations_by_name(automation.name)
         if not found:
             client.create_automation(automation)

@@ -47,7 +47,9 @@ def close_positions(
         instruments: Unified symbols such as BTC/USDT:USDT. Only with listed.
         key: Leave it empty. The same key names the same orders for ever; a new run has a new one by itself.
     """
-    return run_job("close-positions", account, lambda job: _close(job, which, instruments, key), trades=True)
+    return run_job(
+        "close-positions", account, lambda job: _close(job, which, instruments, key), trades=True, only_reduces=True
+    )
 
 
 def _close(job: Job, which: str, symbols: list[str], key: str) -> State[Any]:

@@ -32,6 +32,7 @@ from tasks.process import Process
 from tasks.runtime import open_runtime
 from tasks.steps import prefect_step
 from trading.closing import ClosingRefused
+from trading.first_run import reconcile_first
 from trading.kill_model import KillRefused
 from trading.leverage import LeverageRefused
 from trading.plan_store import PlanError
@@ -108,13 +109,15 @@ def run_job(
     *,
     trades: bool = False,
     own_sweep: bool = False,
+    only_reduces: bool = False,
     reports_rights: bool = False,
 ) -> State[Any]:
     """Open and prove the account behind every guard, then run `body`.
 
     What a guard refuses ends as REFUSED. A job that `trades` also needs a key with that right and a venue whose orders
-    the ledger explains (trading.starting); with `own_sweep` the body looks at those orders itself and reports them. A
-    key that may withdraw is refused to every job but the one that `reports_rights`.
+    the ledger explains (trading.starting) and an account that was reconciled of late (trading.first_run), but for a job
+    that `only_reduces`: getting out waits for nothing. With `own_sweep` the body looks at those orders itself, and
+    decides no new ones. A key that may withdraw is refused to every job but the one that `reports_rights`.
     """
     with ExitStack() as stack:
         try:
@@ -125,6 +128,8 @@ def run_job(
                 require_rights(job.proof)
             elif trades:
                 start_trading(job.runtime, job.proof, step=prefect_step)
+            if trades and not (own_sweep or only_reduces):
+                reconcile_first(job.runtime, job.account.policy, step=prefect_step)
             return _told(job, body(job), trades=trades)
         except REFUSALS as error:
             get_run_logger().error("Refused: %s", error)

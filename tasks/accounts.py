@@ -19,6 +19,7 @@ from brokers.ids import AccountId
 from ledger.errors import ConflictingEvidence, LedgerEnvironmentMismatch
 from tasks.config import Account, ConfigRefused
 from trading.alerts.handling_model import AccountRefused
+from trading.first_run import reconcile_first
 from trading.runtime import Runtime
 from trading.starting import NotReadyToTrade, StartReason, prove_account, start_trading
 
@@ -94,6 +95,7 @@ class Accounts:
         with ExitStack() as attempt:
             runtime = attempt.enter_context(self._open(account))
             start_trading(runtime, prove_account(runtime))
+            reconcile_first(runtime, account.policy)
             with self._lock:
                 self._stack.push(attempt.pop_all())
         return runtime
@@ -101,7 +103,10 @@ class Accounts:
 
 def _told(error: Exception) -> Exception:
     """AccountRefused where a guard refuses, else the error itself."""
-    if isinstance(error, NotReadyToTrade) and error.reason is StartReason.ORDERS_UNREAD:
+    if isinstance(error, NotReadyToTrade) and error.reason in (
+        StartReason.ORDERS_UNREAD,
+        StartReason.NOT_RECONCILED_YET,
+    ):
         return error
     is_guard = isinstance(
         error,

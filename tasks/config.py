@@ -281,6 +281,11 @@ def risk_policy(environment: Environment, overrides: Mapping[str, Any]) -> RiskP
         )
     if environment is Environment.PRODUCTION and overrides.get("arming_required", True) is not True:
         raise ValueError("arming_required cannot be taken away in production: leave it out, and arm the pool")
+    if environment is not Environment.SIMULATED and overrides.get("reconciled_first", True) is not True:
+        raise ValueError(
+            f"reconciled_first cannot be switched off in {environment.value}, was "
+            f"{overrides['reconciled_first']!r}: leave it out; only simulated accounts may trade unreconciled"
+        )
     # Not strict: YAML and JSON have lists where the policy has tuples. Its amounts refuse binary floats all the same.
     return RiskPolicy.model_validate({**base.model_dump(), **overrides}, strict=False)
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from brokers.ids import InstrumentId, VenueOrderId
+from brokers.ids import AccountId, InstrumentId, VenueOrderId
 from brokers.rounding import decimal_text
 from brokers.types import ZERO, CashEvent, Fill, Order
+from ledger.breaks import open_breaks
 from ledger.snapshots import holds_position
 from ledger.tables import CashEventRow, FillRow
 from trading.reconciliation import LedgerView
@@ -59,6 +60,22 @@ class OrderPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBreak:
+    """A break that is open after a run, with its age; `difference` is venue minus ledger where both are amounts."""
+
+    break_id: str
+    kind: str
+    severity: str
+    subject: str
+    difference: Decimal | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    times_seen: int
+    decision: str
+    decided_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
     """What a run compared. `chained_rows`: wallet changes whose running balances were tied to each other."""
 
@@ -66,6 +83,25 @@ class Books:
     positions: tuple[PositionPair, ...]
     orders: tuple[OrderPair, ...]
     chained_rows: int
+
+
+def open_of(session: Session, account_id: AccountId) -> tuple[OpenBreak, ...]:
+    """Every open break of the account, oldest first."""
+    return tuple(
+        OpenBreak(
+            break_id=row.break_id,
+            kind=row.kind,
+            severity=row.severity,
+            subject=row.subject,
+            difference=row.difference,
+            first_seen_at=row.first_seen_at,
+            last_seen_at=row.last_seen_at,
+            times_seen=row.times_seen,
+            decision=row.decision,
+            decided_by=row.decided_by,
+        )
+        for row in open_breaks(session, account_id)
+    )
 
 
 def news_of(session: Session, view: LedgerView, reading: VenueReading) -> News:

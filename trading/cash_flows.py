@@ -14,10 +14,9 @@ from sqlmodel import Session, select
 
 from brokers.ids import AccountId
 from brokers.types import ZERO, CashEvent, CashEventKind, Fill
-from ledger.snapshots import baseline
+from ledger.snapshots import baseline, holds_position
 from ledger.tables import CashEventRow, FillRow
 from trading.reconciliation.equation import CashFlows, Chain, Flow
-from trading.reconciliation.exact import EXACT
 
 ROWS_AT_ONCE = 2_000
 
@@ -39,13 +38,15 @@ def cash_flows(
     late: dict[str, Flow] = {}
     chain = Chain()
     for row in _events(session, account_id, since=opening.taken_at, until=until):
-        flows.setdefault(row.currency, Flow(ZERO)).add(CashEventKind(row.kind), row.amount, row.venue_kind)
+        flow = flows.setdefault(row.currency, Flow(ZERO))
+        flow.add(CashEventKind(row.kind), row.amount, row.venue_kind, is_spot=is_spot(row.instrument_id))
         chain.add(row.currency, row.event_id, row.time, row.amount, row.balance_after)
     stored = {currency: flow.total() for currency, flow in flows.items()}
     for event in news:
         if event.time > opening.taken_at:
             into = flows if event.time <= until else late
-            into.setdefault(event.currency, Flow(ZERO)).add(event.kind, event.amount, event.venue_kind)
+            flow = into.setdefault(event.currency, Flow(ZERO))
+            flow.add(event.kind, event.amount, event.venue_kind, is_spot=is_spot(event.instrument_id))
             chain.add(event.currency, event.event_id, event.time, event.amount, event.balance_after)
     chain.close()
     _add_fees(session, account_id, flows, since=opening.taken_at, until=until, new_fills=new_fills)
@@ -54,7 +55,7 @@ def cash_flows(
 
 def _events(session: Session, account_id: AccountId, *, since: datetime, until: datetime) -> Iterator[Any]:
     table = CashEventRow.__table__  # type: ignore[attr-defined]
-    names = ("event_id", "kind", "venue_kind", "currency", "amount", "balance_after", "time")
+    names = ("event_id", "kind", "venue_kind", "currency", "amount", "balance_after", "instrument_id", "time")
     query = (
         table.select()
         .with_only_columns(*(table.c[name] for name in names))
@@ -76,17 +77,15 @@ def _add_fees(
     """What fills paid in fees, by currency: a venue that posts trades net of fees tells them on the fill alone."""
     table = FillRow.__table__  # type: ignore[attr-defined]
     where = (table.c.account_id == str(account_id), table.c.time > since, table.c.time <= until)
-    query = select(table.c.fee_currency, table.c.fee).where(*where).execution_options(yield_per=ROWS_AT_ONCE)
-    for currency, fee in session.connection().execute(query):
-        _add_fee(flows, currency, fee)
+    query = select(table.c.fee_currency, table.c.fee, table.c.instrument_id).where(*where)
+    rows = session.connection().execute(query.execution_options(yield_per=ROWS_AT_ONCE))
+    for currency, fee, instrument_id in rows:
+        flows.setdefault(currency, Flow(ZERO)).add_fee(fee, is_spot=is_spot(instrument_id))
     for fill in new_fills:
         if since < fill.time <= until:
-            _add_fee(flows, fill.fee_currency, fill.fee)
+            flows.setdefault(fill.fee_currency, Flow(ZERO)).add_fee(fill.fee, is_spot=is_spot(fill.instrument_id))
 
 
-def _add_fee(flows: dict[str, Flow], currency: str, fee: Any) -> None:
-    if not fee:
-        return
-    flow = flows.setdefault(currency, Flow(ZERO))
-    flow.fees_in_trades = EXACT.add(flow.fees_in_trades, fee)
-    flow.fills_with_fee += 1
+def is_spot(instrument_id: object | None) -> bool:
+    """Whether an instrument is held as a balance."""
+    return instrument_id is not None and not holds_position(str(instrument_id))

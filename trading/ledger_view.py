@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -39,8 +39,19 @@ _UNRESOLVED = tuple(
 )
 
 
-def ledger_view(session: Session, account_id: AccountId, *, since: datetime, until: datetime) -> LedgerView:
-    """The ledger's side; facts are streamed while they are compared, so the session must stay open meanwhile."""
+def ledger_view(
+    session: Session,
+    account_id: AccountId,
+    *,
+    since: datetime,
+    until: datetime,
+    positions: Mapping[InstrumentId, Decimal] | None = None,
+    balances: Mapping[str, Decimal] | None = None,
+) -> LedgerView:
+    """The ledger's side; facts are streamed while they are compared, so the session must stay open meanwhile.
+
+    `positions` and `balances`: sums that the caller has already; both are over all evidence since the opening.
+    """
     opening = baseline(session, account_id)
     known = {feed: cursor(session, account_id, feed) or opening.taken_at for feed in Feed}
     return LedgerView(
@@ -48,10 +59,8 @@ def ledger_view(session: Session, account_id: AccountId, *, since: datetime, unt
         orders=_orders(session, account_id, since),
         fills=_fills(session, account_id, since),
         cash_events=_cash_events(session, account_id, since),
-        positions={
-            InstrumentId(key): quantity for key, quantity in ledger_positions(session, account_id, until=until).items()
-        },
-        balances=ledger_balances(session, account_id, until=until),
+        positions=position_sums(session, account_id, until=until) if positions is None else positions,
+        balances=ledger_balances(session, account_id, until=until) if balances is None else balances,
         unresolved=_unresolved(session, account_id),
         orders_known_until=known[Feed.ORDERS],
         fills_known_until=known[Feed.FILLS],
@@ -85,6 +94,11 @@ def _ownership(session: Session, account_id: AccountId, *, since: datetime) -> O
         placed=frozenset(VenueOrderId(identity) for identity in session.exec(placed) if identity),
         claimed=claimed_subjects(session, account_id),
     )
+
+
+def position_sums(session: Session, account_id: AccountId, *, until: datetime) -> dict[InstrumentId, Decimal]:
+    """What the ledger itself says is held, by instrument."""
+    return {InstrumentId(key): quantity for key, quantity in ledger_positions(session, account_id, until=until).items()}
 
 
 def _has_traded(session: Session, account_id: AccountId, *, since: datetime) -> bool:

@@ -29,7 +29,7 @@ from ledger.records import (
 )
 from ledger.snapshots import baseline
 from ledger.states import ReconciliationOutcome, SnapshotPurpose
-from trading.books import Books, books_of, equation_summary, news_of
+from trading.books import Books, OpenBreak, books_of, equation_summary, news_of, open_of
 from trading.cash_flows import cash_flows
 from trading.inferring import store_inferences
 from trading.ledger_view import ledger_view
@@ -40,6 +40,7 @@ from trading.steps import Step, StepKind, call_directly
 from trading.sync import SyncResult, sync_account
 from trading.venue_reading import VenueReading, read_venue
 
+SCOPE = "full"
 LOOKBACK = timedelta(days=7)
 READINGS_MAX = 3
 _FEED_KINDS = frozenset(kind for kind in BreakKind if kind.value.startswith("CASH_EVENT")) | {
@@ -79,6 +80,7 @@ class ReconciliationResult:
     reason: str = ""
     detail: str = ""
     still_open: tuple[str, ...] = ()
+    open_breaks: tuple[OpenBreak, ...] = ()  # all that are open after the run, with their age
     books: Books | None = None
 
 
@@ -133,6 +135,7 @@ def reconcile_account(
         reason=reason,
         detail=detail,
         still_open=recorded.still_open,
+        open_breaks=recorded.standing,
         books=compared.books,
     )
 
@@ -162,7 +165,7 @@ def _not_reconciled(runtime: Runtime, started_at: datetime, reason: str, detail:
             session,
             runtime.account_id,
             outcome=ReconciliationOutcome.NOT_RECONCILED,
-            summary=encode({"reason": reason, "detail": detail}),
+            summary=encode({"scope": SCOPE, "reason": reason, "detail": detail}),
             started_at=started_at,
             ended_at=ended_at,
         )
@@ -232,6 +235,7 @@ class _Recorded:
     changes: BreakChanges
     outcome: ReconciliationOutcome
     still_open: tuple[str, ...]
+    standing: tuple[OpenBreak, ...]
 
 
 def _record(
@@ -243,6 +247,7 @@ def _record(
     if not reading.leverages:
         compared.discard(BreakKind.LEVERAGE_DIFFERS)
     summary = {
+        "scope": SCOPE,
         "compared": dict(findings.compared),
         "news": dict(findings.news),
         "pending": list(findings.pending),
@@ -264,10 +269,9 @@ def _record(
         )
         store_inferences(session, runtime.account_id, findings, changes, reading.orders, at=at)
         touched = {*changes.opened, *changes.seen_again, *changes.reopened}
+        standing = open_of(session, runtime.account_id)
         still_open = tuple(
-            f"{row.kind} {row.subject}"
-            for row in open_breaks(session, runtime.account_id)
-            if row.break_id not in touched and not row.decision
+            f"{row.kind} {row.subject}" for row in standing if row.break_id not in touched and not row.decision
         )
         outcome = _outcome(findings, still_open)
         run_id = record_run(
@@ -278,7 +282,7 @@ def _record(
             started_at=started_at,
             ended_at=runtime.clock.now(),
         )
-    return _Recorded(run_id, changes, outcome, still_open)
+    return _Recorded(run_id, changes, outcome, still_open, standing)
 
 
 def _outcome(findings: Findings, still_open: tuple[str, ...]) -> ReconciliationOutcome:

@@ -38,6 +38,11 @@ class StartReason(Reason):
         "The venue's orders could not be compared with the ledger, so nothing may be sent yet.",
         "Run it again when the venue answers.",
     )
+    NOT_RECONCILED_YET = (
+        "NOT_RECONCILED_YET",
+        "The account has no reconciliation of late in this ledger, and the one before the first order did not succeed.",
+        "Read its reason, then reconcile the account or run it again; nothing was sent.",
+    )
 
 
 class NotReadyToTrade(Exception):

@@ -14,7 +14,9 @@ from flows.reports.rebalancing import plan_report, rebalance_report
 from flows.reports.reconciling import reconciliation_report
 from flows.reports.run_plan import run_plan_report
 from flows.reports.runs import history_report, run_report
+from flows.reports.statement import statement_report
 from flows.reports.stopping import control_report, kill_report
+from flows.reports.sweeping import account_sweep_report
 from flows.reports.syncing import sync_report
 from ledger.controlling import ControlChanged
 from trading.alerts.overview import AlertStory, Overview
@@ -29,6 +31,8 @@ from trading.rebalancing.model import Plan
 from trading.rebalancing.run_plan import RunPlan
 from trading.reconciling import ReconciliationResult
 from trading.runs import RunHistory, RunOutcome
+from trading.statement_model import Statement
+from trading.sweeping import SweepResult
 from trading.sync import SyncResult
 
 # What carries its account itself.
@@ -46,6 +50,8 @@ _BUILDERS: dict[type[Any], Callable[[Any], Report]] = {
     RunPlan: run_plan_report,
     RunHistory: history_report,
     RunOutcome: run_report,
+    Statement: statement_report,
+    SweepResult: account_sweep_report,
     SyncResult: sync_report,
 }
 # What does not: the caller says whose it is.

@@ -108,6 +108,7 @@ class PlotKind(StrEnum):
     TIMELINE = "timeline"  # spans: runs against time
     CURVES = "curves"  # curves: values against time
     BOOK = "book"  # rows: where each line is, should be and will be, by account
+    WATERFALL = "waterfall"  # steps: how one amount becomes another
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,17 @@ class BookRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WaterfallStep:
+    """One step of a waterfall: an amount that is added, or (`is_total`) the level that was reached."""
+
+    label: str
+    amount: Decimal
+    shown: str
+    is_total: bool = False
+    tone: Tone = Tone.NEUTRAL
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
     """One value over time; `points` are in time order."""
 
@@ -159,6 +171,7 @@ class Plot:
     spans: tuple[Span, ...] = ()
     curves: tuple[Curve, ...] = ()
     rows: tuple[BookRow, ...] = ()
+    steps: tuple[WaterfallStep, ...] = ()
     note: str = ""
     section: Literal["plot"] = "plot"
 

@@ -331,6 +331,44 @@ def _book_axes(plot: Plot, axes: Axes, rows: Sequence[BookRow], labels: Sequence
     )
 
 
+def _draw_waterfall(plot: Plot, new_figure: NewFigureAxes) -> Figure:
+    """Totals stand on the axis, what is added floats from level to level. The axis begins near the amounts: what an
+    account pays in a week is invisible beside what it holds."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    figure, axes = new_figure(0.75 + 0.36 * max(1, len(plot.steps)))
+    spans, level = [], 0.0
+    for step in plot.steps:
+        start, level = (0.0, float(step.amount)) if step.is_total else (level, level + float(step.amount))
+        spans.append((start, level))
+    reached = [end for _, end in spans] or [0.0]
+    low, high = min(reached), max(reached)
+    room = (high - low) * 0.25 or abs(high) * 0.001 or 1.0
+    left = min(0.0, low) if low - room <= 0 or high - low > high / 2 else low - room
+    for row, (step, (start, end)) in enumerate(zip(plot.steps, spans, strict=True)):
+        begin = max(left, 0.0) if step.is_total else start
+        role = _TONE_ROLE[step.tone]
+        axes.barh(row, end - begin, left=begin, height=0.58, color=_ROLES[role], linewidth=0)
+        if not step.is_total:
+            axes.plot([end, end], [row - 0.29, row + 0.29], color=_ROLES[role], linewidth=2)
+        if row + 1 < len(spans):
+            axes.plot([end, end], [row + 0.29, row + 0.71], color=_ROLES["muted"], linewidth=0.8)
+        axes.text(max(begin, end) + (high - left) * 0.015, row, step.shown, va="center", ha="left")
+    _label_rows(axes, [step.label for step in plot.steps])
+    axes.set_xlim(left, high + (high - left or 1.0) * 0.3)
+    axes.set_xlabel(plot.axis)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axes.xaxis.set_major_locator(_few_ticks())
+    axes.grid(axis="x")
+    return figure
+
+
+def _few_ticks() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=5)
+
+
 _DRAWERS: Final[dict[PlotKind, Callable[[Plot, NewFigureAxes], Figure]]] = {
     PlotKind.DRIFT: _draw_drift,
     PlotKind.WEIGHTS: _draw_weights,
@@ -338,6 +376,7 @@ _DRAWERS: Final[dict[PlotKind, Callable[[Plot, NewFigureAxes], Figure]]] = {
     PlotKind.TIMELINE: _draw_timeline,
     PlotKind.CURVES: _draw_curves,
     PlotKind.BOOK: _draw_book,
+    PlotKind.WATERFALL: _draw_waterfall,
 }
 
 

@@ -8,11 +8,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from brokers.ids import AccountId
+from flows.reports import balancing
 from flows.reports.model import Bar, Column, Figure, Plot, PlotKind, Report, Section, Table, Text, Tone
 from flows.reports.plain import DASH, moment, number, plain, seconds, words
 from ledger.breaks import BreakChanges
 from ledger.states import ReconciliationOutcome
 from trading.reconciliation import Break, BreakKind, Findings, Severity
+from trading.reconciliation.equation import EquationState
 from trading.reconciling import ReconciliationResult
 
 _OUTCOME_TONE: Final = {
@@ -71,10 +73,23 @@ def _figures(result: ReconciliationResult, breaks: Sequence[Break]) -> tuple[Fig
             _changes(changes),
             Tone.BAD if breaks or result.still_open else Tone.GOOD,
         ),
+        *_equations_figure(result),
         Figure("Cleared", str(len(changes.cleared)), "no longer seen"),
         Figure("Pending", str(len(result.findings.pending) if result.findings else 0), "too young to judge"),
         Figure("Took", seconds(result.ended_at - result.started_at)),
     )
+
+
+def _equations_figure(result: ReconciliationResult) -> tuple[Figure, ...]:
+    if result.books is None:
+        return ()
+    states = [item.state for item in result.books.equations]
+    judged = [state for state in states if state is not EquationState.NOT_COMPARED]
+    if not judged:
+        return (Figure("Balance equation", "not compared", "the venue tells no wallet changes", Tone.WARN),)
+    hold = judged.count(EquationState.HOLDS)
+    tone = Tone.GOOD if hold == len(judged) else Tone.BAD
+    return (Figure("Balance equation", f"{hold} of {len(judged)} hold", "currencies, to the last digit", tone),)
 
 
 def _changes(changes: BreakChanges) -> str:
@@ -86,25 +101,54 @@ def _sections(result: ReconciliationResult, breaks: Sequence[Break]) -> list[Sec
     if result.findings is None:
         return [Text("Why", (result.reason, result.detail))]
     found: list[Section] = []
-    by_kind = result.findings.by_kind()
-    if by_kind:
-        bars = tuple(
-            Bar(words(kind.value.lower()), Decimal(count), str(count), _severity_tone(kind.severity))
-            for kind, count in by_kind.most_common(20)
-        )
-        found.append(Plot("counts", "Breaks by kind", PlotKind.BARS, "Number of breaks of each kind", bars=bars))
-    found.append(breaks_table(breaks, result.account_id))
-    if result.still_open:
-        found.append(Text("Still open from former runs: neither seen nor cleared by this one", result.still_open))
-    if by_kind:
-        found.append(_kinds(by_kind))
-    found.append(_compared(result.findings))
-    if result.findings.pending:
-        found.append(Text("Pending: too young to judge", result.findings.pending))
     if result.reason:
         heading = "Why" if result.outcome is ReconciliationOutcome.NOT_RECONCILED else "Not imported"
         found.append(Text(heading, (f"{result.reason}: {result.detail}",)))
+    if result.findings.not_compared:
+        found.append(Text("Not compared, and so not called clean", result.findings.not_compared))
+    by_kind = result.findings.by_kind()
+    if by_kind:
+        found.append(_kinds_plot(by_kind))
+    if result.open_breaks:
+        found.append(balancing.ages_table(result.open_breaks, result.ended_at))
+    found.append(breaks_table(breaks, result.account_id))
+    if result.still_open:
+        found.append(Text("Still open from former runs: neither seen nor cleared by this one", result.still_open))
+    if result.open_breaks:
+        found.append(balancing.standing_table(result.open_breaks, result.ended_at))
+    if by_kind:
+        found.append(_kinds(by_kind))
+    if result.findings.pending:
+        found.append(Text("Pending: too young to judge", result.findings.pending))
+    if result.books is not None:
+        found.extend(balancing.books_sections(result.books))
+    found.append(_compared(result.findings))
+    found.append(_basis(result))
     return found
+
+
+def _kinds_plot(by_kind: Counter[BreakKind]) -> Plot:
+    bars = tuple(
+        Bar(words(kind.value.lower()), Decimal(count), str(count), _severity_tone(kind.severity))
+        for kind, count in by_kind.most_common(20)
+    )
+    return Plot("counts", "Breaks by kind", PlotKind.BARS, "Number of breaks of each kind", bars=bars)
+
+
+def _basis(result: ReconciliationResult) -> Text:
+    """What a signature would stand under."""
+    lines = [
+        f"Run {result.run_id} of {result.account_id}, {moment(result.started_at)} to {moment(result.ended_at)}.",
+        f"Facts one by one since {moment(result.window_start)}; positions and balances over the whole time since the "
+        "account's opening figures.",
+        "Both directions: what only the ledger has, what only the venue has, and what differs.",
+    ]
+    if result.books is not None and result.books.chained_rows:
+        lines.append(
+            f"{result.books.chained_rows:,} wallet changes carry the venue's own running balance; each was tied to the "
+            "one before."
+        )
+    return Text("Basis", tuple(lines))
 
 
 def _severity_tone(severity: Severity) -> Tone:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import calls, desk, planning, receiving, reconciling
+from bench import calls, desk, planning, receiving, reconciling, reconciling_whole
 from bench.__main__ import main
 from bench.measure import Timing, in_turns
 
@@ -26,11 +26,13 @@ def test_a_timing_is_median_and_ninetieth_percentile() -> None:
         Timing.of([])
 
 
-def test_planning_and_reconciling_run_at_any_size() -> None:
+def test_planning_and_reconciling_run_at_any_size(tmp_path: Path) -> None:
     (row,) = planning.run(lines=200, repeats=1)
     assert "200 lines" in row.what
     taken = reconciling.measure(500)
     assert taken.fills == 500
+    whole = reconciling_whole.measure(400, tmp_path)
+    assert (whole.fills, round(reconciling.exponent(10, 2.0, 1_000, 200.0), 6)) == (400, 1)
 
 
 def test_venue_calls_are_compared_with_both_clients(tmp_path: Path) -> None:

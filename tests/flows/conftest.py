@@ -62,6 +62,7 @@ def venue(stack: Stack, pool_environment: Path) -> SimulatedAccount:
         account_name=name,
         credentials_name=block,
         base_url=stack.addresses.simulator_url,
+        risk_overrides={"reconciled_first": False},  # each test has a new account; test_sweep_account.py has it on
         leverage=[
             LeverageTarget(instrument="AAPL/USDT:USDT", leverage="2"),
             LeverageTarget(instrument="MSFT/USDT:USDT", leverage="3"),

@@ -135,7 +135,7 @@ def test_an_honest_ledger_is_whole(recorded: Ledger) -> None:
         "alerts": 3,
         "runs": 1,
     }
-    assert report.links == 16
+    assert report.links == 17
     with recorded.read() as session:
         kinds = [row.kind for row in session.exec(select(AuditRow))]
     # A decision on a break was a link of its own kind before every step of a break was kept.
@@ -318,7 +318,7 @@ def test_rows_from_before_the_audit_are_no_tampering(recorded: Ledger, samples: 
         session.add(_send(samples, 6))
         set_control(session, ACCOUNT, ControlState.RUN, reason="back", set_by="ann", at=samples.start)
     report = verified(recorded)
-    assert (report.findings, report.before) == ([], 15)
+    assert (report.findings, report.before) == ([], 16)
     assert (report.heads[ACCOUNT][0], report.heads[f"{ACCOUNT}/control"][0]) == (1, 1)
 
 

@@ -54,7 +54,7 @@ def test_each_currency_is_its_opening_plus_its_terms_exactly(on: Stage) -> None:
         terms = {part.term: part.amount for part in by_currency["USDT"].terms}
         usdt = [row for row in log if row.coin == "USDT" and row.kind is EntryKind.TRADE]
         assert terms[Term.FEES] == -sum(row.fee for row in usdt) < 0
-        assert terms[Term.TRADES] == sum(row.cash_flow for row in usdt)
+        assert terms[Term.TRADES] + terms[Term.CONVERSIONS] == sum(row.cash_flow for row in usdt)
         assert terms[Term.TRANSFERS if Term.TRANSFERS in terms else Term.DEPOSITS] == D("250.5")
     assert found.books.chained_rows == len(log) - 1, "all rows but the one of the opening balance"
     with on.runtime.ledger.read() as session:

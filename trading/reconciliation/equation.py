@@ -27,7 +27,8 @@ from trading.reconciliation.model import Break, Findings, text_of
 class Term(StrEnum):
     """What an account's money came from or went to; the order is that of the equation."""
 
-    TRADES = "trades"  # what fills paid in or out, before their fees
+    TRADES = "trades"  # what fills of positions paid in or out, before their fees
+    CONVERSIONS = "conversions"  # spot fills, before fees: one balance for another
     FEES = "fees"
     FUNDING = "funding"
     INTEREST = "interest"
@@ -88,8 +89,13 @@ class Equation:
     state: EquationState = EquationState.HOLDS
 
     @property
+    def changes(self) -> Decimal:
+        """The sum of the terms."""
+        return exact_sum(item.amount for item in self.terms)
+
+    @property
     def expected(self) -> Decimal:
-        return exact_sum((self.opening, *(item.amount for item in self.terms)))
+        return EXACT.add(self.opening, self.changes)
 
     @property
     def difference(self) -> Decimal:
@@ -202,20 +208,27 @@ class Chain:
 
 @dataclass(slots=True)
 class Flow:
-    """The wallet changes of one currency by kind, gathered in one pass."""
+    """The wallet changes of one currency by term, gathered in one pass. `fees` are those of fills, positive when paid,
+    by the term of the fill: a venue that posts a trade net of its fee tells the fee on the fill alone."""
 
     opening: Decimal
-    sums: dict[CashEventKind, Decimal] = field(default_factory=dict)
-    counts: Counter[CashEventKind] = field(default_factory=Counter)
-    fees_in_trades: Decimal = ZERO  # of fills in this currency, positive when paid
-    fills_with_fee: int = 0
+    sums: dict[Term, Decimal] = field(default_factory=dict)
+    counts: Counter[Term] = field(default_factory=Counter)
+    fees: dict[Term, tuple[Decimal, int]] = field(default_factory=dict)
     unknown_kinds: set[str] = field(default_factory=set)
 
-    def add(self, kind: CashEventKind, amount: Decimal, venue_kind: str = "") -> None:
-        self.sums[kind] = EXACT.add(self.sums.get(kind, ZERO), amount)
-        self.counts[kind] += 1
-        if kind is CashEventKind.UNMAPPED:
+    def add(self, kind: CashEventKind, amount: Decimal, venue_kind: str = "", *, is_spot: bool = False) -> None:
+        term = Term.CONVERSIONS if is_spot and kind is CashEventKind.TRADE else TERM_OF[kind]
+        self.sums[term] = EXACT.add(self.sums.get(term, ZERO), amount)
+        self.counts[term] += 1
+        if term is Term.UNKNOWN:
             self.unknown_kinds.add(venue_kind)
+
+    def add_fee(self, amount: Decimal, *, is_spot: bool) -> None:
+        if amount:
+            term = Term.CONVERSIONS if is_spot else Term.TRADES
+            paid, count = self.fees.get(term, (ZERO, 0))
+            self.fees[term] = (EXACT.add(paid, amount), count + 1)
 
     @property
     def events(self) -> int:
@@ -223,9 +236,9 @@ class Flow:
 
     def with_late(self, late: Flow) -> Flow:
         """Both together."""
-        both = Flow(self.opening, dict(self.sums), self.counts + late.counts, self.fees_in_trades, self.fills_with_fee)
-        for kind, amount in late.sums.items():
-            both.sums[kind] = EXACT.add(both.sums.get(kind, ZERO), amount)
+        both = Flow(self.opening, dict(self.sums), self.counts + late.counts, dict(self.fees))
+        for term, amount in late.sums.items():
+            both.sums[term] = EXACT.add(both.sums.get(term, ZERO), amount)
         both.unknown_kinds = self.unknown_kinds | late.unknown_kinds
         return both
 
@@ -235,17 +248,15 @@ class Flow:
 
     def terms(self, *, adjustments: Decimal = ZERO) -> tuple[TermSum, ...]:
         """The terms that are not empty. A venue that posts a trade net of its fee shows both: their sum is its row."""
-        amounts = dict.fromkeys(TERMS, ZERO)
-        counts = dict.fromkeys(TERMS, 0)
-        for kind, amount in self.sums.items():
-            amounts[TERM_OF[kind]] = EXACT.add(amounts[TERM_OF[kind]], amount)
-            counts[TERM_OF[kind]] += self.counts[kind]
-        if CashEventKind.TRADE in self.sums and self.fills_with_fee:
-            amounts[Term.TRADES] = EXACT.add(amounts[Term.TRADES], self.fees_in_trades)
-            amounts[Term.FEES] = EXACT.subtract(amounts[Term.FEES], self.fees_in_trades)
-            counts[Term.FEES] += self.fills_with_fee
-        amounts[Term.ADJUSTMENTS] = EXACT.add(amounts[Term.ADJUSTMENTS], adjustments)
-        return tuple(TermSum(term, amounts[term], counts[term]) for term in TERMS if counts[term] or amounts[term])
+        amounts, counts = dict(self.sums), Counter(self.counts)
+        for term, (paid, fills) in self.fees.items():
+            if term in self.sums:
+                amounts[term] = EXACT.add(amounts[term], paid)
+                amounts[Term.FEES] = EXACT.subtract(amounts.get(Term.FEES, ZERO), paid)
+                counts[Term.FEES] += fills
+        if adjustments:
+            amounts[Term.ADJUSTMENTS] = EXACT.add(amounts.get(Term.ADJUSTMENTS, ZERO), adjustments)
+        return tuple(TermSum(term, amounts[term], counts[term]) for term in TERMS if term in amounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,14 +370,14 @@ def _older_unknown(findings: Findings, cash: CashFlows) -> list[Break]:
             kind=BreakKind.BALANCE_EQUATION_INCOMPLETE,
             subject=f"equation {currency}",
             currency=currency,
-            ledger_amount=flow.sums[CashEventKind.UNMAPPED],
+            ledger_amount=flow.sums[Term.UNKNOWN],
             evidence={
                 "venue_kinds": ", ".join(sorted(flow.unknown_kinds)),
-                "count": str(flow.counts[CashEventKind.UNMAPPED]),
+                "count": str(flow.counts[Term.UNKNOWN]),
             },
         )
         for currency, flow in sorted(cash.flows.items())
-        if flow.counts[CashEventKind.UNMAPPED] > told[currency]
+        if flow.counts[Term.UNKNOWN] > told[currency]
     ]
 
 

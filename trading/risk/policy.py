@@ -80,6 +80,8 @@ class RiskPolicy(_Frozen):
     attempts_max: int = Field(default=3, ge=1, le=100)
     market_orders_allowed: bool = True
     arming_required: bool = False  # production needs an arming whatever stands here (trading.orders.armed)
+    reconciled_first: bool = True  # no order of a new process before a full reconciliation; only simulated may say no
+    reconciled_age_s_max: Amount = Decimal(7_200)  # an older one is done again first
     allowed_instruments: tuple[str, ...] | None = None  # None: all; an empty list allows none
     restricted_instruments: tuple[str, ...] = ()  # wins over allowed_instruments
     sessions: tuple[TradingSession, ...] | None = None  # None: always; an empty list: never

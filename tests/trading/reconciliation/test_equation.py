@@ -67,7 +67,7 @@ def test_opening_and_terms_add_up_exactly(
     flow = Flow(opening)
     for kind, amount in events:
         flow.add(kind, amount)
-    flow.fees_in_trades, flow.fills_with_fee = fees, 3
+    flow.add_fee(fees, is_spot=False)
     total = opening + sum((amount for _, amount in events), D(0))
     (found,) = equations(cash(flow), ledger={"USDT": total}, venue={"USDT": total}, rounding=Rounding())
     assert (found.expected, found.difference) == (total, 0)
@@ -79,14 +79,26 @@ def test_opening_and_terms_add_up_exactly(
 def test_a_trade_net_of_its_fee_shows_both() -> None:
     flow = Flow(D(100))
     flow.add(CashEventKind.TRADE, D("4.9"))
-    flow.fees_in_trades, flow.fills_with_fee = D("0.1"), 1
+    flow.add_fee(D("0.1"), is_spot=False)
     assert {part.term: part.amount for part in flow.terms()} == {Term.TRADES: D(5), Term.FEES: D("-0.1")}
+
+
+def test_a_spot_trade_is_a_conversion_and_its_fee_is_none_of_the_trades() -> None:
+    flow = Flow(D(100))
+    flow.add(CashEventKind.TRADE, D("-60.06"), is_spot=True)
+    flow.add(CashEventKind.TRADE, D(3))
+    flow.add_fee(D("0.06"), is_spot=True)
+    assert {part.term: part.amount for part in flow.terms()} == {
+        Term.TRADES: D(3),
+        Term.CONVERSIONS: D(-60),
+        Term.FEES: D("-0.06"),
+    }
 
 
 def test_fees_that_the_venue_posts_as_rows_are_not_taken_from_trades() -> None:
     flow = Flow(D(100))
     flow.add(CashEventKind.FEE, D("-0.1"))
-    flow.fees_in_trades, flow.fills_with_fee = D("0.1"), 1
+    flow.add_fee(D("0.1"), is_spot=False)
     assert {part.term: part.amount for part in flow.terms()} == {Term.FEES: D("-0.1")}
 
 

@@ -1,0 +1,128 @@
+"""One whole reconciliation of an account with N fills and N wallet changes: read, compare, balance, record.
+
+The ledger is an SQLite file that holds all of it, the venue a stand-in that answers at once with the same facts: what
+is measured is ours, the venue's network is not. Setting it up takes longer than the run and is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from bench.reconciling import (
+    ACCOUNT,
+    FEE,
+    Taken,
+    at,
+    fees_of,
+    fills_of,
+    peak_mb,
+    position_of,
+)
+from brokers.bybit.profile import CAPABILITIES
+from brokers.clock import ManualClock
+from brokers.ids import Environment, InstrumentId
+from brokers.types import Balance, CashEvent, ClockReading, Fill
+from ledger.engine import Ledger
+from ledger.records import Feed, advance_cursor, insert_cash_events, insert_fills, lock_account, record_account
+from ledger.snapshots import store_snapshot
+from ledger.states import ReconciliationOutcome, SnapshotPurpose
+from trading.reconciliation.equation import EquationState
+from trading.reconciling import reconcile_account
+from trading.runtime import Runtime
+
+OPENING = Decimal(1_000_000)
+LOOKBACK = timedelta(days=60)
+
+
+class StandIn:
+    """A venue that holds N fills with a fee each and answers from memory."""
+
+    account_id = ACCOUNT
+    capabilities = CAPABILITIES
+
+    def __init__(self, fills: int) -> None:
+        self.count = fills
+        self.now = at(fills) + timedelta(hours=1)
+        self._held: dict[InstrumentId, Decimal] = {}
+        for fill in fills_of(fills):
+            signed = fill.side.sign * fill.quantity
+            self._held[fill.instrument_id] = self._held.get(fill.instrument_id, Decimal(0)) + signed
+
+    def clock_reading(self) -> ClockReading:
+        return ClockReading(self.now, timedelta(0), timedelta(0))
+
+    def positions(self) -> tuple[Any, ...]:
+        return tuple(position_of(key, quantity) for key, quantity in self._held.items() if quantity)
+
+    def balances(self) -> tuple[Balance, ...]:
+        return (Balance(ACCOUNT, "USDT", OPENING - FEE * self.count, None, Decimal(0), self.now),)
+
+    def open_orders(self) -> tuple[Any, ...]:
+        return ()
+
+    def order_history(self, *, since: datetime, until: datetime) -> tuple[Any, ...]:
+        return ()
+
+    def fills(self, *, since: datetime, until: datetime, instrument_id: Any = None) -> tuple[Fill, ...]:
+        return tuple(fill for fill in fills_of(self.count) if since <= fill.time < until)
+
+    def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
+        return tuple(event for event in fees_of(self.count) if since <= event.time < until)
+
+    def instruments(self, ids: Any = None) -> tuple[Any, ...]:
+        return ()
+
+    def quotes(self, ids: Any) -> tuple[Any, ...]:
+        return ()
+
+
+def measure(fills: int, folder: Path) -> Taken:
+    """Fill a ledger, then reconcile it in this process."""
+    venue = StandIn(fills)
+    clock = ManualClock(venue.now)
+    with Ledger.open(f"sqlite:///{folder / 'ledger.sqlite'}", environment=Environment.SIMULATED) as ledger:
+        _fill(ledger, venue)
+        runtime = Runtime(account_id=ACCOUNT, ledger=ledger, broker=venue, desk=None, clock=clock)  # type: ignore[arg-type]
+        before = peak_mb()
+        began, cpu = time.perf_counter(), time.process_time()
+        found = reconcile_account(runtime, lookback=LOOKBACK)
+        taken = Taken(fills, time.perf_counter() - began, time.process_time() - cpu, peak_mb() - before)
+    assert found.outcome is ReconciliationOutcome.CLEAN, (
+        f"equal sides must be clean, were {found.outcome} {found.detail}"
+    )
+    assert found.findings is not None and found.findings.compared["venue_fills"] == fills
+    assert found.books is not None and found.books.chained_rows == fills
+    assert [item.state for item in found.books.equations] == [EquationState.HOLDS]
+    return taken
+
+
+def _fill(ledger: Ledger, venue: StandIn) -> None:
+    start = at(0) - timedelta(seconds=1)
+    with ledger.write() as session:
+        lock_account(session, ACCOUNT)
+        record_account(session, ACCOUNT, at=start)
+        store_snapshot(
+            session,
+            ACCOUNT,
+            purpose=SnapshotPurpose.BASELINE,
+            taken_at=start,
+            balances=[Balance(ACCOUNT, "USDT", OPENING, None, Decimal(0), start)],
+            positions=[],
+        )
+        insert_fills(session, fills_of(venue.count), at=venue.now)
+        insert_cash_events(session, fees_of(venue.count), at=venue.now)
+        for feed in Feed:
+            advance_cursor(session, ACCOUNT, feed, read_until=venue.now, at=venue.now)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        print(json.dumps(asdict(measure(int(sys.argv[1]), Path(name)))))
