@@ -95,7 +95,7 @@ def _names(shares: tuple[int, ...]) -> list[list[str]]:
 
 
 def _execute(runtimes: Mapping[str, Runtime], names: list[list[str]]) -> RunOutcome:
-    weight = (Decimal("0.9") / sum(len(each) for each in names)).quantize(Decimal("1e-6"))
+    weight = (Decimal("0.7") / sum(len(each) for each in names)).quantize(Decimal("1e-6"))
     perpetuals = {f"{name}/USDT:USDT": weight for each in names[:2] for name in each}
     portfolio = Portfolio(
         name="bench",
