@@ -38,11 +38,11 @@ def child(
 
 
 @contextmanager
-def simulator(folder: Path, config: str) -> Iterator[str]:
-    """A Bybit simulator in a process of its own; gives its URL."""
+def simulator(folder: Path, config: str, *, venue: str = "bybit") -> Iterator[str]:
+    """A simulator in a process of its own; gives its URL."""
     config_file, state_file = folder / "simulator.yaml", folder / "simulator.json"
     config_file.write_text(config)
-    arguments = ["simulators", "bybit", "--config", str(config_file), "--state-file", str(state_file)]
+    arguments = ["simulators", venue, "--config", str(config_file), "--state-file", str(state_file)]
     with child(arguments, log=folder / "simulator.log") as process:
         _until(state_file.exists, process, "the simulator")
         yield json.loads(state_file.read_text())["url"]

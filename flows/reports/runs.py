@@ -289,7 +289,7 @@ def approval_text(run: StoredRun, *, page: str) -> str:
         f"### {plan.subscription.name}: {plan.portfolio.name} on {len(plan.accounts)} accounts",
         "",
         f"Plan **{run.run_hash[:16]}** (attempt {run.attempt}), made at {moment(plan.time)}. "
-        f"[The whole plan with its picture](/artifacts/key/{page})",
+        f"[The whole plan with its picture](/v2/artifacts/key/{page})",
         "",
         "| | |",
         "| :-- | --: |",

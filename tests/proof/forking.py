@@ -12,7 +12,9 @@ from threading import Lock
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.trading.rebalance_worker", "tests.proof.process_worker"])
+_context.set_forkserver_preload(
+    ["tests.trading.rebalance_worker", "tests.trading.runs.worker", "tests.proof.process_worker"]
+)
 _turn = Lock()
 
 

@@ -14,6 +14,7 @@ from brokers.errors import BrokerError
 from brokers.ids import InstrumentId
 from brokers.types import Quote
 from ledger.engine import Ledger
+from ledger.errors import ConflictingEvidence
 from ledger.runs import legs_in_state, load_run
 from ledger.states import PlanState, SnapshotPurpose
 from trading.account_reading import read_quotes
@@ -41,8 +42,12 @@ from trading.runs.shortfall import run_legs
 from trading.runs.store import StoredRun, plans_of
 from trading.runtime import Runtime
 from trading.steps import Step
-from trading.sync import sync_account
+from trading.sync import BaselineUnsettled, sync_account
 from trading.verifying import verify_plan
+
+PATIENCE_MAX = 3  # attempts of one account in one call
+PAUSE_S = 5.0
+RETRY_AFTER_S_MAX = 330.0  # above the longest window of a venue's quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +91,14 @@ def _one_account(
     runtime: Runtime, ledger: Ledger, run: StoredRun, name: str, plan_id: str, means: Means
 ) -> Interruption | None:
     try:
-        _bring_to_end(runtime, ledger, run, plan_id, means)
+        _patiently(runtime, ledger, run, plan_id, means)
     except PlanBusy as error:
         return Interruption(account_name=name, reason=RunReason.RUN_BUSY.value, detail=str(error))
-    except BrokerError as error:
+    except (BrokerError, BaselineUnsettled, ConflictingEvidence) as error:
         return Interruption(
             account_name=name,
             reason=RunReason.RUN_ACCOUNT_INTERRUPTED.value,
-            detail=f"{error.reason}: {error.message}",
+            detail=f"{getattr(error, 'reason', type(error).__name__)}: {error}",
         )
     stored = get_plan(ledger, plan_id)
     if stored.state.is_terminal:
@@ -103,6 +108,19 @@ def _one_account(
         reason=RunReason.RUN_ACCOUNT_INTERRUPTED.value,
         detail="an order has not ended yet, or the time of one execution is over",
     )
+
+
+def _patiently(runtime: Runtime, ledger: Ledger, run: StoredRun, plan_id: str, means: Means) -> None:
+    """Go on after what passes by itself, such as a used up request quota; the others do not wait meanwhile."""
+    for attempt in range(1, PATIENCE_MAX + 1):
+        try:
+            _bring_to_end(runtime, ledger, run, plan_id, means)
+            return
+        except BrokerError as error:
+            wait_s = max(error.retry_after_s or 0.0, attempt * PAUSE_S)
+            if not error.retryable or attempt == PATIENCE_MAX or wait_s > RETRY_AFTER_S_MAX:
+                raise
+        runtime.clock.wait(wait_s)
 
 
 def _bring_to_end(runtime: Runtime, ledger: Ledger, run: StoredRun, plan_id: str, means: Means) -> None:

@@ -60,8 +60,14 @@ class RunResult:
 
     @property
     def reasons(self) -> Counter[str]:
-        """Why legs were skipped, refused or left over, and how often; accounts count once each."""
-        found = Counter(leg.reason for leg in self.legs if leg.reason)
+        """Why lines are off and legs were skipped, refused or left over, and how often; accounts count once each."""
+        found: Counter[str] = Counter()
+        for item in self.accounts:
+            found.update(leg.reason for leg in item.legs if leg.reason)
+            told = {leg.instrument_id for leg in item.legs if leg.reason}
+            lines = item.proof.lines if item.proof is not None else ()
+            off = [line for line in lines if not line.verdict.is_target and line.instrument_id not in told]
+            found.update(reason for line in off for reason in line.reasons)
         found.update(item.reason for item in self.accounts if item.reason)
         found.update(problem.reason for problem in self.problems)
         return found

@@ -1,0 +1,30 @@
+"""The process that a test kills: one run over two accounts. Forked from a server that has imported everything once."""
+
+from __future__ import annotations
+
+import os
+
+from tasks.beside import in_threads
+from tests.proof import forking
+from tests.trading.runs.scene import open_accounts, subscribed
+from tests.trading.simulated import QUICK, QuickClock, book
+from trading.orders.crash import VARIABLE
+from trading.runs import run_portfolio
+
+TARGETS = {"AAPL/USDT:USDT": "0.4", "MSFT/USDT:USDT": "-0.2", "BTC/USDT": "0.3"}
+
+
+def die(point: str, *arguments: str) -> int | None:
+    """Execute the run in a process of its own that is killed at the point; its exit code."""
+    process = forking.start(_run, point, *arguments)
+    process.join(60)
+    code: int | None = process.exitcode
+    if code is None:
+        process.kill()
+    return code
+
+
+def _run(point: str, venue_url: str, ledger_url: str, key: str) -> None:
+    os.environ[VARIABLE] = point
+    with open_accounts(venue_url, ledger_url, clock=QuickClock(), limits=QUICK) as runtimes:
+        run_portfolio(runtimes, subscribed(), book(TARGETS), business_key=key, beside=in_threads)
