@@ -94,7 +94,8 @@ def draining(store: AlertStore, venue_url: str, ledger_url: str) -> Iterator[Non
             yield runtime
 
     def one() -> None:
-        accounts = Accounts(load=lambda account_id: object(), open_account=opened, clock=SystemClock())  # type: ignore[arg-type,return-value]
+        account = object()  # the same one: what has changed is opened anew
+        accounts = Accounts(load=lambda account_id: account, open_account=opened, clock=SystemClock())  # type: ignore[arg-type,return-value]
         try:
             Drain(store, accounts, limits=DrainLimits(lanes=2, sweep_s=0.2, poll_s=0.02)).run(lambda: not ends.is_set())
         finally:

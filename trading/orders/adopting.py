@@ -6,14 +6,16 @@ backup. What is found is adopted or reported and the pool is halted; a person li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlmodel import Session
+from sqlalchemy import bindparam, select
+from sqlmodel import Session, col
 
 from brokers.ids import Environment, InstrumentId
 from brokers.types import ZERO, Order, OrderStatus
+from ledger.reading import read_columns
 from ledger.records import lock_account, upsert_orders
 from ledger.states import ControlState, IntentState, ObservationSource
 from ledger.tables import OrderAttempt, OrderIntent
@@ -25,6 +27,17 @@ from trading.orders.reasons import OrderReason
 from trading.orders.stops import Stop, halt_scope, set_stop_in
 
 S = IntentState
+_CHUNK = 500
+_KNOWN = select(
+    col(OrderAttempt.client_order_id),
+    col(OrderIntent.state),
+    col(OrderIntent.client_order_id),
+    col(OrderIntent.venue_order_id),
+    col(OrderIntent.trigger_price),
+).where(
+    col(OrderAttempt.intent_id) == col(OrderIntent.intent_id),
+    col(OrderAttempt.client_order_id).in_(bindparam("identities", expanding=True)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +61,14 @@ def check_orders(ctx: DeskContext, orders: Iterable[Order]) -> Sightings:
     """Compare orders seen at the venue with the attempts on record; adopt, report and halt where they disagree."""
     found: dict[OrderReason, list[str]] = {r: [] for r in _ALARMS}
     shown: dict[str, str] = {}  # venue order id of each client order id: one id must name one order
-    for order in orders:
-        if not is_ours(order.client_order_id, ctx.ledger.installation_tag) or never_lived(order):
-            continue
+    ours = [o for o in orders if is_ours(o.client_order_id, ctx.ledger.installation_tag) and not never_lived(o)]
+    known = _known(ctx, {str(order.client_order_id) for order in ours})
+    for order in ours:
         client_order_id = str(order.client_order_id)
-        first = shown.setdefault(client_order_id, str(order.venue_order_id))
-        reason = _check(ctx, order, is_second=first != str(order.venue_order_id))
+        is_second = shown.setdefault(client_order_id, str(order.venue_order_id)) != str(order.venue_order_id)
+        if not is_second and _is_explained(ctx, order, known.get(client_order_id)):
+            continue
+        reason = _check(ctx, order, is_second=is_second)
         if reason is not None and client_order_id not in found[reason]:
             found[reason].append(client_order_id)
     return Sightings(*(tuple(found[reason]) for reason in _ALARMS))
@@ -72,6 +87,39 @@ def adopt_attempt(ctx: DeskContext, client_order_id: str, *, venue_order_id: str
     with ctx.ledger.write() as session:
         lock_account(session, ctx.account_id)
         return _adopt(ctx, session, client_order_id, venue_order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is on record of the attempt of a client order id."""
+
+    state: str
+    client_order_id: str | None  # of the intent's newest attempt
+    venue_order_id: str | None
+    trigger_price: Decimal | None
+
+
+def _known(ctx: DeskContext, client_order_ids: Collection[str]) -> dict[str, _Known]:
+    """Read in a few statements: a day has thousands of orders, and nearly all of them are explained."""
+    wanted = sorted(client_order_ids)
+    found: dict[str, _Known] = {}
+    with ctx.ledger.read() as session:
+        for start in range(0, len(wanted), _CHUNK):
+            rows = read_columns(session, _KNOWN, identities=wanted[start : start + _CHUNK])
+            found |= {identity: _Known(*values) for identity, *values in rows}
+    return found
+
+
+def _is_explained(ctx: DeskContext, order: Order, known: _Known | None) -> bool:
+    """Whether the order is the one that its attempt is believed to be: nothing is to be done, so nothing is locked."""
+    client_order_id = str(order.client_order_id)
+    return (
+        known is not None
+        and is_of_production(client_order_id) is (ctx.environment is Environment.PRODUCTION)
+        and IntentState(known.state) not in NOT_PLACED_STATES
+        and known.client_order_id == client_order_id
+        and not _is_second(known, str(order.venue_order_id))
+    )
 
 
 def _check(ctx: DeskContext, order: Order, *, is_second: bool) -> OrderReason | None:
@@ -132,7 +180,7 @@ def _adopt_late(
     )
 
 
-def _is_second(row: OrderIntent, venue_order_id: str) -> bool:
+def _is_second(row: OrderIntent | _Known, venue_order_id: str) -> bool:
     """Another order under a known one's id: the wire or the venue doubled it. (A trigger order may be renumbered.)"""
     is_other = bool(venue_order_id and row.venue_order_id and venue_order_id != row.venue_order_id)
     return is_other and row.trigger_price is None

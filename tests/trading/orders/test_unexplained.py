@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from brokers.errors import AnswerTimedOut
 from brokers.types import OrderStatus
 from ledger.controls import effective_control
@@ -13,6 +15,7 @@ from ledger.states import ControlState, IntentState
 from tests.trading.orders.conftest import MakeDesk, Want
 from tests.trading.orders.modelled import CLASSES, Fault, ModelVenue, Truth
 from trading.orders import store
+from trading.orders.adopting import check_orders
 
 S = IntentState
 
@@ -75,3 +78,20 @@ def test_an_adopted_order_reserves_its_risk_again(make_desk: MakeDesk, want: Wan
         row = store.load(session, str(view.intent_id))
     assert row.state == S.ADOPTED_LATE.value
     assert row.reserved_notional == Decimal("490")
+
+
+def test_orders_that_are_explained_lock_nothing(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day has thousands of orders: a desk that starts holds nobody up for those that need nothing."""
+    venue.rests = True
+    first = make_desk("before")
+    for number in range(3):
+        first.advance(first.submit(want(f"order-{number}", limit="49000")).intent_id)
+    written: list[str] = []
+    write = ledger.write
+    monkeypatch.setattr(ledger, "write", lambda *args, **named: written.append("write") or write(*args, **named))
+    shown = venue.open_orders()
+    assert len(shown) == 3
+    assert not check_orders(make_desk("after")._ctx, shown)
+    assert written == []
