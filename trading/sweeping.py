@@ -1,8 +1,8 @@
 """The light sweep: open orders and positions of an account against the ledger, every few seconds to minutes.
 
 It reads the venue's open orders and positions, looks up orders that the ledger holds for open and no list shows, and
-compares what it read. Only where a position differs does it read fills and their orders too, from the feed's cursor on,
-because news explain most differences. Balances, fills and wallet changes are left to the full run; it says so.
+compares what it read. Only where a position differs does it read fills too, from the feed's cursor on, because news
+explain most differences. Balances, fills and wallet changes are left to the full run; it says so.
 
 Invariants
 1. Nothing is imported and nothing is sent; breaks of the kinds that it compared are recorded, seen again or cleared.
@@ -145,19 +145,15 @@ class Sweeper:
         return _Reading(read_at, (*shown.values(), *look_up(self.runtime, shown.keys(), step)), positions)
 
     def _with_fills(self, reading: _Reading, step: Step) -> _Reading:
-        """The same account read again with its fills since the feed's cursor, and the orders that they belong to."""
+        """The same account read again, with its fills since the feed's cursor: one moment, so that they belong."""
         broker, account = self.runtime.broker, self.runtime.account_id
         with self.runtime.ledger.read() as session:
             known_until = cursor(session, account, Feed.FILLS)
         since = (known_until or reading.read_at) - OVERLAP
         again = self._read(step)
         until = step("read the venue's clock", StepKind.READ, broker.clock_reading).venue_time
-        history = step(
-            f"read order history of {account}", StepKind.READ, lambda: broker.order_history(since=since, until=until)
-        )
         fills = step(f"read fills of {account}", StepKind.READ, lambda: broker.fills(since=since, until=until))
-        orders = {order.venue_order_id: order for order in (*again.orders, *history)}
-        return replace(again, orders=tuple(orders.values()), fills=fills, since=since)
+        return replace(again, fills=fills, since=since)
 
     # -- comparing ----------------------------------------------------------------------------------------------
     def _compare(self, reading: _Reading) -> Findings:
