@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,17 +30,37 @@ from bench.reconciling import (
 from brokers.bybit.profile import CAPABILITIES
 from brokers.clock import ManualClock
 from brokers.ids import Environment, InstrumentId
-from brokers.types import Balance, CashEvent, ClockReading, Fill
+from brokers.types import (
+    Balance,
+    CashEvent,
+    ClockReading,
+    Fill,
+    Order,
+    OrderStatus,
+    OrderType,
+    ProductKind,
+    TimeInForce,
+)
 from ledger.engine import Ledger
-from ledger.records import Feed, advance_cursor, insert_cash_events, insert_fills, lock_account, record_account
+from ledger.records import (
+    Feed,
+    advance_cursor,
+    insert_cash_events,
+    insert_fills,
+    lock_account,
+    record_account,
+    upsert_orders,
+)
 from ledger.snapshots import store_snapshot
 from ledger.states import ReconciliationOutcome, SnapshotPurpose
+from trading.orders.identity import make_client_order_id, make_intent_id
 from trading.reconciliation.equation import EquationState
 from trading.reconciling import reconcile_account
 from trading.runtime import Runtime
 
 OPENING = Decimal(1_000_000)
 LOOKBACK = timedelta(days=60)
+IDENTITY = CAPABILITIES.identity[ProductKind.LINEAR]
 
 
 class StandIn:
@@ -49,7 +70,7 @@ class StandIn:
     capabilities = CAPABILITIES
 
     def __init__(self, fills: int) -> None:
-        self.count = fills
+        self.count, self.tag = fills, 0
         self.now = at(fills) + timedelta(hours=1)
         self._held: dict[InstrumentId, Decimal] = {}
         for fill in fills_of(fills):
@@ -68,8 +89,8 @@ class StandIn:
     def open_orders(self) -> tuple[Any, ...]:
         return ()
 
-    def order_history(self, *, since: datetime, until: datetime) -> tuple[Any, ...]:
-        return ()
+    def order_history(self, *, since: datetime, until: datetime) -> tuple[Order, ...]:
+        return tuple(orders_of(self.count, self.tag))
 
     def fills(self, *, since: datetime, until: datetime, instrument_id: Any = None) -> tuple[Fill, ...]:
         return tuple(fill for fill in fills_of(self.count) if since <= fill.time < until)
@@ -84,11 +105,39 @@ class StandIn:
         return ()
 
 
+def orders_of(fills: int, tag: int) -> Iterator[Order]:
+    """The order of each two fills, ours by its client order id."""
+    for number, fill in enumerate(fills_of(fills)):
+        if number % 2:
+            continue
+        intent = make_intent_id(ACCOUNT, f"bench-{number}")
+        pair = 2 * fill.quantity
+        yield Order(
+            account_id=ACCOUNT,
+            venue_order_id=fill.venue_order_id,
+            client_order_id=make_client_order_id(intent, attempt=1, tag=tag, is_production=False, identity=IDENTITY),
+            instrument_id=fill.instrument_id,
+            side=fill.side,
+            order_type=OrderType.MARKET,
+            time_in_force=TimeInForce.IOC,
+            quantity=pair,
+            filled_quantity=pair,
+            average_price=fill.price,
+            limit_price=None,
+            trigger_price=None,
+            status=OrderStatus.FILLED,
+            reduce_only=False,
+            created_at=fill.time,
+            updated_at=fill.time + timedelta(milliseconds=500),
+        )
+
+
 def measure(fills: int, folder: Path) -> Taken:
     """Fill a ledger, then reconcile it in this process."""
     venue = StandIn(fills)
     clock = ManualClock(venue.now)
     with Ledger.open(f"sqlite:///{folder / 'ledger.sqlite'}", environment=Environment.SIMULATED) as ledger:
+        venue.tag = ledger.installation_tag
         _fill(ledger, venue)
         runtime = Runtime(account_id=ACCOUNT, ledger=ledger, broker=venue, desk=None, clock=clock)  # type: ignore[arg-type]
         before = peak_mb()
@@ -117,6 +166,7 @@ def _fill(ledger: Ledger, venue: StandIn) -> None:
             balances=[Balance(ACCOUNT, "USDT", OPENING, None, Decimal(0), start)],
             positions=[],
         )
+        upsert_orders(session, orders_of(venue.count, venue.tag), at=venue.now)
         insert_fills(session, fills_of(venue.count), at=venue.now)
         insert_cash_events(session, fees_of(venue.count), at=venue.now)
         for feed in Feed:

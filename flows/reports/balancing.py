@@ -245,4 +245,7 @@ def standing_table(items: Sequence[OpenBreak], now: datetime) -> Table:
         Column("Break id", narrow=False),
     )
     tones = tuple(Tone.BAD if item.severity == "critical" else Tone.WARN for item in items)
-    return Table("open_breaks", "Open breaks", columns, rows, tones=tones, empty="No break is open.")
+    note = (
+        "Suspected: a difference that may be timing, until a second run sees it too. `algotrendy breaks` decides them."
+    )
+    return Table("open_breaks", "Open breaks", columns, rows, note=note, tones=tones, empty="No break is open.")

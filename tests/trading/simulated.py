@@ -18,10 +18,11 @@ from brokers.clock import Clock, SystemClock
 from brokers.config import AccountConfig
 from brokers.factory import open_broker
 from brokers.ids import AccountId, Environment, InstrumentId
+from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
 from ledger.engine import Ledger
 from simulators import running_bybit
 from simulators.testing import small_config
-from trading.orders import OrderDesk, ProtocolLimits
+from trading.orders import OrderDesk, ProtocolLimits, WantedOrder
 from trading.rebalancing import Portfolio
 from trading.risk import RiskPolicy
 from trading.runtime import Runtime
@@ -177,3 +178,23 @@ class InterruptingStep:
 
 def ids(*names: str) -> list[InstrumentId]:
     return [InstrumentId(name) for name in names]
+
+
+def send(on: Stage, key: str, instrument_id: InstrumentId, side: OrderSide, quantity: str, **terms: Any) -> None:
+    """An order of ours through the desk until it rests or is filled; without a limit price at the market."""
+    runtime, is_limit = on.runtime, "limit_price" in terms
+    request = OrderRequest(
+        instrument_id=instrument_id,
+        side=side,
+        order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
+        quantity=D(quantity),
+        time_in_force=TimeInForce.GTC if is_limit else TimeInForce.IOC,
+        **terms,
+    )
+    quote = runtime.broker.quotes([instrument_id])[0]
+    wanted = WantedOrder(account_id=ACCOUNT, business_key=key, source="cli", request=request, reference=quote, ttl_s=60)
+    runtime.desk.submit(wanted)
+    (view,) = runtime.desk.drive(
+        [wanted.intent_id], timeout_s=30, until=lambda one: one.state.value in ("working", "filled")
+    )
+    assert view.state.value == ("working" if is_limit else "filled"), view

@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 
-from brokers.types import CashEvent, CashEventKind
+from brokers.ids import InstrumentId
+from brokers.types import CashEvent, CashEventKind, OrderSide
 from ledger.breaks import latest_run
 from ledger.states import ReconciliationOutcome
 from simulators.core.types import EntryKind
-from tests.trading.simulated import Stage, stage
+from tests.trading.simulated import Stage, send, stage
 from tests.trading.test_reconciling import forget, kinds, run
 from trading.reconciliation.equation import EquationState, Term
 from trading.sync import sync_account
 
 D = Decimal
+AAPL = InstrumentId("AAPL/USDT:USDT")
 
 
 @pytest.fixture
@@ -33,10 +35,10 @@ def on(tmp_path: Path) -> Iterator[Stage]:
 
 def live(on: Stage) -> None:
     """A day of an account: trades on both products, money in, funding paid."""
-    on.sim.control.place_order("main", "AAPLUSDT", "buy", "3")
-    on.sim.control.place_order("main", "BTCUSDT", "buy", "0.01", kind="spot")
+    send(on, "buy", AAPL, OrderSide.BUY, "3")
+    send(on, "coins", InstrumentId("BTC/USDT"), OrderSide.BUY, "0.01")
     on.sim.control.deposit("main", "USDT", "250.5")
-    on.sim.control.place_order("main", "AAPLUSDT", "sell", "1")
+    send(on, "sell", AAPL, OrderSide.SELL, "1")
 
 
 def test_each_currency_is_its_opening_plus_its_terms_exactly(on: Stage) -> None:

@@ -18,16 +18,15 @@ from typing import Any
 import pytest
 
 from brokers.ids import ClientOrderId, Environment, InstrumentId, TradeId, VenueOrderId
-from brokers.types import CashEventKind, Fill, OrderRequest, OrderSide, OrderStatus, OrderType, TimeInForce
+from brokers.types import CashEventKind, Fill, OrderSide, OrderStatus
 from ledger.engine import Ledger
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.testing import small_config
 from tests.trading.reconciliation.building import make_balance, make_position
-from tests.trading.simulated import ACCOUNT, Stage, VenueClock, stage
+from tests.trading.simulated import ACCOUNT, Stage, VenueClock, send, stage
 from trading.books import news_of
 from trading.cash_flows import cash_flows
 from trading.ledger_view import ledger_view
-from trading.orders import WantedOrder
 from trading.reconciliation import BreakKind, Findings, VenueView, reconcile
 from trading.reconciliation.equation import Rounding, equations, judge
 from trading.reconciling import reconcile_account
@@ -107,25 +106,6 @@ def unprotected(file: Path) -> Path:
             connection.execute(f"DROP TRIGGER {name}")
     connection.close()
     return copy
-
-
-def send(on: Stage, key: str, instrument_id: InstrumentId, side: OrderSide, quantity: str, **terms: Any) -> None:
-    runtime, is_limit = on.runtime, "limit_price" in terms
-    request = OrderRequest(
-        instrument_id=instrument_id,
-        side=side,
-        order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
-        quantity=D(quantity),
-        time_in_force=TimeInForce.GTC if is_limit else TimeInForce.IOC,
-        **terms,
-    )
-    quote = runtime.broker.quotes([instrument_id])[0]
-    wanted = WantedOrder(account_id=ACCOUNT, business_key=key, source="cli", request=request, reference=quote, ttl_s=60)
-    runtime.desk.submit(wanted)
-    (view,) = runtime.desk.drive(
-        [wanted.intent_id], timeout_s=30, until=lambda one: one.state.value in ("working", "filled")
-    )
-    assert view.state.value == ("working" if is_limit else "filled"), view
 
 
 def read(on: Stage) -> VenueView:
