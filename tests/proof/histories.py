@@ -16,10 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from brokers.clock import ManualClock
 from brokers.ids import Environment
+from ledger.breaks import SeenBreak, record_breaks, record_run
 from ledger.controls import set_control
 from ledger.errors import LedgerError
 from ledger.invariants import Finding, Invariant
-from ledger.states import ControlState, IntentState
+from ledger.states import ControlState, IntentState, ReconciliationOutcome
 from ledger.tables import OrderSend
 from tests.proof.ledgers import HistoryLedger
 from tests.proof.oracle import Verdict, judge, lived
@@ -280,12 +281,25 @@ class History:
             if planned.event is Event.CANCEL:
                 self.desk(WorkerClock(self.scheduler)).cancel(self.wanted[planned.subject].intent_id, reason="planned")
                 return
+            if planned.event in (Event.LOCK, Event.UNLOCK):
+                self._reconcile(planned)
+                return
             state = ControlState(planned.amount) if planned.event is Event.STOP else ControlState.RUN
             with self.ledger.write() as session:
                 now = self.ledger.now(session)
                 set_control(session, self.venue.account_id, state, reason="planned", set_by="history", at=now)
         except (Killed, UnknownIntent, LedgerError, SQLAlchemyError) as error:
             self.say(f"{planned.event}: {type(error).__name__}: {error}")
+
+    def _reconcile(self, planned: Planned) -> None:
+        """Runs that find a critical break, or two that find none, stored as a reconciliation stores them."""
+        seen = SeenBreak(kind="PLANNED", severity="critical", subject="planned", locks=planned.amount)
+        for found in [[seen]] if planned.event is Event.LOCK else [[], []]:
+            with self.ledger.write() as session:
+                now = self.ledger.now(session)
+                record_breaks(session, self.venue.account_id, found, at=now)
+                outcome = ReconciliationOutcome.BREAKS if found else ReconciliationOutcome.CLEAN
+                record_run(session, self.venue.account_id, outcome=outcome, summary="{}", started_at=now, ended_at=now)
 
     def _is_committed(self, send_id: str) -> bool:
         """Asked at the first byte, over another connection: it sees committed rows only."""

@@ -27,7 +27,7 @@ from tests.proof.histories import Killed, Result, run_history
 from tests.proof.ledgers import open_copy, template
 from tests.proof.mutants import DEADLINE, NO_DEADLINE, OPEN_ONLY, Broken, Mutant, Verdict, resends_anything
 from tests.trading.orders.modelled import START
-from trading.orders import answers, protocol, resolving, sending, store
+from trading.orders import answers, gates, protocol, resolving, sending, store
 from trading.orders.gates import Obstacle
 from trading.orders.protocol import Action, IntentSnapshot, Outcome, SendOutcome, Step
 from trading.orders.reasons import OrderReason
@@ -115,6 +115,7 @@ DESK_MUTANTS: Mapping[str, Mutant] = {
             protocol, "may_resend", resends_anything), OPEN_ONLY),
         Mutant("desk: absence is proved without a deadline", lambda: patch.object(
             protocol, "absence_is_provable", lambda identity: True), NO_DEADLINE),
+        Mutant("desk: a lock is ignored", lambda: patch.object(gates, "_lock", lambda session, row, now: None)),
     )
 }  # fmt: skip
 

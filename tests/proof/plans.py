@@ -23,11 +23,13 @@ class Event(StrEnum):
     STOP = "stop"
     RESUME = "resume"
     CLOCK_STEP = "clock_step"
+    LOCK = "lock"  # a reconciliation finds a critical break; `amount` is what it locks
+    UNLOCK = "unlock"  # and two more do not
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One event; `subject` is an order or a worker by number, `amount` a control state or seconds."""
+    """One event; `subject` is an order or a worker by number, `amount` a control state, seconds or an instrument."""
 
     after_s: float
     event: Event
@@ -67,7 +69,8 @@ def plan_of(kind: str, seed: int) -> HistoryPlan:
     """More than half of the histories are of one order and one worker; the others mix everything."""
     rng = random.Random(f"plan {kind} {seed}")
     if rng.random() < 0.55:
-        return HistoryPlan(orders=(_market(rng),), workers=1, crashes=_crashes(rng, 0.5), zombies=_zombies(rng, 0.05))
+        crashes, zombies = _crashes(rng, 0.5), _zombies(rng, 0.05)
+        return HistoryPlan((_market(rng),), workers=1, crashes=crashes, zombies=zombies, events=_locks(kind, seed))
     crashes = _crashes(rng, 0.5)
     has_cancel = CANCEL_POINT in crashes
     orders = tuple(_order(rng, number, rests=has_cancel) for number in range(rng.choice([1, 1, 2, 2, 3, 4])))
@@ -76,7 +79,7 @@ def plan_of(kind: str, seed: int) -> HistoryPlan:
         workers=rng.choice([1, 1, 2, 2, 3]),
         crashes=crashes,
         zombies=_zombies(rng, 0.1),
-        events=_events(rng, len(orders), has_cancel),
+        events=(*_events(rng, len(orders), has_cancel), *_locks(kind, seed)),
         outage=_outage(rng),
         gone=_gone(rng),
         lost_commits=_lost_commits(rng),
@@ -135,6 +138,16 @@ def _events(rng: random.Random, orders: int, has_cancel: bool) -> tuple[Planned,
         events.append(Planned(at_s, Event.CLOCK_STEP, worker, str(step_s)))
         events.append(Planned(at_s + rng.uniform(5, 60), Event.CLOCK_STEP, worker, str(-step_s)))
     return tuple(events)
+
+
+def _locks(kind: str, seed: int) -> tuple[Planned, ...]:
+    """A break that locks the instrument or the account in mid-flight; drawn apart from all else."""
+    rng = random.Random(f"locks {kind} {seed}")
+    if rng.random() >= 0.08:
+        return ()
+    at_s = rng.choice([rng.uniform(0, 0.5), rng.uniform(0, 30)])
+    lock = Planned(at_s, Event.LOCK, amount=rng.choice([str(BTC), "*"]))
+    return (lock, Planned(at_s + rng.uniform(1, 60), Event.UNLOCK)) if rng.random() < 0.8 else (lock,)
 
 
 def _gone(rng: random.Random) -> tuple[str, float] | None:

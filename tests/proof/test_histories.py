@@ -60,6 +60,8 @@ def test_plans_reach_everything_that_may_go_wrong() -> None:
         "stop",
         "resume",
         "clock_step",
+        "lock",
+        "unlock",
     }
     assert {len(plan.orders) for plan in plans} == {1, 2, 3, 4}
     assert {plan.workers for plan in plans} == {1, 2, 3}
