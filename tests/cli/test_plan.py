@@ -31,6 +31,9 @@ portfolios:
     quote_currency: USD
     targets: {{"BTC/USDT:USDT": "0.2", "AAPL": "0.3", "MSFT": "0.1"}}
     drift: {{absolute: "0.02"}}
+  - name: coins
+    quote_currency: USDT
+    targets: {{"BTC/USDT:USDT": "0.2"}}
 subscriptions:
   - name: world
     portfolio: world
@@ -71,7 +74,7 @@ def test_a_subscription_is_planned_over_two_venues(
         assert (report / "lines.csv").read_text().startswith("Line,At,Current,Target,After")
 
         one = tmp_path / "one"
-        options = ("--account", "bybit-simulated-main", "--portfolio", "world", "--accounts", str(file))
+        options = ("--account", "bybit-simulated-main", "--portfolio", "coins", "--accounts", str(file))
         single = bare("plan", *options, "--report", str(one), "--json")
         assert single.code == 0, single.err
         assert "Current, target and after" in (one / "report.html").read_text()
