@@ -302,11 +302,6 @@ def _resumed(runtime: Runtime, step: Step, *, timeout_s: float, plans: bool) -> 
     return _Several(tuple(results))
 
 
-def run(account: Account, name: str, work: Callable[[Runtime, Step], Any], *, report: Path | None, json: bool) -> None:
-    """A job that only looks."""
-    _job(account, name, work, _Output(json, report))
-
-
 # -- what they share --------------------------------------------------------------------------------------------
 def _job(
     account: Account,

@@ -11,6 +11,7 @@ from cli.options import AccountOption, AccountsOption, JsonOption, PortfolioOpti
 
 if TYPE_CHECKING:
     from brokers.ids import Environment
+    from trading.rebalancing.model import Plan
     from trading.rebalancing.portfolio import Portfolio
     from trading.rebalancing.run_plan import RunPlan
     from trading.rebalancing.subscription import Subscription
@@ -39,25 +40,46 @@ def plan(
     expected costs, and the reason of everything that is left out. --report writes the picture as well.
     """
     if what:
-        _plan_subscription(what, account=account, portfolio=portfolio, file=accounts, report=report, json=json)
-        return
-    from cli import jobs, opening
+        made: Plan | RunPlan = _of_subscription(what, account=account, portfolio=portfolio, file=accounts)
+    else:
+        made = _of_account(account, portfolio, accounts)
+    _show(made, report=report, json=json)
+
+
+def _show(made: Plan | RunPlan, *, report: Path | None, json: bool) -> None:
+    from cli import output
+    from cli.failures import ExitCode
+    from flows import reports
+    from flows.reports.model import Tone
+
+    shown = reports.report_of(made)
+    if report is not None:
+        output.say(f"report: {reports.write_report(shown, report).html}")
+    if json:
+        output.print_json({"verdict": shown.verdict, "tone": shown.tone, **shown.data})
+    else:
+        output.print_report(shown)
+    if shown.tone in (Tone.WARN, Tone.BAD):
+        raise typer.Exit(ExitCode.NOT_AS_WISHED)
+
+
+def _of_account(account: str, portfolio: str, file: Path | None) -> Plan:
+    """One account to one portfolio, opened without a trace."""
+    from cli import opening, output
+    from cli.steps import telling_step
+    from tasks.several import look_only
     from trading.account_reading import read_account_view
     from trading.rebalancing import plan as decide
 
-    chosen, target = opening.account(account, accounts), opening.portfolio(portfolio, accounts)
-    jobs.run(
-        chosen,
-        "plan",
-        lambda runtime, step: decide(target, read_account_view(runtime, target, step=step)),
-        report=report,
-        json=json,
-    )
+    chosen, target = opening.account(account, file), opening.portfolio(portfolio, file)
+    with output.progress(f"plan {chosen.account_id}") as tell, opening.unproved(chosen) as runtime:
+        look_only(runtime)
+        step = telling_step(tell, clock=opening.CLOCK)
+        return decide(target, read_account_view(runtime, target, step=step))
 
 
-def _plan_subscription(
-    what: str, *, account: str, portfolio: str, file: Path | None, report: Path | None, json: bool
-) -> None:
+def _of_subscription(what: str, *, account: str, portfolio: str, file: Path | None) -> RunPlan:
+    from cli import opening
     from cli.failures import CliError, ExitCode
 
     if account or portfolio:
@@ -72,21 +94,8 @@ def _plan_subscription(
     name = what
     if Path(what).suffix in YAML:
         file, name = Path(what), ""
-    from cli import opening, output
-    from flows import reports
-    from flows.reports.model import Tone
-
     subscription = opening.subscription(name, file)
-    made = _planned(subscription, opening.portfolio(subscription.portfolio, file), file)
-    shown = reports.report_of(made)
-    if report is not None:
-        output.say(f"report: {reports.write_report(shown, report).html}")
-    if json:
-        output.print_json({"verdict": shown.verdict, "tone": shown.tone, **shown.data})
-    else:
-        output.print_report(shown)
-    if shown.tone in (Tone.WARN, Tone.BAD):
-        raise typer.Exit(ExitCode.NOT_AS_WISHED)
+    return _planned(subscription, opening.portfolio(subscription.portfolio, file), file)
 
 
 def _planned(subscription: Subscription, portfolio: Portfolio, file: Path | None) -> RunPlan:

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from flows.reports.model import Bar, Column, DriftLine, Figure, Plot, PlotKind, Report, Section, Table, Tone
 from flows.reports.plain import DASH, moment, number, percent, plain, words
+from flows.reports.run_plan import book_plot
 from ledger.states import PlanState
 from trading.plans import RebalanceResult
 from trading.rebalancing.model import LineAction, Plan, PlanLine
 from trading.rebalancing.release import LegState
+from trading.rebalancing.run_plan import AccountPlan
 from trading.rebalancing.verdict import LegResult, LineResult, PlanResult, Verdict
 from trading.sync import SyncResult
 
@@ -83,13 +85,10 @@ def _of_equity(amount: Decimal, plan: Plan) -> str:
 
 
 def _plan_sections(plan: Plan) -> list[Section]:
-    lines = tuple(
-        _drift_line(line, before=line.current_weight, after=line.after_weight, target=line.target_weight, plan=plan)
-        for line in plan.lines
-        if line.is_managed or line.current_quantity
-    )
+    own = AccountPlan(account_name=str(plan.account_id), plan=plan, base_rate=Decimal(1))
+    book = book_plot([own], currency=plan.portfolio.quote_currency)
     return [
-        *_weight_plots(lines, after="expected"),
+        *([book] if book is not None else []),
         _plan_lines(plan),
         _plan_legs(plan),
         *([_unmanaged(plan)] if plan.unmanaged else []),

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from flows.reports.model import BookRow, Column, Figure, Plot, PlotKind, Report, Section, Table, Text, Tone
+from flows.reports.model import (
+    BOOK_ROWS_MAX,
+    BookRow,
+    Column,
+    Figure,
+    Plot,
+    PlotKind,
+    Report,
+    Section,
+    Table,
+    Text,
+    Tone,
+)
 from flows.reports.plain import DASH, moment, number, percent, plain, words
 from trading.rebalancing.model import LineAction, PlanLine
 from trading.rebalancing.reasons import LineReason
-from trading.rebalancing.run_plan import AccountPlan, RunLine, RunPlan
+from trading.rebalancing.run_plan import AccountPlan, RunLine, RunPlan, run_lines
 from trading.rebalancing.subscription import Split
 
 _ACTION_TONE: Final = {LineAction.TRADE: Tone.NEUTRAL, LineAction.HOLD: Tone.GOOD, LineAction.SKIP: Tone.WARN}
@@ -119,7 +131,7 @@ def _age(seconds: Decimal | None) -> str:
 
 
 def _sections(run: RunPlan) -> list[Section]:
-    plot = _book(run)
+    plot = book_plot(run.accounts, currency=run.subscription.base_currency)
     return [
         *([plot] if plot is not None else []),
         _accounts(run),
@@ -132,38 +144,39 @@ def _sections(run: RunPlan) -> list[Section]:
 
 
 # -- the picture -----------------------------------------------------------------------------------------------
-def _book(run: RunPlan) -> Plot | None:
-    pairs = _paired(run)
-    if not pairs:
-        return None
-    joint = {item.account_name: item for item in run.accounts}
+def book_plot(accounts: Sequence[AccountPlan], *, currency: str) -> Plot | None:
+    """The picture of the accounts as one book: amounts in `currency`, weights of their joint equity."""
     rows = tuple(
-        _book_row(joint[line.account_name], planned, line, run)
-        for line, planned in pairs
+        _book_row(account, line, planned, joint=_joint(accounts), currency=currency)
+        for account, line, planned in _paired(accounts)
         if planned.is_managed or planned.current_quantity
     )
-    note = "" if len(rows) <= 40 else f"Of {len(rows)} lines the 40 that move most are drawn."
+    if not rows:
+        return None
     return Plot(
         "book",
         "Current, target and after",
         PlotKind.BOOK,
         alt="Current, target and expected weight of each line, account by account, with its band and its order",
-        axis="weight, percent of the joint equity" if len(run.accounts) > 1 else "weight, percent of equity",
+        axis="weight, percent of the joint equity" if len(accounts) > 1 else "weight, percent of equity",
         rows=rows,
-        note=note,
+        note=f"Of {len(rows)} lines the {BOOK_ROWS_MAX} that move most are drawn." if len(rows) > BOOK_ROWS_MAX else "",
     )
 
 
-def _paired(run: RunPlan) -> list[tuple[RunLine, PlanLine]]:
-    """Every line in the measure of the run with its account's own, the largest targets first within an account."""
-    planned = [line for item in run.accounts for line in item.plan.lines]
-    pairs = list(zip(run.lines, planned, strict=bool(run.lines)))
-    order = {item.account_name: place for place, item in enumerate(run.accounts)}
-    return sorted(pairs, key=lambda pair: (order[pair[0].account_name], -pair[0].target_weight, pair[0].instrument_id))
+def _joint(accounts: Sequence[AccountPlan]) -> Decimal:
+    return sum((item.plan.equity * item.base_rate for item in accounts), Decimal(0))
 
 
-def _book_row(account: AccountPlan, planned: PlanLine, line: RunLine, run: RunPlan) -> BookRow:
-    scale = account.plan.equity * account.base_rate / run.expected.equity
+def _paired(accounts: Sequence[AccountPlan]) -> list[tuple[AccountPlan, RunLine, PlanLine]]:
+    """Every line in the measure of the run and in its account's own, the largest targets first within an account."""
+    owned = [(item, line) for item in accounts for line in item.plan.lines]
+    found = [(item, line, planned) for line, (item, planned) in zip(run_lines(accounts), owned, strict=False)]
+    order = {item.account_name: place for place, item in enumerate(accounts)}
+    return sorted(found, key=lambda each: (order[each[0].account_name], -each[1].target_weight, each[1].instrument_id))
+
+
+def _book_row(account: AccountPlan, line: RunLine, planned: PlanLine, *, joint: Decimal, currency: str) -> BookRow:
     width = account.plan.portfolio.drift.width(planned.target_weight)
     equity = number(account.plan.equity, places=0)
     return BookRow(
@@ -172,20 +185,20 @@ def _book_row(account: AccountPlan, planned: PlanLine, line: RunLine, run: RunPl
         before=line.current_weight,
         target=line.target_weight,
         after=line.after_weight,
-        band=None if width is None else width * scale,
-        note=_note(planned, line, run),
+        band=None if width is None else width * account.plan.equity * account.base_rate / joint,
+        note=_note(planned, line, currency),
         tone=_ACTION_TONE[planned.action],
     )
 
 
-def _note(planned: PlanLine, line: RunLine, run: RunPlan) -> str:
+def _note(planned: PlanLine, line: RunLine, currency: str) -> str:
     """The order in words, or why there is none."""
     change = planned.after_quantity - planned.current_quantity
     if change == 0:
         return words(planned.reasons[0]).lower() if planned.reasons else "on target"
     value = number(abs(line.after_value - line.current_value), places=0)
     side = "buy" if change > 0 else "sell"
-    return f"{side} {number(abs(change), places_max=6)} for {value} {run.subscription.base_currency}"
+    return f"{side} {number(abs(change), places_max=6)} for {value} {currency}"
 
 
 # -- the tables ------------------------------------------------------------------------------------------------
@@ -223,7 +236,7 @@ def _account_row(item: AccountPlan, run: RunPlan) -> tuple[str, ...]:
 
 
 def _lines(run: RunPlan) -> Table:
-    pairs, ids = _paired(run), _ids(run)
+    pairs, ids = _paired(run.accounts), _ids(run)
     rows = tuple(
         (
             str(line.instrument_id),
@@ -239,7 +252,7 @@ def _lines(run: RunPlan) -> Table:
             _price_age(planned, run.time),
             ids[line.account_name],
         )
-        for line, planned in pairs
+        for _, line, planned in pairs
     )
     columns = (
         Column("Line"),
@@ -255,7 +268,7 @@ def _lines(run: RunPlan) -> Table:
         Column("Price age", is_number=True, narrow=False),
         Column("Account", narrow=False),
     )
-    tones = tuple(_ACTION_TONE[planned.action] for _, planned in pairs)
+    tones = tuple(_ACTION_TONE[planned.action] for _, _, planned in pairs)
     return Table("lines", "Lines", columns, rows, tones=tones, note="Weights are of the joint equity.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ portfolios:
     quote_currency: USD
     targets: {{"BTC/USDT:USDT": "0.2", "AAPL": "0.3", "MSFT": "0.1"}}
     drift: {{absolute: "0.02"}}
+  - name: coins
+    quote_currency: USDT
+    targets: {{"BTC/USDT:USDT": "0.2"}}
 subscriptions:
   - name: world
     portfolio: world
@@ -68,6 +72,17 @@ def test_a_subscription_is_planned_over_two_venues(
         assert done.json["run_plan"]["expected"]["equity"] == "200000"
         assert "<svg" in (report / "report.html").read_text()
         assert (report / "lines.csv").read_text().startswith("Line,At,Current,Target,After")
+
+        one = tmp_path / "one"
+        options = ("--account", "bybit-simulated-main", "--portfolio", "coins", "--accounts", str(file))
+        single = bare("plan", *options, "--report", str(one), "--json")
+        assert single.code == 0, single.err
+        assert "Current, target and after" in (one / "report.html").read_text()
+        with sqlite3.connect(tmp_path / "home" / "ledger" / "simulated.db") as ledger:
+            names = [name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            assert {"plan", "account"} <= set(names)
+            for name in ("plan", "account", "account_snapshot", "order_intent"):
+                assert ledger.execute(f'SELECT count(*) FROM "{name}"').fetchone() == (0,), "a preview leaves no trace"
 
         table = bare("plan", "world", "--accounts", str(file))
         assert "3 order(s) wanted on 2 accounts" in table.out
