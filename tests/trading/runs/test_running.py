@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from brokers.types import ZERO
 from ledger.auditing import verify_audit
 from ledger.runs import events_of
 from ledger.states import RunState
+from tasks.beside import in_threads
 from tests.trading.runs.scene import AAPL, BTC, MSFT, Scene, block, saying, scene, two_accounts
 from tests.trading.simulated import VenueClock
 from tests.trading.simulated_tradestation import ON_ITS_OWN_CLOCK, START
@@ -78,6 +80,14 @@ def test_an_account_that_is_not_there_is_a_problem_and_stops_no_other(on: Scene)
     assert done.result is not None
     assert [problem.account_name for problem in done.result.problems] == [block("second")]
     assert (on.positions("main"), on.positions("second")) == (LONG, {})
+
+
+def test_two_workers_on_one_run_come_to_one_end(on: Scene) -> None:
+    ends = in_threads([partial(on.run, ONE), partial(on.run, ONE, runtimes=on.open_again())])
+    last = on.run(ONE)
+    assert last.state is RunState.COMPLETED
+    assert {end.state for end in ends} <= {RunState.COMPLETED, RunState.EXECUTING}
+    assert len(on.orders()) == 2
 
 
 # -- approval ---------------------------------------------------------------------------------------------------
@@ -245,6 +255,6 @@ def test_the_history_shows_tracking_error_before_and_after(on: Scene) -> None:
     on.run({AAPL: "0.2"}, key="two")
     history = run_history(on.ledger, subscription="both")
     assert [line.business_key for line in history.lines] == ["two", "one"]
-    points = [value for _, value in history.tracking_error()]
+    points = [value for _, value in history.tracking_error()["both"]]
     assert len(points) == 4
     assert points[0] > points[1] < points[2] > points[3]
