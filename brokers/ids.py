@@ -52,6 +52,9 @@ class _TextId:
     def __str__(self) -> str:
         return self.value
 
+    def __hash__(self) -> int:
+        return hash(self.value)  # ids are keys everywhere: the text keeps its hash, a tuple of it would not
+
 
 class ClientOrderId(_TextId):
     """The id that we make, store before sending, and that the venue carries for us."""

@@ -191,7 +191,7 @@ def runtime(
         elif trades:
             start_trading(opened, proof)
             if not only_reduces:
-                reconcile_first(opened, chosen.policy)
+                reconcile_first(opened)
         yield opened
 
 

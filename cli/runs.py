@@ -267,10 +267,12 @@ def _work(chosen: dict[str, Any], title: str, work: Callable[[Opened, Step], Run
         )
     (environment,) = environments
     from tasks.beside import in_threads
+    from trading.first_run import reconcile_first
     from trading.starting import prove_account, start_trading
 
     def ready(runtime: Runtime, step: Step) -> None:
         start_trading(runtime, prove_account(runtime, step=step), step=step)
+        reconcile_first(runtime, step=step)
 
     with output.progress(title) as tell, opening.ledger(environment) as shared:
         step = telling_step(tell, clock=opening.CLOCK)

@@ -129,7 +129,7 @@ def run_job(
             elif trades:
                 start_trading(job.runtime, job.proof, step=prefect_step)
             if trades and not (own_sweep or only_reduces):
-                reconcile_first(job.runtime, job.account.policy, step=prefect_step)
+                reconcile_first(job.runtime, step=prefect_step)
             return _told(job, body(job), trades=trades)
         except REFUSALS as error:
             get_run_logger().error("Refused: %s", error)

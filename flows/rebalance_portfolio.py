@@ -25,6 +25,7 @@ from tasks.config import Account
 from tasks.runtime import open_runtime
 from tasks.several import Opened, look_only, open_accounts
 from tasks.steps import prefect_step
+from trading.first_run import reconcile_first
 from trading.plans import PlanProgress, RebalanceMode
 from trading.rebalancing.portfolio import Portfolio
 from trading.rebalancing.release import LegState
@@ -118,6 +119,7 @@ def _open(job: PoolJob, account: Account) -> AbstractContextManager[Runtime]:
 def _ready(runtime: Runtime) -> None:
     proof = prove_account(runtime, step=prefect_step)
     start_trading(runtime, proof, step=prefect_step)
+    reconcile_first(runtime, step=prefect_step)
 
 
 def _executed(

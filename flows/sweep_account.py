@@ -69,7 +69,7 @@ def sweep_account(account: AccountName, seconds: SweepSeconds = 15, minutes: Wat
 def _sweep(job: Job, seconds: int, minutes: int) -> State[Any]:
     clock = job.runtime.clock
     until = slot_end(clock.now(), minutes)
-    reconcile_first(job.runtime, job.account.policy, step=prefect_step)
+    reconcile_first(job.runtime, step=prefect_step)
     get_run_logger().info("Sweeping until %s", until.isoformat(timespec="seconds"))
     seen = sweep_until(
         Sweeper(job.runtime),

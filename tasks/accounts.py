@@ -95,7 +95,7 @@ class Accounts:
         with ExitStack() as attempt:
             runtime = attempt.enter_context(self._open(account))
             start_trading(runtime, prove_account(runtime))
-            reconcile_first(runtime, account.policy)
+            reconcile_first(runtime)
             with self._lock:
                 self._stack.push(attempt.pop_all())
         return runtime

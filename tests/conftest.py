@@ -25,6 +25,7 @@ import hypothesis
 import pytest
 
 from tests.canaries import SUITE_SECRETS, leaking_files
+from tests.schemas import Schemas, made_once
 
 if TYPE_CHECKING:
     from deployments.processes import Child
@@ -91,6 +92,21 @@ def nothing_left_holds_a_secret(tmp_path_factory: pytest.TempPathFactory) -> Ite
     yield
     found = list(leaking_files(tmp_path_factory.getbasetemp(), SUITE_SECRETS))
     assert not found, f"secrets were left in {found[:10]}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas() -> Iterator[Schemas]:
+    """New ledgers of this process get their tables without running the migrations each time."""
+    with made_once() as schemas:
+        yield schemas
+
+
+@pytest.fixture
+def migrates(schemas: Schemas) -> Iterator[None]:
+    """A test in which every new ledger is really migrated."""
+    schemas.is_off = True
+    yield
+    schemas.is_off = False
 
 
 @pytest.fixture(scope="session")

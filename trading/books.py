@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from sqlmodel import Session, select
 
@@ -73,6 +73,8 @@ class OpenBreak:
     times_seen: int
     decision: str
     decided_by: str
+    state: str = "open"
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +101,24 @@ def open_of(session: Session, account_id: AccountId) -> tuple[OpenBreak, ...]:
             times_seen=row.times_seen,
             decision=row.decision,
             decided_by=row.decided_by,
+            state=row.state,
+            owner=row.owner or "",
         )
         for row in open_breaks(session, account_id)
     )
 
 
-def news_of(session: Session, view: LedgerView, reading: VenueReading) -> News:
+class Shown(Protocol):
+    """Whatever the venue's histories were read into."""
+
+    @property
+    def fills(self) -> Iterable[Fill]: ...
+
+    @property
+    def cash_events(self) -> Iterable[CashEvent]: ...
+
+
+def news_of(session: Session, view: LedgerView, reading: Shown) -> News:
     """Facts at or after each feed's cursor that the ledger does not hold."""
     fills = [fill for fill in reading.fills if fill.time >= view.fills_known_until]
     events = [event for event in reading.cash_events if event.time >= view.cash_events_known_until]

@@ -26,11 +26,12 @@ from trading.sync import sync_account
 _COMPARED = (ReconciliationOutcome.CLEAN.value, ReconciliationOutcome.BREAKS.value)
 
 
-def reconcile_first(runtime: Runtime, policy: RiskPolicy, *, step: Step = call_directly) -> ReconciliationResult | None:
-    """Reconcile unless a full run compared both sides within `policy.reconciled_age_s_max`; None where one did.
+def reconcile_first(runtime: Runtime, *, step: Step = call_directly) -> ReconciliationResult | None:
+    """Reconcile unless a full run compared both sides within the policy's `reconciled_age_s_max`; None where one did.
 
     Raises NotReadyToTrade when both sides could not be compared, and what a first sync raises.
     """
+    policy = runtime.desk.policy
     if not policy.reconciled_first or _is_fresh(runtime, policy):
         return None
     try:

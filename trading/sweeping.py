@@ -23,6 +23,7 @@ from brokers.errors import BrokerError
 from brokers.ids import AccountId, InstrumentId
 from brokers.strictjson import encode
 from brokers.types import Fill, Order, Position
+from ledger.break_tables import Adjustment, InferredFill
 from ledger.breaks import BreakChanges, open_breaks, record_breaks, record_run
 from ledger.engine import NoBaseline
 from ledger.reconciliations import SWEEP
@@ -168,7 +169,9 @@ class Sweeper:
                 positions=self._held(session, reading.read_at),
                 balances={},
             )
-            view = replace(ours, cash_events=(), has_traded=True, fills=ours.fills if reading.since else ())
+            # Whose orders are is left to the full run, which sees every one of them.
+            fills = ours.fills if reading.since else ()
+            view = replace(ours, cash_events=(), has_traded=True, fills=fills, ownership=None)
             found = reconcile(view, reading.view(runtime), now=reading.read_at, tolerances=self.tolerances)
         return replace(held_back(found, active), not_compared=(NOT_SWEPT,))
 
@@ -268,13 +271,18 @@ def sweep_account(
 
 
 def evidence_mark(session: Session, account_id: AccountId) -> Mark:
-    """Changes whenever evidence comes that moves the ledger's positions; its last part is the newest fill's time."""
+    """Changes whenever something comes that moves the ledger's positions; its last part is the newest fill's time."""
     table = FillRow.__table__  # type: ignore[attr-defined]
     query = select(func.count(), func.max(table.c.recorded_at), func.max(table.c.time)).where(
         table.c.account_id == str(account_id)
     )
     count, recorded_at, time = session.connection().execute(query).one()
-    return count, recorded_at, time
+    beside = (Adjustment, InferredFill)  # rows are only ever added, so their number tells
+    others = [
+        session.exec(select(func.count()).select_from(model).where(model.account_id == str(account_id))).one()
+        for model in beside
+    ]
+    return count + sum(others), recorded_at, time
 
 
 def _has_position(subjects: Iterable[str]) -> bool:

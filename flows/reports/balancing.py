@@ -214,27 +214,33 @@ def age(item: OpenBreak, now: datetime) -> str:
 
 
 def standing_table(items: Sequence[OpenBreak], now: datetime) -> Table:
-    """Every open break of the account: age, how often it was seen, and what a person decided."""
+    """Every open break of the account: the digits that a decision names it by, age, owner, and what was decided."""
     rows = tuple(
         (
+            item.break_id[:8],
             item.kind,
             item.subject,
             number(item.difference, signed=True),
+            item.state,
             age(item, now),
-            str(item.times_seen),
             f"{item.decision} ({item.decided_by})" if item.decision else DASH,
+            item.owner,
+            str(item.times_seen),
             moment(item.first_seen_at),
             item.break_id,
         )
         for item in items
     )
     columns = (
+        Column("Break"),
         Column("Kind"),
         Column("Subject"),
         Column("Difference", is_number=True),
+        Column("State"),
         Column("Age"),
-        Column("Seen", is_number=True),
         Column("Decision"),
+        Column("Owner", narrow=False),
+        Column("Seen", is_number=True, narrow=False),
         Column("First seen", narrow=False),
         Column("Break id", narrow=False),
     )

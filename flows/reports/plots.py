@@ -305,7 +305,9 @@ def _book_axes(plot: Plot, axes: Axes, rows: Sequence[BookRow], labels: Sequence
     low, high = min([0.0, *values]), max([0.0, *values])
     room = max(high - low, 0.5)
     axes.set_xlim(low - room * 0.06, high + room * 0.06)
-    axes.axvline(0, color=_ROLES["muted"], linewidth=1)
+    for place, _, is_group in labels:
+        if not is_group:
+            axes.vlines(0, place - 0.5, place + 0.5, color=_ROLES["muted"], linewidth=1)
     _label_rows(axes, ["" if is_group else label for _, label, is_group in labels])
     notes = iter(rows)
     for place, label, is_group in labels:

@@ -26,7 +26,7 @@ def run_plan_report(run: RunPlan) -> Report:
     """What the run would trade on each account, as a picture and as tables."""
     return Report(
         kind="run-plan",
-        title=f"Plan for {run.subscription.name}: {run.portfolio.name} on {_counted(len(run.subscription.accounts))}",
+        title=f"Plan for {_named(run)} on {_counted(len(run.subscription.accounts))}",
         subtitle=f"Hash {run.run_hash[:12]}, from the accounts at {moment(run.time)}, prices at most {_oldest(run)} "
         f"old; {_SPLIT_WORDS[run.subscription.split]}",
         tone=_tone(run),
@@ -35,6 +35,11 @@ def run_plan_report(run: RunPlan) -> Report:
         sections=tuple(_sections(run)),
         data={"run_plan": plain(run), "run_hash": run.run_hash},
     )
+
+
+def _named(run: RunPlan) -> str:
+    names = (run.subscription.name, run.portfolio.name)
+    return names[0] if names[0] == names[1] else f"{names[0]} (portfolio {names[1]})"
 
 
 def _counted(accounts: int) -> str:

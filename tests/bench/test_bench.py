@@ -27,8 +27,8 @@ def test_a_timing_is_median_and_ninetieth_percentile() -> None:
 
 
 def test_planning_and_reconciling_run_at_any_size(tmp_path: Path) -> None:
-    (row,) = planning.run(lines=200, repeats=1)
-    assert "200 lines" in row.what
+    rows = planning.run(lines=200, accounts=2, repeats=1)
+    assert [row.what.split(",")[0] for row in rows] == ["200 lines", "200 lines × 2 accounts"] * 2
     taken = reconciling.measure(500)
     assert taken.fills == 500
     whole = reconciling_whole.measure(400, tmp_path)

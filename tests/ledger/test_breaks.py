@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from brokers.ids import Environment
 from ledger.breaks import (
     BreakChanges,
     SeenBreak,
@@ -19,6 +25,7 @@ from ledger.breaks import (
     record_run,
 )
 from ledger.engine import Ledger
+from ledger.locks import standing_lock
 from ledger.states import ReconciliationOutcome
 from ledger.tables import ReconciliationBreak
 
@@ -133,3 +140,82 @@ def test_runs_are_numbered(ledger: Ledger, samples: Any) -> None:
     with ledger.read() as session:
         latest = latest_run(session, samples.account_id)
         assert latest is not None and latest.outcome == "not_reconciled"
+
+
+# -- steps, suspicion and locks, against a model of them ----------------------------------------------------------
+class Sight(StrEnum):
+    """What one run says of the break."""
+
+    SEEN = "seen"
+    NOT_SEEN = "not seen"
+    UNJUDGED = "unjudged"
+    NOT_COMPARED = "not compared"
+
+
+@dataclass
+class Model:
+    """The life of one break as it is meant to be."""
+
+    may_be_timing: bool
+    state: str = ""
+    is_locked: bool = False
+    clean_runs: int = 0
+
+    def run(self, sight: Sight) -> None:
+        if sight is Sight.SEEN:
+            is_new = self.state in ("", "cleared")
+            self.state = "suspected" if is_new and self.may_be_timing else "open"
+            if self.state == "open":
+                self.is_locked, self.clean_runs = True, 0
+            return
+        if sight is not Sight.NOT_SEEN or not self.state:
+            return
+        self.state = "cleared"
+        self.clean_runs += self.is_locked
+        if self.clean_runs == 2:
+            self.is_locked, self.clean_runs = False, 0
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('lasting') / 'ledger.db'}"
+    with Ledger.open(url, environment=Environment.SIMULATED) as opened:
+        yield opened
+
+
+@given(st.booleans(), st.lists(st.sampled_from(Sight), min_size=1, max_size=9), st.integers(0, 1 << 40))
+@settings(max_examples=30, deadline=None)
+def test_a_break_lives_as_it_is_meant_to(
+    lasting: Ledger, may_be_timing: bool, sights: list[Sight], number: int
+) -> None:
+    account, model = f"bybit.simulated.n{number}", Model(may_be_timing)
+    item = replace(POSITION, severity="critical", may_be_timing=may_be_timing, locks="X", lets_reductions_out=False)
+    identity = break_id(account, item.kind, item.subject)
+    with lasting.write() as session:
+        now = lasting.now(session)
+        for sight in sights:
+            record_breaks(
+                session,
+                account,
+                [item] if sight is Sight.SEEN else [],
+                at=now,
+                compared_kinds=() if sight is Sight.NOT_COMPARED else None,
+                is_unjudged=lambda kind, subject, sight=sight: sight is Sight.UNJUDGED,  # type: ignore[misc]
+            )
+            model.run(sight)
+            row = session.get(ReconciliationBreak, identity)
+            assert (row.state if row is not None else "") == model.state
+            lock = standing_lock(session, account, "X", now=now, reduces=True)
+            assert (lock is not None) is model.is_locked
+            assert standing_lock(session, account, "Y", now=now, reduces=False) is None
+        session.rollback()
+
+
+def test_what_locks_an_account_holds_every_instrument_and_lets_reductions_out(ledger: Ledger, samples: Any) -> None:
+    run(ledger, samples, 0, replace(POSITION, locks="*"))
+    with ledger.read() as session:
+        for instrument in ("BTC/USDT:USDT", "AAPL"):
+            held = standing_lock(session, samples.account_id, instrument, now=samples.start, reduces=False)
+            assert held is not None and str(held).startswith("the account is locked by break ")
+            assert standing_lock(session, samples.account_id, instrument, now=samples.start, reduces=True) is None
+        assert standing_lock(session, "bybit.simulated.other", "AAPL", now=samples.start, reduces=False) is None

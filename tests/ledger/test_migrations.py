@@ -16,6 +16,8 @@ from ledger import migrate
 from ledger.engine import LedgerError, LedgerSchemaNewer
 from ledger.tables import APPEND_ONLY, metadata
 
+pytestmark = pytest.mark.usefixtures("migrates")
+
 
 @pytest.fixture
 def connection(ledger_url: str) -> Any:

@@ -28,7 +28,6 @@ from tests.trading.simulated import ACCOUNT, QuickClock, open_runtime
 from trading.alerts import AlertConfig
 from trading.alerts.handling_model import AccountRefused
 from trading.alerts.operating import apply_routes
-from trading.risk import RiskPolicy
 from trading.starting import NotReadyToTrade, StartReason
 
 S = InboxState
@@ -42,9 +41,7 @@ ROUTES = "sources: [{name: tv, max_age_s: 600}]\nroutes:" + "".join(
 
 
 class Loaded:
-    """An account that is there, and starts without a reconciliation: what is asked here is how lanes go."""
-
-    policy = RiskPolicy.for_environment(Environment.SIMULATED).model_copy(update={"reconciled_first": False})
+    """An account that is there."""
 
 
 class Stage:
@@ -95,7 +92,7 @@ class Stage:
 
     @contextmanager
     def _open(self, account: Any) -> Iterator[Any]:
-        with open_runtime(self.sim.url, self.url, clock=QuickClock()) as runtime:
+        with open_runtime(self.sim.url, self.url, clock=QuickClock(), reconciled_first=False) as runtime:
             yield runtime
 
 
@@ -276,7 +273,7 @@ def test_an_account_is_opened_once_and_anew_when_it_changed(stage: Stage) -> Non
     @contextmanager
     def open_account(account: Any) -> Iterator[Any]:
         opened.append(account)
-        with open_runtime(stage.sim.url, stage.url, clock=QuickClock()) as runtime:
+        with open_runtime(stage.sim.url, stage.url, clock=QuickClock(), reconciled_first=False) as runtime:
             yield runtime
 
     accounts = Accounts(load=lambda account_id: current[0], open_account=open_account, clock=clock)  # type: ignore[arg-type,return-value]

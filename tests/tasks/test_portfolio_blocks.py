@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.config import ConfigRefused, parse
+from tasks.config import ConfigRefused, load, parse
 from tasks.portfolio_blocks import ConversionRow, PortfolioBlock, SubscribedRow, SubscriptionBlock, TargetWeight
 from trading.rebalancing.explaining import explain
 from trading.rebalancing.portfolio import Portfolio
@@ -89,6 +89,19 @@ def test_every_rule_of_a_subscription_survives_its_block() -> None:
     }
     subscription = Subscription.model_validate({**SUBSCRIBED, "conversions": {}, **shares})
     assert SubscriptionBlock.from_subscription(subscription).to_subscription() == subscription
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("examples/*.yaml")), ids=lambda file: file.stem)
+def test_every_shipped_example_fits_together_and_survives_its_blocks(file: Path) -> None:
+    if file.stem == "alert-routes":
+        return
+    configuration = load(file)
+    for portfolio in configuration.portfolios:
+        assert PortfolioBlock.from_portfolio(portfolio).to_portfolio() == portfolio
+    for subscription in configuration.subscriptions:
+        assert SubscriptionBlock.from_subscription(subscription).to_subscription() == subscription
+        assert configuration.portfolio(subscription.portfolio)
+        assert [configuration.account(name) for name in subscription.account_names]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -17,13 +20,14 @@ from brokers.ids import InstrumentId
 from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
 from ledger.auditing import verify_audit
 from ledger.break_tables import InferredFill
+from ledger.breaks import record_breaks
 from ledger.invariants import check_ledger
 from ledger.snapshots import ledger_balances, ledger_positions
 from ledger.states import BreakStep, ReconciliationOutcome
 from tests.trading.simulated import ACCOUNT, Stage, stage
 from trading.breaks import BreakReason, BreakRefused, Decision, decide, read_break, read_breaks
-from trading.orders import WantedOrder
-from trading.reconciliation import Tolerances
+from trading.orders import WantedOrder, gates
+from trading.reconciliation import Break, BreakKind, Tolerances
 from trading.reconciling import ReconciliationResult, reconcile_account
 from trading.sync import sync_account
 
@@ -71,7 +75,13 @@ def drop_triggers(on: Stage, table: str) -> None:
 
 
 def send(
-    on: Stage, key: str, instrument_id: InstrumentId = AAPL, *, side: OrderSide = OrderSide.BUY, **terms: Any
+    on: Stage,
+    key: str,
+    instrument_id: InstrumentId = AAPL,
+    *,
+    side: OrderSide = OrderSide.BUY,
+    before: Callable[[], object] | None = None,
+    **terms: Any,
 ) -> Any:
     """Ask the desk for a market order of 1 and say what became of it."""
     runtime = on.runtime
@@ -87,6 +97,8 @@ def send(
     wanted = WantedOrder(
         account_id=runtime.account_id, business_key=key, source="cli", request=request, reference=quote, ttl_s=30
     )
+    if before is not None:
+        before()
     runtime.desk.submit(wanted)
     (view,) = runtime.desk.drive([wanted.intent_id], timeout_s=20)
     return view.state.value, str(view.reason)
@@ -171,6 +183,37 @@ def test_an_override_lets_out_until_its_time_and_takes_no_lock_away(on: Stage) -
     assert send(on, "overridden") == FILLED
     change(on, "UPDATE instrument_lock SET overridden_until = '2000-01-01T00:00:00.000000Z'")
     assert send(on, "its time is over") == LOCKED
+
+
+def test_no_sender_passes_a_lock_that_is_set_while_it_sends(on: Stage) -> None:
+    """Two processes' desks send while a run sets the lock: what was committed before it went, nothing after."""
+    doubt = Break(kind=BreakKind.FILL_MISSING_AT_VENUE, subject="trade 1", instrument_id=AAPL)
+    others, ready = [on.open_again() for _ in range(2)], Barrier(3)
+
+    def trade(number: int) -> list[tuple[str, str]]:
+        mine = replace(on, runtime=others[number])
+        return [send(mine, f"{number}-{key}", before=ready.wait if key == 2 else None) for key in range(5)]
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = [pool.submit(trade, number) for number in range(2)]
+        ready.wait()
+        with on.runtime.ledger.write() as session:
+            record_breaks(session, ACCOUNT, [doubt.as_seen()], at=on.runtime.ledger.now(session))
+        found = [end for done in ends for end in done.result()]
+    assert set(found) == {FILLED, LOCKED}
+    assert found.count(FILLED) == len(on.venue_orders())
+
+
+def test_a_send_past_the_gate_is_named_by_the_invariant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage(tmp_path) as on:
+        sync_account(on.runtime.ledger, on.runtime.broker, clock=on.clock)
+        change(on, WRONG_POSITION)
+        run(on), run(on)
+        monkeypatch.setattr(gates, "_lock", lambda session, row, now: None)
+        assert send(on, "past the gate") == FILLED
+        with on.runtime.ledger.read() as session:
+            (finding,) = [item for item in check_ledger(session) if item.invariant == "I16"]
+    assert f"locked {AAPL} then" in finding.detail
 
 
 @pytest.mark.parametrize("hours", [0, 25])

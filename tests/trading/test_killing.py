@@ -16,7 +16,9 @@ from sqlmodel import select
 
 from brokers.ids import InstrumentId
 from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
+from ledger.breaks import record_breaks
 from ledger.controls import set_control
+from ledger.invariants import check_ledger
 from ledger.states import ControlState, IntentState, KillState
 from ledger.tables import KillRow, OrderIntent
 from simulators.core.clock import ClockMode, GatewayClock
@@ -30,6 +32,7 @@ from trading.killing import kill_account
 from trading.orders import IntentView, ProtocolLimits, WantedOrder
 from trading.orders.crash import crash_hook
 from trading.orders.kill_orders import KILL_SOURCE
+from trading.reconciliation import Break, BreakKind
 from trading.runtime import Runtime
 
 D = Decimal
@@ -245,6 +248,18 @@ def test_closes_positions_and_proves_them_flat(on: Stage) -> None:
     assert on.positions() == {}
     assert report.positions_before == {AAPL: D(10), MSFT: D(-4)} and report.positions_after == {}
     assert [read.open_positions for read in report.reads] == [0, 0]
+
+
+def test_closes_a_position_that_a_break_locks(on: Stage) -> None:
+    on.sim.control.place_order("main", "AAPLUSDT", "buy", "10")
+    doubt = Break(kind=BreakKind.FILL_MISSING_AT_VENUE, subject="trade 1", instrument_id=InstrumentId(AAPL))
+    with on.runtime.ledger.write() as session:
+        changes = record_breaks(session, ACCOUNT, [doubt.as_seen()], at=on.runtime.ledger.now(session))
+        assert changes.locked == (f"{ACCOUNT} {AAPL}",)
+    set_state(on.runtime)
+    assert kill(on.runtime, flatten=True).state is S.FLAT_PROVEN
+    with on.runtime.ledger.read() as session:
+        assert [item for item in check_ledger(session) if item.invariant == "I16"] == []
 
 
 def test_only_the_kills_own_reductions_go_out(on: Stage) -> None:

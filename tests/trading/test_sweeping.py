@@ -16,21 +16,20 @@ from brokers.errors import AnswerTimedOut
 from brokers.ids import Environment, InstrumentId
 from brokers.types import CashEventKind
 from ledger.breaks import open_breaks
-from ledger.states import ReconciliationOutcome
+from ledger.states import BreakStep, ReconciliationOutcome
 from ledger.tables import AccountSnapshot, ReconciliationRun
 from tasks.config import risk_policy
 from tests.trading.simulated import Stage, book, stage
 from tests.trading.test_reconciling import AT_ONCE, forget, run
+from trading.breaks import Decision, decide, read_breaks
 from trading.first_run import latest_full_run, reconcile_first
 from trading.plans import rebalance
-from trading.risk import RiskPolicy
 from trading.starting import NotReadyToTrade, StartReason
 from trading.sweeping import NOT_SWEPT, RECORDED_EVERY, Sweeper, SweepResult, sweep_account
 from trading.sync import sync_account
 
 D = Decimal
 AAPL = InstrumentId("AAPL/USDT:USDT")
-POLICY = RiskPolicy.for_environment(Environment.SIMULATED)
 
 
 @pytest.fixture
@@ -49,9 +48,18 @@ def kinds(found: SweepResult) -> list[str]:
     return [item.kind.value for item in found.findings.breaks]
 
 
+def claim(on: Stage) -> None:
+    """Say whose the orders of other hands are."""
+    for line in read_breaks(on.runtime.ledger, kind="ORDER_EXTERNAL").lines:
+        claimed = {"step": BreakStep.CLAIMED, "reason": "by hand", "set_by": "ann", "owner": "ann"}
+        decide(on.runtime.ledger, Decision(break_id=line.row.break_id, **claimed))  # type: ignore[arg-type]
+    assert run(on).outcome is ReconciliationOutcome.CLEAN
+
+
 def test_a_quiet_account_costs_few_reads_and_says_what_is_not_compared(on: Stage) -> None:
     on.sim.control.place_order("main", "MSFTUSDT", "buy", "1", price="390")
     run(on)
+    claim(on)
     before = len(on.sim.control.requests())
     found = swept(on)
     assert found.outcome is ReconciliationOutcome.CLEAN and not found.read_fills
@@ -84,9 +92,25 @@ def test_a_position_that_nothing_explains_is_found_and_clears_when_it_is_gone(on
     assert swept(on).outcome is ReconciliationOutcome.CLEAN
 
 
+def test_a_correcting_entry_counts_in_the_next_sweep(on: Stage) -> None:
+    rebalance(on.runtime, book({str(AAPL): "0.4"}), business_key="run-1")
+    run(on)
+    sweeper = Sweeper(on.runtime, AT_ONCE)
+    assert sweeper.sweep().outcome is ReconciliationOutcome.CLEAN
+    read = on.runtime.broker.positions
+    on.runtime.broker.positions = lambda: tuple(replace(p, quantity=p.quantity + 1) for p in read())  # type: ignore[method-assign]
+    assert sweeper.sweep().changes.suspected and sweeper.sweep().changes.locked
+    (line,) = read_breaks(on.runtime.ledger).lines
+    corrected = {"step": BreakStep.CORRECTED, "reason": "a transfer of shares", "set_by": "ann"}
+    decide(on.runtime.ledger, Decision(break_id=line.row.break_id, **corrected))  # type: ignore[arg-type]
+    assert sweeper.sweep().changes.cleared == (line.row.break_id,)
+    assert sweeper.sweep().changes.unlocked
+
+
 def test_an_order_that_vanished_is_found_by_looking_it_up(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     on.sim.control.place_order("main", "MSFTUSDT", "buy", "1", price="390")
     run(on)
+    claim(on)
     with monkeypatch.context() as hidden:
         hidden.setattr(on.runtime.broker, "open_orders", lambda: ())
         assert kinds(swept(on)) == [], "the look-up shows it"
@@ -160,15 +184,15 @@ def test_runs_of_sweeps_do_not_fill_the_ledger(on: Stage) -> None:
 
 def test_a_new_account_takes_its_opening_figures_and_is_reconciled_once(tmp_path: Path) -> None:
     with stage(tmp_path) as on:
-        first = reconcile_first(on.runtime, POLICY)
+        first = reconcile_first(on.runtime)
         assert first is not None and first.outcome is ReconciliationOutcome.CLEAN
         with on.runtime.ledger.read() as session:
             assert {row.purpose for row in session.exec(select(AccountSnapshot))} == {"baseline", "reconciliation"}
         before = len(on.sim.control.requests())
-        assert reconcile_first(on.open_again(), POLICY) is None
+        assert reconcile_first(on.open_again()) is None
         assert len(on.sim.control.requests()) == before, "one of late is enough: nothing is asked"
-        stale = POLICY.model_copy(update={"reconciled_age_s_max": D("0.001")})
-        assert reconcile_first(on.open_again(), stale) is not None
+    with stage(tmp_path, reconciled_age_s_max=D("0.001")) as stale:
+        assert reconcile_first(stale.runtime) is not None
 
 
 def test_nothing_starts_while_the_venue_cannot_be_compared(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +202,13 @@ def test_nothing_starts_while_the_venue_cannot_be_compared(on: Stage, monkeypatc
     monkeypatch.setattr(on.runtime.broker, "fills", hang)
     for _ in range(2):
         with pytest.raises(NotReadyToTrade, match="not reconciled") as refused:
-            reconcile_first(on.runtime, POLICY)
+            reconcile_first(on.runtime)
         assert refused.value.reason is StartReason.NOT_RECONCILED_YET
-    off = POLICY.model_copy(update={"reconciled_first": False})
-    assert reconcile_first(on.runtime, off) is None
+
+
+def test_a_simulated_account_may_do_without(tmp_path: Path) -> None:
+    with stage(tmp_path, reconciled_first=False) as on:
+        assert reconcile_first(on.runtime) is None
 
 
 def test_breaks_do_not_keep_a_process_from_starting(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +217,7 @@ def test_breaks_do_not_keep_a_process_from_starting(on: Stage, monkeypatch: pyte
     monkeypatch.setattr(
         on.runtime.broker, "cash_events", lambda **window: tuple(replace(e, **unknown) for e in read(**window)[1:])
     )
-    found = reconcile_first(on.runtime, POLICY)
+    found = reconcile_first(on.runtime)
     assert found is not None and found.outcome is ReconciliationOutcome.BREAKS
 
 

@@ -115,6 +115,11 @@ class OrderDesk:
         return self._ctx.limits
 
     @property
+    def policy(self) -> RiskPolicy:
+        """The limits of the account."""
+        return self._ctx.policy
+
+    @property
     def is_dry_run(self) -> bool:
         """Whether orders end before they are sent: a property of the pool."""
         return self._ctx.dry_run

@@ -15,24 +15,24 @@ from trading.rebalancing.view import AccountView, is_paid_in_full
 
 def money_of(draft: Draft, quantity: Decimal, portfolio: Portfolio, view: AccountView) -> Decimal:
     """What an increase needs (positive) or a reduction frees (negative), costs included."""
-    instrument, quote = draft.line.instrument, draft.line.quote
-    assert instrument is not None and quote is not None
+    instrument = draft.line.instrument
+    assert instrument is not None, "a draft is made for known lines only"
     notional = quantity * instrument.contract_size * draft.price
     costs = notional * (view.fee_rate + portfolio.cost_rate)
     if is_paid_in_full(instrument.product):
         return costs - notional if draft.is_reduction else notional + costs
     leverage = max(view.leverages.get(instrument.instrument_id, ONE), ONE)
-    slip = abs(draft.price - quote.mid) * quantity * instrument.contract_size
+    slip = abs(draft.price - draft.line.mid) * quantity * instrument.contract_size
     margin = notional / leverage
     return costs + slip - margin if draft.is_reduction else margin + costs + slip
 
 
 def cost_of(draft: Draft, quantity: Decimal, portfolio: Portfolio, view: AccountView) -> Decimal:
     """Fee, assumed cost and the way from the mid to the expected price."""
-    instrument, quote = draft.line.instrument, draft.line.quote
-    assert instrument is not None and quote is not None
+    instrument = draft.line.instrument
+    assert instrument is not None, "a draft is made for known lines only"
     size = quantity * instrument.contract_size
-    return size * draft.price * (view.fee_rate + portfolio.cost_rate) + abs(draft.price - quote.mid) * size
+    return size * draft.price * (view.fee_rate + portfolio.cost_rate) + abs(draft.price - draft.line.mid) * size
 
 
 def fund(lines: Sequence[Line], portfolio: Portfolio, view: AccountView) -> None:

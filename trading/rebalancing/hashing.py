@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from decimal import Decimal
 
+from brokers.ids import InstrumentId
 from brokers.rounding import decimal_text
 from brokers.strictjson import encode
 from brokers.types import Instrument
@@ -28,15 +29,21 @@ def plan_hash(portfolio: Portfolio, view: AccountView) -> str:
         "holdings": [
             [str(h.instrument_id), text(h.quantity), _optional(h.available), h.position_side] for h in view.holdings
         ],
-        "quotes": [[str(k), text(q.bid), text(q.ask), q.time.isoformat()] for k, q in sorted(view.quotes.items())],
-        "instruments": [_rules_of(item) for _, item in sorted(view.instruments.items())],
-        "leverages": [[str(k), text(v)] for k, v in sorted(view.leverages.items())],
-        "modes": [[str(k), v] for k, v in sorted(view.modes.items())],
+        "quotes": [
+            [str(k), text(q.bid), text(q.ask), q.time.isoformat()] for k, q in sorted(view.quotes.items(), key=_name)
+        ],
+        "instruments": [_rules_of(item) for _, item in sorted(view.instruments.items(), key=_name)],
+        "leverages": [[str(k), text(v)] for k, v in sorted(view.leverages.items(), key=_name)],
+        "modes": [[str(k), v] for k, v in sorted(view.modes.items(), key=_name)],
         "open_orders": sorted(map(str, view.open_order_instruments)),
         "last_traded_at": view.last_traded_at.isoformat() if view.last_traded_at else "",
         "unpriced": [[currency, text(total)] for currency, total in view.unpriced],
     }
     return hashlib.sha256(encode(material).encode("utf-8")).hexdigest()
+
+
+def _name(item: tuple[InstrumentId, object]) -> str:
+    return str(item[0])
 
 
 def _rules_of(item: Instrument) -> list[str]:

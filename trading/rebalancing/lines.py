@@ -16,22 +16,21 @@ ONE = Decimal(1)
 
 @dataclass(slots=True, eq=False)
 class Draft:
-    """A wanted order before numbering."""
+    """A wanted order before numbering, at the side of the quote that it would meet."""
 
     line: Line
     direction: int  # +1 works on the long part, -1 on the short part
     is_reduction: bool
     quantity: Decimal
+    side: OrderSide = field(init=False)
+    price: Decimal = field(init=False)
 
-    @property
-    def side(self) -> OrderSide:
-        return OrderSide.BUY if (self.direction > 0) != self.is_reduction else OrderSide.SELL
-
-    @property
-    def price(self) -> Decimal:
+    def __post_init__(self) -> None:
         quote = self.line.quote
         assert quote is not None, "a draft is made for quoted lines only"
-        return quote.ask if self.side is OrderSide.BUY else quote.bid
+        is_buy = (self.direction > 0) != self.is_reduction
+        self.side = OrderSide.BUY if is_buy else OrderSide.SELL
+        self.price = quote.ask if is_buy else quote.bid
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +50,12 @@ class Line:
     is_breached: bool = False
     reasons: list[LineReason] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
+    mid: Decimal = field(init=False)
+    unit: Decimal = field(init=False)  # value of one unit of quantity at the plan's price; zero where there is none
+
+    def __post_init__(self) -> None:
+        self.mid = ZERO if self.quote is None else self.quote.mid
+        self.unit = ZERO if self.instrument is None else self.mid * self.instrument.contract_size
 
     @property
     def current(self) -> Decimal:
@@ -63,13 +68,6 @@ class Line:
     @property
     def is_hedged(self) -> bool:
         return bool(self.long and self.short)
-
-    @property
-    def unit(self) -> Decimal:
-        """Value of one unit of quantity at the plan's price; zero where there is none."""
-        if self.quote is None or self.instrument is None:
-            return ZERO
-        return self.quote.mid * self.instrument.contract_size
 
     def drop(self, drafts: Iterable[Draft], reason: LineReason) -> None:
         """Take orders out again and say why, once."""

@@ -62,27 +62,28 @@ def plan(portfolio: Portfolio, view: AccountView) -> Plan:
 
 
 def _lines(portfolio: Portfolio, view: AccountView) -> list[Line]:
-    parts: dict[InstrumentId, list[Decimal]] = {}
+    parts: dict[InstrumentId, tuple[Decimal, Decimal]] = {}
     available = {holding.instrument_id: holding.available for holding in view.holdings}
     for holding in view.holdings:
-        pair = parts.setdefault(holding.instrument_id, [ZERO, ZERO])
-        pair[0 if holding.quantity > 0 else 1] += abs(holding.quantity)
+        long, short = parts.get(holding.instrument_id, (ZERO, ZERO))
+        is_long = holding.quantity > 0
+        parts[holding.instrument_id] = (long + holding.quantity, short) if is_long else (long, short - holding.quantity)
     wanted = set(portfolio.targets)
     if portfolio.unmanaged is Unmanaged.CLOSE:
         wanted |= set(parts)
-    investable = ONE - portfolio.cash_buffer
+    investable, nothing = ONE - portfolio.cash_buffer, (ZERO, ZERO)
     return [
         Line(
             instrument_id=key,
             is_managed=key in portfolio.targets,
             instrument=view.instruments.get(key),
             quote=view.quotes.get(key),
-            long=parts.get(key, [ZERO, ZERO])[0],
-            short=parts.get(key, [ZERO, ZERO])[1],
+            long=parts.get(key, nothing)[0],
+            short=parts.get(key, nothing)[1],
             available=available.get(key),
             weight=portfolio.targets.get(key, ZERO) * investable,
         )
-        for key in sorted(wanted)
+        for key in sorted(wanted, key=str)
     ]
 
 
@@ -174,7 +175,7 @@ def _price_reason(line: Line, portfolio: Portfolio) -> LineReason | None:
     """The quote's half spread is what an immediate order pays against the mid."""
     assert line.quote is not None, "a line without a quote has a reason"
     most = portfolio.slippage_max
-    is_wide = most is not None and line.quote.ask - line.quote.mid > most * line.quote.mid
+    is_wide = most is not None and line.quote.ask - line.mid > most * line.mid
     return LineReason.SLIPPAGE_ABOVE_MAX if is_wide else None
 
 
@@ -296,7 +297,7 @@ def _leg(
         reduce_only=draft.is_reduction and not is_paid_in_full(instrument.product),
         position_side=side_held if is_hedge else None,
         price=draft.price,
-        mid=quote.mid,
+        mid=draft.line.mid,
         notional=_stored(notional),
         money=_stored(money_of(draft, quantity, portfolio, view)),
         cost=_stored(cost_of(draft, quantity, portfolio, view)),
@@ -341,7 +342,7 @@ def _plan_line(line: Line, view: AccountView) -> PlanLine:
     return PlanLine(
         instrument_id=line.instrument_id,
         is_managed=line.is_managed,
-        price=line.quote.mid if line.quote else ZERO,
+        price=line.mid,
         current_quantity=line.current,
         target_quantity=_stored(target),
         after_quantity=after,

@@ -137,12 +137,17 @@ class MovedKind(StrEnum):
 
     PRICE = "price"
     POSITION = "position"
+    EQUITY = "equity"  # money came or went: more than prices within their limit can explain
+    CONVERSION = "conversion"  # what the account's currency is worth in the base currency
     ACCOUNT = "account"  # it can be planned now and could not before, or the reverse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """One change beyond its limit. Prices are mids, positions quantities; `moved` and `limit` are fractions."""
+    """One change beyond its limit. Prices are mids, positions quantities, equity is in the account's quote currency.
+
+    `moved` and `limit` are fractions: of the price or the rate, else of the account's equity.
+    """
 
     account_name: str
     kind: MovedKind
@@ -253,7 +258,7 @@ def expected_of(accounts: Sequence[AccountPlan]) -> RunExpected:
 
 
 def moved_since(run_plan: RunPlan, fresh: RunPlan) -> tuple[Moved, ...]:
-    """Prices, positions and accounts that are beyond the subscription's approval limits in a fresh plan of the run."""
+    """What is beyond the subscription's approval limits in a fresh plan of the run."""
     found: list[Moved] = []
     was = {item.account_name: item for item in run_plan.accounts}
     now = {item.account_name: item for item in fresh.accounts}
@@ -283,6 +288,7 @@ def _plan_moved(subscription: Subscription, was: AccountPlan, now: AccountPlan) 
     new = {line.instrument_id: line for line in now.plan.lines}
     traded = {leg.instrument_id for leg in was.plan.legs}
     with localcontext(MONEY):
+        yield from _account_values_moved(subscription, was, now)
         for key in sorted(old.keys() | new.keys()):
             before, after = old.get(key), new.get(key)
             quantities = before.current_quantity if before else ZERO, after.current_quantity if after else ZERO
@@ -292,6 +298,17 @@ def _plan_moved(subscription: Subscription, was: AccountPlan, now: AccountPlan) 
                 yield _moved(was, key, MovedKind.POSITION, quantities, moved, limit)
             if key in traded:
                 yield from _price_moved(subscription, was, key, (_price(before), _price(after)))
+
+
+def _account_values_moved(subscription: Subscription, was: AccountPlan, now: AccountPlan) -> Iterable[Moved]:
+    """The account's equity and its currency: the targets are fractions of both."""
+    price_max = subscription.approval_price_move_max
+    if (moved := abs(now.base_rate - was.base_rate) / was.base_rate) > price_max:
+        yield _moved(was, None, MovedKind.CONVERSION, (was.base_rate, now.base_rate), moved, price_max)
+    exposed = max(was.plan.expected.gross_weight_before, Decimal(1))  # what prices within their limit can move
+    limit = subscription.approval_position_move_max + price_max * exposed
+    if (moved := abs(now.plan.equity - was.plan.equity) / was.plan.equity) > limit:
+        yield _moved(was, None, MovedKind.EQUITY, (was.plan.equity, now.plan.equity), moved, limit)
 
 
 def _price_moved(
@@ -306,7 +323,7 @@ def _price_moved(
 
 def _moved(
     was: AccountPlan,
-    key: InstrumentId,
+    key: InstrumentId | None,
     kind: MovedKind,
     values: tuple[Decimal, Decimal],
     moved: Decimal,

@@ -29,7 +29,7 @@ _SUMS_OF_MONEY = frozenset(
 )
 _GONE = frozenset({BreakKind.FILL_MISSING_AT_VENUE, BreakKind.CASH_EVENT_MISSING_AT_VENUE})
 _OTHER_CONTENT = frozenset({BreakKind.FILL_DIFFERS, BreakKind.FEE_DIFFERS, BreakKind.CASH_EVENT_DIFFERS})
-_MOVED = ("instrument_id", "currency", "time")  # what no amount in one place puts right
+_MOVED = ("instrument_id", "currency", "time", "venue_order_id")  # what no amount in one place puts right
 CORRECTABLE = _SUMS_OF_POSITION | _SUMS_OF_MONEY | _GONE | _OTHER_CONTENT
 
 

@@ -257,6 +257,7 @@ _MAY_BE_TIMING = frozenset(
         BreakKind.BALANCE_DIFFERS,
         BreakKind.BALANCE_VANISHED,
         BreakKind.BALANCE_UNKNOWN,
+        BreakKind.CASH_FEED_INCOMPLETE,
         BreakKind.FILL_INFERRED,
     }
 )

@@ -89,6 +89,10 @@ def test_nothing_moved_in_an_equal_plan() -> None:
         (run(planned(price="101.1"), planned()), [(ONE, MovedKind.PRICE)]),
         (run(planned(), planned(held="0.4")), []),
         (run(planned(), planned(held="-0.6")), [(TWO, MovedKind.POSITION)]),
+        (run(planned(equity="10149"), planned()), []),
+        (run(planned(equity="10151"), planned()), [(ONE, MovedKind.EQUITY)]),
+        (run(planned(), planned(equity="9840")), [(TWO, MovedKind.EQUITY)]),
+        (run(planned(), planned(), rate="1.011"), [(ONE, MovedKind.CONVERSION), (TWO, MovedKind.CONVERSION)]),
         (run(planned(), None), [(TWO, MovedKind.ACCOUNT)]),
     ],
 )

@@ -122,7 +122,7 @@ def _views(draw: st.DrawFn, symbols: list[str], currency: str, name: str, *, ric
 
 
 @given(cases())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_account_gets_a_leg_that_its_venue_refuses_or_its_money_cannot_pay(case: Case) -> None:
     for item in case.decided().accounts:
         view, book = case.views[item.account_name], item.plan.portfolio
@@ -137,7 +137,7 @@ def test_no_account_gets_a_leg_that_its_venue_refuses_or_its_money_cannot_pay(ca
 
 
 @given(cases())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_leg_of_any_account_crosses_zero_or_goes_past_its_target(case: Case) -> None:
     for item in case.decided().accounts:
         for line in item.plan.lines:
@@ -151,7 +151,7 @@ def test_no_leg_of_any_account_crosses_zero_or_goes_past_its_target(case: Case) 
 
 
 @given(cases(splits=(Split.BY_INSTRUMENT, Split.SHARES)))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_accounts_targets_add_up_to_the_portfolio(case: Case) -> None:
     run = case.decided()
     assume(not run.problems)
@@ -166,7 +166,7 @@ def test_the_accounts_targets_add_up_to_the_portfolio(case: Case) -> None:
 
 
 @given(cases(splits=(Split.BY_INSTRUMENT,)))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_line_has_one_home_and_what_lies_elsewhere_is_brought_there(case: Case) -> None:
     run = case.decided()
     for key, weight in case.portfolio.targets.items():
@@ -178,7 +178,7 @@ def test_a_line_has_one_home_and_what_lies_elsewhere_is_brought_there(case: Case
 
 
 @given(cases(rich=True), decimals("0", "0.2", 3), decimals("0", "0.2", 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_wider_bands_never_give_more_trades_over_all_accounts(case: Case, one: Decimal, other: Decimal) -> None:
     narrow, wide = (_with_band(case, band).decided() for band in sorted((one, other)))
     if any(SCALED & set(line.reasons) for item in narrow.accounts for line in item.plan.lines):
@@ -193,7 +193,7 @@ def _with_band(case: Case, band: Decimal) -> Case:
 
 
 @given(cases())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_planning_again_after_every_fill_gives_nothing_but_dust_and_costs(case: Case) -> None:
     first = case.decided()
     reasons = {r for item in first.accounts for line in item.plan.lines for r in line.reasons}
@@ -212,7 +212,7 @@ def test_planning_again_after_every_fill_gives_nothing_but_dust_and_costs(case: 
 
 
 @given(cases())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_equal_readings_give_equal_runs_that_survive_their_text(case: Case) -> None:
     run = case.decided()
     assert run == case.decided()
