@@ -82,6 +82,14 @@ def test_an_account_that_is_not_there_is_a_problem_and_stops_no_other(on: Scene)
     assert (on.positions("main"), on.positions("second")) == (LONG, {})
 
 
+def test_terms_that_do_not_belong_together_are_refused_before_anything_is_read(on: Scene) -> None:
+    for wrong in ({"portfolio": "other"}, {"base_currency": "EUR"}):
+        with pytest.raises(RunError) as refused:
+            on.run(ONE, **wrong)
+        assert refused.value.reason == "RUN_TERMS_WRONG"
+    assert on.sim.control.requests() == []
+
+
 def test_two_workers_on_one_run_come_to_one_end(on: Scene) -> None:
     ends = in_threads([partial(on.run, ONE), partial(on.run, ONE, runtimes=on.open_again())])
     last = on.run(ONE)
