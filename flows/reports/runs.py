@@ -212,10 +212,12 @@ def _evidence(leg: RunLeg) -> dict[str, Any]:
 # -- runs over time ---------------------------------------------------------------------------------------------
 def history_report(history: RunHistory) -> Report:
     """The newest runs, and how far from target they found and left the accounts."""
-    points = history.tracking_error()
+    curves = tuple(
+        Curve(name, tuple((time, value * 100) for time, value in points))
+        for name, points in history.tracking_error().items()
+    )
     sections: list[Section] = []
-    if points:
-        curve = Curve("tracking error, %", tuple((time, value * 100) for time, value in points))
+    if curves:
         sections.append(
             Plot(
                 "tracking-error",
@@ -223,7 +225,7 @@ def history_report(history: RunHistory) -> Report:
                 PlotKind.CURVES,
                 alt="Distance from the target weights before and after each run",
                 axis="percent of joint equity",
-                curves=(curve,),
+                curves=curves,
                 note="Half the sum of distances from the target weights: found by each run, and left by it.",
             )
         )

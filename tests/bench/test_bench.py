@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import calls, desk, planning, receiving, reconciling, reconciling_whole
+from bench import calls, desk, planning, receiving, reconciling, reconciling_whole, running
 from bench.__main__ import main
 from bench.measure import Timing, in_turns
 
@@ -44,6 +44,11 @@ def test_venue_calls_are_compared_with_both_clients(tmp_path: Path) -> None:
 def test_orders_of_the_desk_end_filled(tmp_path: Path) -> None:
     rows = desk.run(tmp_path, orders=2)
     assert "2 orders" in rows[0].detail
+
+
+def test_a_run_over_three_accounts_completes() -> None:
+    (row,) = running.run(legs=7)
+    assert row.what == "7 legs on 3 accounts, planned to proved"
 
 
 def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,6 +93,8 @@ def _one_account(
     try:
         _patiently(runtime, ledger, run, plan_id, means)
     except PlanBusy as error:
+        if get_plan(ledger, plan_id).state.is_terminal:
+            return None  # the other worker has brought it to its end meanwhile
         return Interruption(account_name=name, reason=RunReason.RUN_BUSY.value, detail=str(error))
     except (BrokerError, BaselineUnsettled, ConflictingEvidence) as error:
         return Interruption(

@@ -45,14 +45,18 @@ class RunHistory:
     subscription: str
     lines: tuple[RunLine, ...]
 
-    def tracking_error(self) -> tuple[tuple[datetime, Decimal], ...]:
-        """Tracking error over time: before and after each run, in time order. Runs without a proof give one point."""
-        points: list[tuple[datetime, Decimal]] = []
-        for line in reversed(self.lines):
+    def tracking_error(self) -> dict[str, tuple[tuple[datetime, Decimal], ...]]:
+        """Tracking error over time by subscription: before and after each run, in time order.
+
+        Runs without a proof give one point.
+        """
+        found: dict[str, list[tuple[datetime, Decimal]]] = {}
+        for line in self.lines:
+            points = found.setdefault(line.subscription, [])
             points.append((line.created_at, line.tracking_error_before))
             if line.ended_at is not None and line.tracking_error_after is not None:
                 points.append((line.ended_at, line.tracking_error_after))
-        return tuple(sorted(points, key=lambda point: point[0]))
+        return {name: tuple(sorted(points, key=lambda point: point[0])) for name, points in sorted(found.items())}
 
 
 def run_history(ledger: Ledger, *, subscription: str = "", limit: int = 100) -> RunHistory:

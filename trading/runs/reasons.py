@@ -13,6 +13,11 @@ class RunReason(Reason):
         "The business key belongs to a run of this subscription, or of its portfolio, as it was before it was edited.",
         "Use another key.",
     )
+    RUN_TERMS_WRONG = (
+        "RUN_TERMS_WRONG",
+        "The subscription and the portfolio do not belong together.",
+        "Correct the place that the message names.",
+    )
     RUN_BUSY = ("RUN_BUSY", "Another worker executes an account of this run.", "Wait for it, then resume the run.")
     RUN_UNKNOWN = (
         "RUN_UNKNOWN",

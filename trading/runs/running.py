@@ -82,6 +82,7 @@ def run_portfolio(
     and is not traded. `approve` waits for a person and tells what was said; without it, or where it tells nothing, the
     run waits in the ledger and this call returns. Raises RunError, BrokerError where no account could be read.
     """
+    _require_fitting(subscription, portfolio)
     ledger = ledger_of(runtimes)
     stored = find_run(ledger, subscription.name, business_key)
     means = Means(step=step, beside=beside, limits=limits, on_progress=on_progress)
@@ -129,6 +130,21 @@ def ledger_of(runtimes: Mapping[str, Runtime]) -> Ledger:
     if len(ledgers) > 1:
         raise RunError(RunReason.RUN_LEDGERS_DIFFER, f"the accounts are of {len(ledgers)} ledgers")
     return next(iter(ledgers.values()))
+
+
+def _require_fitting(subscription: Subscription, portfolio: Portfolio) -> None:
+    """RunError RUN_TERMS_WRONG, before any account is read."""
+    if subscription.portfolio != portfolio.name:
+        raise RunError(
+            RunReason.RUN_TERMS_WRONG,
+            f"subscription {subscription.name} follows portfolio {subscription.portfolio!r}, not {portfolio.name!r}",
+        )
+    try:
+        subscription.require_portfolio(
+            quote_currency=portfolio.quote_currency, instruments=frozenset(portfolio.targets)
+        )
+    except ValueError as error:
+        raise RunError(RunReason.RUN_TERMS_WRONG, str(error)) from error
 
 
 def _require_same(stored: StoredRun, subscription: Subscription, portfolio: Portfolio) -> None:

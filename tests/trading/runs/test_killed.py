@@ -24,7 +24,7 @@ from trading.reconciliation import Tolerances
 from trading.reconciling import reconcile_account
 from trading.runs import RunOutcome, resume_run, run_history, run_portfolio
 
-KILLS = int(os.environ.get("ALGOTRENDY_RUN_KILLS", "3"))
+KILLS = int(os.environ.get("ALGOTRENDY_RUN_KILLS", "2"))
 POINTS = ("C05", "C06", "C07", "C08", "C09", "C10", "C11", "C15", "C16", "C17", "C18")
 FAULTS = (
     None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from brokers.types import ZERO
 from ledger.auditing import verify_audit
 from ledger.runs import events_of
 from ledger.states import RunState
+from tasks.beside import in_threads
 from tests.trading.runs.scene import AAPL, BTC, MSFT, Scene, block, saying, scene, two_accounts
 from tests.trading.simulated import VenueClock
 from tests.trading.simulated_tradestation import ON_ITS_OWN_CLOCK, START
@@ -21,8 +23,10 @@ from trading.rebalancing.release import LegState
 from trading.runs import Approval, Decision, RunError, StoredRun, decide_run, resume_run, run_history, want_cancel
 
 D = Decimal
+ONE = {AAPL: "0.5"}
 PAIR = {AAPL: "0.5", MSFT: "-0.3"}
 HELD = {"AAPLUSDT": D("249.37"), "MSFTUSDT": D("-74.81")}
+LONG = {"AAPLUSDT": D("249.37")}
 REFUSE_MSFT = {"fields": {"symbol": "MSFTUSDT"}, "code": 110007, "message": "ab not enough", "times": None}
 
 
@@ -60,27 +64,43 @@ def test_every_account_reaches_its_target_and_the_costs_add_up(on: Scene) -> Non
 
 
 def test_a_key_is_one_run_for_ever(on: Scene) -> None:
-    first = on.run(PAIR)
-    again = on.run(PAIR, runtimes=on.open_again())
+    first = on.run(ONE)
+    again = on.run(ONE, runtimes=on.open_again())
     assert (again.is_resumed, again.result) == (True, first.result)
-    assert len(on.orders()) == 4
-    on.run(PAIR, key="waits", approval="always")
+    assert len(on.orders()) == 2
+    on.run(ONE, key="waits", approval="always")
     with pytest.raises(RunError, match="as it was") as refused:
-        on.run({AAPL: "0.5"}, key="waits", approval="always")
+        on.run({AAPL: "0.4"}, key="waits", approval="always")
     assert refused.value.reason == "RUN_KEY_TAKEN"
 
 
 def test_an_account_that_is_not_there_is_a_problem_and_stops_no_other(on: Scene) -> None:
-    done = on.run(PAIR, runtimes={block("main"): on.runtimes[block("main")]})
+    done = on.run(ONE, runtimes={block("main"): on.runtimes[block("main")]})
     assert done.state is RunState.COMPLETED_ADJUSTED
     assert done.result is not None
     assert [problem.account_name for problem in done.result.problems] == [block("second")]
-    assert (on.positions("main"), on.positions("second")) == (HELD, {})
+    assert (on.positions("main"), on.positions("second")) == (LONG, {})
+
+
+def test_terms_that_do_not_belong_together_are_refused_before_anything_is_read(on: Scene) -> None:
+    for wrong in ({"portfolio": "other"}, {"base_currency": "EUR"}):
+        with pytest.raises(RunError) as refused:
+            on.run(ONE, **wrong)
+        assert refused.value.reason == "RUN_TERMS_WRONG"
+    assert on.sim.control.requests() == []
+
+
+def test_two_workers_on_one_run_come_to_one_end(on: Scene) -> None:
+    ends = in_threads([partial(on.run, ONE), partial(on.run, ONE, runtimes=on.open_again())])
+    last = on.run(ONE)
+    assert last.state is RunState.COMPLETED
+    assert {end.state for end in ends} <= {RunState.COMPLETED, RunState.EXECUTING}
+    assert len(on.orders()) == 2
 
 
 # -- approval ---------------------------------------------------------------------------------------------------
 def test_nothing_is_sent_before_the_very_plan_was_approved(on: Scene) -> None:
-    waiting = on.run(PAIR, approval="always")
+    waiting = on.run(ONE, approval="always")
     assert (waiting.state, on.orders()) == (RunState.AWAITING_APPROVAL, [])
     run = waiting.run
     assert run is not None
@@ -107,7 +127,7 @@ def _yes(run_hash: str) -> Approval:
 def test_prices_that_moved_while_somebody_read_make_a_new_plan_and_a_new_question(on: Scene) -> None:
     seen: list[StoredRun] = []
     moves = saying(Decision.APPROVE, seen=seen, before=lambda: on.sim.control.set_price("AAPLUSDT", "204.5"))
-    done = on.run(PAIR, approval="always", approve=moves)
+    done = on.run(ONE, approval="always", approve=moves)
     assert done.state is RunState.COMPLETED
     assert done.run is not None
     assert [run.attempt for run in seen] == [1, 2]
@@ -120,11 +140,11 @@ def test_a_position_that_moved_a_little_is_covered_by_the_approval(on: Scene) ->
     def trade() -> None:
         on.sim.control.place_order(account="main", symbol="AAPLUSDT", side="buy", qty="1")
 
-    done = on.run(PAIR, approval="always", approve=saying(Decision.APPROVE, before=trade))
+    done = on.run(ONE, approval="always", approve=saying(Decision.APPROVE, before=trade))
     assert done.state is RunState.COMPLETED
     assert done.run is not None
     assert done.run.approved_hash != done.run.run_hash
-    assert on.positions("main") == HELD
+    assert on.positions("main") == LONG
     assert sum(order.request.qty for order in on.orders("main") if order.request.symbol == "AAPLUSDT") == D("249.37")
 
 
@@ -133,21 +153,21 @@ def test_a_position_that_moved_far_is_asked_about_again(on: Scene) -> None:
         on.sim.control.place_order(account="main", symbol="AAPLUSDT", side="buy", qty="50")
 
     seen: list[StoredRun] = []
-    done = on.run(PAIR, approval="always", approve=saying(Decision.APPROVE, seen=seen, before=trade))
+    done = on.run(ONE, approval="always", approve=saying(Decision.APPROVE, seen=seen, before=trade))
     assert (done.state, len(seen)) == (RunState.COMPLETED, 2)
 
 
 def test_a_rejected_run_ends_and_sends_nothing(on: Scene) -> None:
-    done = on.run(PAIR, approval="always", approve=saying(Decision.REJECT))
+    done = on.run(ONE, approval="always", approve=saying(Decision.REJECT))
     assert (done.state, on.orders()) == (RunState.REJECTED, [])
-    assert on.run(PAIR, approval="always").state is RunState.REJECTED
+    assert on.run(ONE, approval="always").state is RunState.REJECTED
     assert_audited(on, 1)
 
 
 def test_a_run_that_nobody_approves_times_out(tmp_path: Path) -> None:
     clock = VenueClock(START)
     with scene(tmp_path, clock=clock, config=two_accounts(clock=ON_ITS_OWN_CLOCK)) as on:
-        waiting = on.run(PAIR, approval="always", approval_timeout_s=600)
+        waiting = on.run(ONE, approval="always", approval_timeout_s=600)
         assert waiting.run is not None
         clock.advance(timedelta(seconds=601))
         with pytest.raises(RunError) as late:
@@ -160,7 +180,7 @@ def test_a_run_that_nobody_approves_times_out(tmp_path: Path) -> None:
 def test_an_approved_run_that_waited_longer_than_a_plan_may_age_is_still_carried_out(tmp_path: Path) -> None:
     clock = VenueClock(START)
     with scene(tmp_path, clock=clock, config=two_accounts(clock=ON_ITS_OWN_CLOCK)) as on:
-        waiting = on.run(PAIR, approval="always", plan_age_s_max=60)
+        waiting = on.run(ONE, approval="always", plan_age_s_max=60)
         assert waiting.run is not None
         clock.advance(timedelta(seconds=1200))
         decide_run(on.ledger, waiting.run.run_id, _yes(waiting.run.run_hash))
@@ -169,7 +189,7 @@ def test_an_approved_run_that_waited_longer_than_a_plan_may_age_is_still_carried
 
 
 def test_an_approval_is_not_lost_while_no_account_can_be_read(on: Scene) -> None:
-    waiting = on.run(PAIR, approval="always")
+    waiting = on.run(ONE, approval="always")
     assert waiting.run is not None
     decide_run(on.ledger, waiting.run.run_id, _yes(waiting.run.run_hash))
     on.sim.control.fault("status", path="/v5/account/wallet-balance", status=503, execute=False, times=None)
@@ -219,7 +239,7 @@ def test_a_run_is_cancelled_in_the_middle_and_says_what_was_left(on: Scene) -> N
 
 
 def test_a_run_that_waits_is_cancelled_at_once(on: Scene) -> None:
-    waiting = on.run(PAIR, approval="always")
+    waiting = on.run(ONE, approval="always")
     assert waiting.run is not None
     want_cancel(on.ledger, waiting.run.run_id, by="ann", reason="not today")
     assert resume_run(on.runtimes, waiting.run.run_id).state is RunState.CANCELLED_MID_RUN
@@ -239,10 +259,10 @@ def test_an_account_whose_venue_fails_is_resumed_and_the_others_have_ended(on: S
 
 
 def test_the_history_shows_tracking_error_before_and_after(on: Scene) -> None:
-    on.run(PAIR, key="one")
-    on.run({AAPL: "0.2", MSFT: "-0.3"}, key="two")
+    on.run(ONE, key="one")
+    on.run({AAPL: "0.2"}, key="two")
     history = run_history(on.ledger, subscription="both")
     assert [line.business_key for line in history.lines] == ["two", "one"]
-    points = [value for _, value in history.tracking_error()]
+    points = [value for _, value in history.tracking_error()["both"]]
     assert len(points) == 4
     assert points[0] > points[1] < points[2] > points[3]
