@@ -16,10 +16,10 @@ def test_the_books_from_the_command_line(cli: Any, sim: Any) -> None:
     assert cli("reconcile", *OF).code == 0
     swept = cli("sweep", *OF, "--json")
     assert (swept.code, swept.json["outcome"], swept.json["findings"]["compared"]["positions"]) == (0, "clean", 1)
-    made = cli("statement", "bybit-simulated-main", "--day", today, "--json")
+    made = cli("statement", *OF, "--day", today, "--json")
     assert made.code == 7, "not as wished: the day is not over"
     assert made.json["adds_up"] and made.json["day"] == today and made.json["fills"] == 1
-    assert "Statement of bybit.simulated.main" in cli("statement", OF[1], "--day", today, "--no-sync").out
+    assert "Statement of bybit.simulated.main" in cli("statement", *OF, "--day", today, "--no-sync").out
     listed = cli("reconciliations", "--account", "bybit-simulated-main", "--sweeps", "--json").json["reconciliations"]
     assert [(run["scope"], run["outcome"]) for run in listed] == [("sweep", "clean"), ("full", "clean")]
     assert listed[1]["equations"][0]["state"] == "holds"
