@@ -42,7 +42,7 @@ WHOLE = (10_000, 100_000)
 AIM_S = 60.0
 EXPONENT_MAX = 1.15
 KB_PER_FILL_MAX = 2
-PEER_FILLS_MAX = 100_000
+PEER = (10_000, 40_000)  # theirs grows with the square: 100,000 take it minutes
 ACCOUNT = AccountId.parse("bybit.simulated.bench")
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 _INSTRUMENTS = tuple(InstrumentId(f"C{number:02d}/USDT:USDT") for number in range(20))
@@ -127,11 +127,10 @@ def _beside(alone: Sequence[Taken]) -> list[Row]:
     if not python:
         missing = "not measured: name a Python that has nautilus_trader in ALGOTRENDY_BENCH_NAUTILUS"
         return [Row("Reconcile", "beside NautilusTrader", "", missing, "")]
-    most = int(os.environ.get("ALGOTRENDY_BENCH_NAUTILUS_MAX", PEER_FILLS_MAX))
+    measured = {item.fills: item for item in alone}
     rows = []
-    for item in alone:
-        if item.fills > most:
-            continue
+    for fills in _sizes("ALGOTRENDY_BENCH_NAUTILUS_FILLS", PEER):
+        item = measured.get(fills) or _in_child("bench.reconciling", fills)
         script = os.path.join(os.path.dirname(__file__), "nautilus_peer.py")
         done = subprocess.run([python, script, str(item.fills)], check=True, capture_output=True, text=True)
         theirs = json.loads(done.stdout.splitlines()[-1])
