@@ -90,7 +90,7 @@ class StandIn:
         return ()
 
     def order_history(self, *, since: datetime, until: datetime) -> tuple[Order, ...]:
-        return tuple(orders_of(self.count, self.tag))
+        return tuple(order for order in orders_of(self.count, self.tag) if since <= order.created_at < until)
 
     def fills(self, *, since: datetime, until: datetime, instrument_id: Any = None) -> tuple[Fill, ...]:
         return tuple(fill for fill in fills_of(self.count) if since <= fill.time < until)

@@ -184,9 +184,7 @@ def sweep(
 
 
 def statement(
-    account: Annotated[
-        str, typer.Argument(metavar="[ACCOUNT]", help="Block name or id. May be left out where there is only one.")
-    ] = "",
+    account: AccountOption = "",
     day: Annotated[str, typer.Option("--day", help="UTC day, YYYY-MM-DD. Without it, yesterday.")] = "",
     sync: Annotated[bool, typer.Option(help="Sync first, so that the ledger has the day's end.")] = True,
     accounts: AccountsOption = None,

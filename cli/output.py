@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WIDE_COLUMNS = 150  # a terminal at least this wide shows every column
 NO_WRAP_LENGTH_MAX = 28  # a first column of short names stays on one line
+TEXT_WIDTH_MIN = 10  # of a column of text where the terminal is narrow: dates and codes stay legible
 _TONE_STYLE = {"good": "green", "warn": "yellow", "bad": "red", "neutral": ""}
 
 
@@ -51,16 +52,26 @@ def print_table(table: Table, *, note: bool = True) -> None:
     if not table.rows:
         console.print(Text(f"{table.title}: {table.empty}"))
         return
-    drawn = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = RichTable(
+        title=table.title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     kept = table.shown(narrow_only=console.width < WIDE_COLUMNS)
     for place in kept:
         column = table.columns[place]
         is_short = all(len(row[place]) <= NO_WRAP_LENGTH_MAX for row in table.rows)
+        longest = max(len(row[place]) for row in table.rows)
         drawn.add_column(
-            column.title,
+            column.title.replace(" ", "\n") if column.is_number else column.title,
             justify="right" if column.is_number else "left",
             no_wrap=column.is_number or (place == 0 and is_short),
+            min_width=min(longest, TEXT_WIDTH_MIN),
             overflow="fold",
+            vertical="top",
         )
     tones = table.tones or ("neutral",) * len(table.rows)
     for tone, row in zip(tones, table.rows, strict=True):

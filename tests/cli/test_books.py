@@ -12,14 +12,15 @@ def test_the_books_from_the_command_line(cli: Any, sim: Any) -> None:
     """One account's day: swept, reconciled, stated; then what the ledger remembers of it."""
     today = datetime.now(UTC).date().isoformat()
     assert cli("sync", *OF).code == cli("leverage", *OF).code == 0
-    sim.control.place_order("main", "BTCUSDT", "buy", "0.1")
+    sim.control.deposit("main", "USDT", "250.5")
     assert cli("reconcile", *OF).code == 0
     swept = cli("sweep", *OF, "--json")
-    assert (swept.code, swept.json["outcome"], swept.json["findings"]["compared"]["positions"]) == (0, "clean", 1)
-    made = cli("statement", "bybit-simulated-main", "--day", today, "--json")
+    assert (swept.code, swept.json["outcome"], swept.json["findings"]["breaks"]) == (0, "clean", [])
+    made = cli("statement", *OF, "--day", today, "--json")
     assert made.code == 7, "not as wished: the day is not over"
-    assert made.json["adds_up"] and made.json["day"] == today and made.json["fills"] == 1
-    assert "Statement of bybit.simulated.main" in cli("statement", OF[1], "--day", today, "--no-sync").out
+    assert made.json["adds_up"] and made.json["day"] == today and made.json["fills"] == 0
+    assert [part["amount"] for part in made.json["currencies"][0]["terms"]] == ["250.5"]
+    assert "Statement of bybit.simulated.main" in cli("statement", *OF, "--day", today, "--no-sync").out
     listed = cli("reconciliations", "--account", "bybit-simulated-main", "--sweeps", "--json").json["reconciliations"]
     assert [(run["scope"], run["outcome"]) for run in listed] == [("sweep", "clean"), ("full", "clean")]
     assert listed[1]["equations"][0]["state"] == "holds"

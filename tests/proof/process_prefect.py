@@ -26,8 +26,8 @@ from deployments import evidence, pools, runs
 from deployments.home import Home
 from deployments.register import EXAMPLE
 from deployments.stack import Stack, running
-from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
+from ledger.invariants import check_record
 from ledger.states import PlanState
 from ledger.tables import PlanRow
 from tasks.config import load
@@ -219,7 +219,7 @@ def judge(on: Ground, what: str, before: int, tally: Tally, total: Verdict, repl
     if not on.is_on_target():
         tally.fail("the target is reached", name, replay)
     with Ledger.open(on.ledger_url, environment=Environment.SIMULATED) as ledger, ledger.read() as session:
-        findings = (*check_intents(session), *check_sends(session))
+        findings = check_record(session)
         running_plans = [row.plan_id for row in session.exec(select(PlanRow)) if not PlanState(row.state).is_terminal]
     total.stuck += len(running_plans)
     for finding in (*findings, *(f"plan {plan} has not ended" for plan in running_plans)):

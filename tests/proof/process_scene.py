@@ -14,8 +14,8 @@ from threading import Event, Lock
 from sqlmodel import col, select
 
 from brokers.ids import ClientOrderId, Environment
-from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
+from ledger.invariants import check_record
 from ledger.states import IntentState
 from ledger.tables import FillRow, OrderAttempt, OrderIntent, Transition
 from simulators import Control, Running, running_bybit
@@ -219,7 +219,7 @@ def judge(on: Scene, keys: Iterable[str], *, replay: str, tally: Tally) -> Verdi
         for row in session.exec(select(FillRow)):
             recorded.setdefault(row.venue_order_id, {})[row.trade_id] = row.quantity
         intents = {row.business_key: row for row in session.exec(select(OrderIntent))}
-        verdict.findings += [("ledger", text) for text in (*check_intents(session), *check_sends(session))]
+        verdict.findings += [("ledger", str(finding)) for finding in check_record(session)]
     for key in keys:
         intent = intents.get(key)
         if intent is None:

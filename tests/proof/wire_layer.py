@@ -18,8 +18,8 @@ from typing import Any
 
 from sqlmodel import select
 
-from ledger.checks import check_intents, check_sends
 from ledger.controls import scope_control
+from ledger.invariants import check_record
 from ledger.records import fills_of_intent
 from ledger.states import ControlState, IntentState
 from ledger.tables import OrderAttempt, OrderRow, OrderSend
@@ -233,11 +233,11 @@ def _on_sightings(result: Played, lived: int) -> Iterator[Finding]:
 def _on_the_ledger(result: Played) -> Iterator[Finding]:
     case, view = result.case, result.view
     with result.ledger.read() as session:
-        findings = (*check_intents(session), *check_sends(session))
+        findings = check_record(session)
         fills = fills_of_intent(session, str(view.intent_id))
         rows = {row.venue_order_id: row for row in session.exec(select(OrderRow))}
     for finding in findings:
-        yield OTHER, finding
+        yield OTHER, str(finding)
     if view.state is S.NEEDS_HUMAN:
         return  # a person compares: what the ledger took over is not claimed to be ours
     own = [order for order in _ours(result) if order.order_id == str(view.venue_order_id)]

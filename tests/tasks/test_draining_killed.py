@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from brokers.ids import Environment
-from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
 from ledger.inbox import AlertStore, Delivery, InboxState
+from ledger.invariants import check_record
 from simulators import running_bybit
 from simulators.testing import small_config
 from tests.conftest import Eventually
@@ -95,4 +95,4 @@ def test_what_killed_drains_held_is_finished_once(tmp_path: Path, stack: ExitSta
     orders = list(sim.control.orders("main"))
     assert len(orders) == 6 and len({order.client_id for order in orders}) == 6
     with ledger.read() as session:
-        assert check_intents(session) == () and check_sends(session) == ()
+        assert check_record(session) == ()

@@ -26,7 +26,8 @@ def test_every_line_reason_is_documented(reason: LineReason) -> None:
 
 @pytest.mark.parametrize("kind", BreakKind)
 def test_every_break_kind_is_documented(kind: BreakKind) -> None:
-    assert f"| `{kind.value}` | {kind.severity.value} | {kind.meaning} | {kind.remedy} |" in RECONCILIATION
+    begin, end = f"| `{kind.value}` | {kind.severity.value} |", f"| {kind.meaning} | {kind.remedy} |"
+    assert any(line.startswith(begin) and line.endswith(end) for line in RECONCILIATION.splitlines())
 
 
 def test_every_error_and_state_is_documented() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 from brokers.clock import ManualClock
 from brokers.ids import AccountId, ClientOrderId, Environment
 from brokers.types import OrderRequest, OrderSide, OrderStatus, OrderType, PositionSide
-from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
 from ledger.inbox import Admission, AlertStore, Delivery, InboxState, StoredAlert
+from ledger.invariants import check_record
 from tests.trading.orders.modelled import BTC, ModelVenue, Truth
 from trading.alerts import Alert, AlertAction, AlertConfig, Dialect, Route, Source
 from trading.alerts.handling import handle
@@ -178,8 +178,7 @@ class Scene:
     def check(self) -> None:
         """The ledger's own invariants of intents and sends."""
         with self.ledger.read() as session:
-            assert check_intents(session) == ()
-            assert check_sends(session) == ()
+            assert check_record(session) == ()
 
 
 def open_scene(folder: Path, template: Path, clock: ManualClock) -> tuple[Ledger, Scene]:

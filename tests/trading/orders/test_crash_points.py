@@ -13,8 +13,8 @@ from sqlmodel import select
 from brokers.clock import ManualClock
 from brokers.ids import Environment
 from brokers.wire import WirePhase
-from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
+from ledger.invariants import check_record
 from ledger.records import fills_of_intent
 from ledger.states import CancelState, IntentState
 from ledger.tables import OrderSend
@@ -85,8 +85,7 @@ def test_a_crash_on_the_send_path_leaves_one_order(
         with ledger.read() as session:
             assert len(fills_of_intent(session, str(intent_id))) == 1
     with ledger.read() as session:
-        assert check_intents(session) == ()
-        assert check_sends(session) == ()
+        assert check_record(session) == ()
 
 
 @pytest.mark.parametrize("ordinal", [1, 2])

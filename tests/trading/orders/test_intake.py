@@ -12,8 +12,8 @@ from sqlmodel import Session, col, select
 from brokers.clock import ManualClock
 from brokers.ids import ClientOrderId
 from brokers.types import OrderSide
-from ledger.checks import check_intents
 from ledger.engine import Ledger
+from ledger.invariants import check_record
 from ledger.records import fills_of_intent
 from ledger.states import IntentState
 from ledger.tables import LedgerMeta, OrderIntent
@@ -63,7 +63,7 @@ def test_both_are_stored_and_the_reservation_with_them(desk: OrderDesk, want: Wa
     with ledger.read() as session:
         (row,) = session.exec(select(OrderIntent))
         assert row.reserved_notional > 0
-        assert check_intents(session) == ()
+        assert check_record(session) == ()
 
 
 def test_a_denial_is_told_too(make_desk: MakeDesk, want: Want, ledger: Ledger) -> None:

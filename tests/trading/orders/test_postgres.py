@@ -15,8 +15,8 @@ from brokers.clock import ManualClock
 from brokers.ids import Environment
 from brokers.wire import SendTicket
 from ledger.auditing import verify_audit
-from ledger.checks import check_intents, check_sends
 from ledger.engine import Ledger
+from ledger.invariants import check_record
 from ledger.records import record_account
 from ledger.states import IntentState
 from ledger.tables import Observation, OrderIntent, OrderSend
@@ -84,8 +84,7 @@ def test_four_desks_send_each_order_once_and_keep_the_rate(
     assert venue.sends == 12
     with ledger.read() as session:
         assert len(session.exec(select(OrderSend)).all()) == 12
-        assert check_intents(session) == ()
-        assert check_sends(session) == ()
+        assert check_record(session) == ()
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from trading.rebalancing.release import (
     order_request,
     progress_of,
 )
-from trading.rebalancing.styles import RoundKind, protected_price
+from trading.rebalancing.styles import RoundKind, protected_price, rounds_bound
 
 D = Decimal
 S = IntentState
@@ -199,6 +199,7 @@ def test_any_execution_ends_within_its_bounds(case: Case, seed: int) -> None:
         return
     random, money = Random(seed), found.free_money
     orders: dict[int, list[OrderFact]] = {}
+    sent: dict[int, Decimal] = {}  # by leg, the quantity of its newest order: no venue fills more than it was asked
     ended: dict[int, tuple[LegState, str, str]] = {}
     for _ in range(200):
         facts = [item for own in orders.values() for item in own]
@@ -210,10 +211,11 @@ def test_any_execution_ends_within_its_bounds(case: Case, seed: int) -> None:
         for end in decision.endings:
             ended[end.leg_number] = (end.state, end.reason.value, "")
         for send in decision.sends:
+            sent[send.leg_number] = send.quantity
             orders.setdefault(send.leg_number, []).append(
                 fact(send.leg_number, S.WORKING, round_number=send.round_number)
             )
-        money += settle(found, orders, random)
+        money += settle(found, orders, sent, random)
     raise AssertionError("the execution did not end")
 
 
@@ -227,21 +229,21 @@ def check_sends(found: Plan, progress: Mapping[int, LegProgress], decision: Deci
         assert item.state is LegState.WAITING
         assert ZERO < send.quantity <= leg.quantity - item.filled_quantity
         assert is_multiple(send.quantity, step=leg.lot_size)
-        assert send.round_number == item.rounds + 1 <= found.portfolio.rounds_max
+        assert send.round_number == item.rounds + 1 <= rounds_bound(found, leg)
         assert all(progress[number].filled_quantity == found.leg(number).quantity for number in leg.after_legs)
         if not leg.is_reduction:
             spent += leg.money * send.quantity / leg.quantity
     assert spent == 0 or spent <= money - found.portfolio.cash_buffer * found.equity
 
 
-def settle(found: Plan, orders: dict[int, list[OrderFact]], random: Random) -> Decimal:
+def settle(found: Plan, orders: dict[int, list[OrderFact]], sent: Mapping[int, Decimal], random: Random) -> Decimal:
     """End some working orders somehow; returns how the venue's money moved."""
     moved = ZERO
     for number, own in orders.items():
         if own[-1].state.is_terminal or random.random() < 0.3:
             continue
         leg = found.leg(number)
-        left = leg.quantity - sum((item.filled_quantity for item in own[:-1]), ZERO)
+        left = min(sent[number], leg.quantity - sum((item.filled_quantity for item in own[:-1]), ZERO))
         share = random.choice([D(0), D("0.5"), D(1), D(1)])
         lots = int(left * share / leg.lot_size)
         filled = min(lots * leg.lot_size, left)

@@ -8,7 +8,15 @@ import pytest
 
 from tests.trading.rebalancing.building import NOW, make_portfolio, make_view
 from trading.rebalancing import Plan, plan
-from trading.rebalancing.run_plan import AccountPlan, AccountProblem, MovedKind, RunPlan, assembled, moved_since
+from trading.rebalancing.run_plan import (
+    AccountPlan,
+    AccountProblem,
+    MovedKind,
+    RunPlan,
+    assembled,
+    moved_since,
+    run_hash,
+)
 from trading.rebalancing.subscription import Subscription
 
 D = Decimal
@@ -64,6 +72,9 @@ def test_the_hash_covers_accounts_rates_problems_and_orders() -> None:
         )
     }
     assert len(hashes) == 6
+    part = run(planned(), None)
+    other_problem = replace(part, problems=(replace(part.problems[0], reason="VENUE_UNAVAILABLE"),))
+    assert run_hash(other_problem) != run_hash(part) == part.run_hash
 
 
 def test_totals_and_weights_are_of_the_joint_equity() -> None:
