@@ -47,8 +47,9 @@ def test_orders_of_the_desk_end_filled(tmp_path: Path) -> None:
 
 
 def test_a_run_over_three_accounts_completes() -> None:
-    (row,) = running.run(legs=7)
-    assert row.what == "7 legs on 3 accounts, planned to proved"
+    whole, sends = running.run(legs=7)
+    assert "3 orders" in sends.what
+    assert whole.what == "7 legs on 3 accounts, planned to proved"
 
 
 def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
