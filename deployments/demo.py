@@ -46,15 +46,20 @@ BOOK_BEFORE = (("AAPLUSDT", "buy", "700"), ("XOMUSDT", "buy", "150"), ("JPMUSDT"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One run of the demonstration."""
+    """One run of the demonstration. `of` ends the deployment's name: an account, or the pool."""
 
     title: str
     flow: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    of: str = ACCOUNT
+
+    @property
+    def name(self) -> str:
+        return f"{self.flow}-{self.of}"
 
     @property
     def deployment(self) -> str:
-        return f"{self.flow}/{self.flow}-{ACCOUNT}"
+        return f"{self.flow}/{self.name}"
 
 
 ACTS = (
@@ -62,6 +67,7 @@ ACTS = (
     Act("Set leverage", "set-leverage"),
     Act("Rebalance", "rebalance", {"mode": "execute"}),
     Act("Reconcile", "reconcile"),
+    Act("Plan over both venues", "rebalance-portfolio", {"mode": "plan"}, of=Environment.SIMULATED.value),
 )
 
 
@@ -178,7 +184,7 @@ class Outcome:
 
     def folder(self, act: Act, run: Run) -> Path:
         """Where the flow wrote its report."""
-        return self.home.reports / f"{act.flow}-{ACCOUNT}" / str(run.run_id)
+        return self.home.reports / act.name / str(run.run_id)
 
     def reports(self) -> dict[str, Path]:
         """The reports that were written, by the act's title."""

@@ -66,7 +66,8 @@ def _card(stack: Stack) -> Panel:
         f"1. Deployments > [bold]sync-positions-{account}[/] > Run > Quick run: opens the ledger of the account.\n"
         f"2. Deployments > [bold]rebalance-{account}[/] > Run > Custom run: mode [bold]plan[/] shows what would be "
         "traded,\n   mode [bold]execute[/] trades. The report is on the run's Artifacts tab.\n"
-        f"3. Deployments > [bold]reconcile-{account}[/] > Run > Quick run: compares venue and ledger.\n\n"
+        f"3. Deployments > [bold]reconcile-{account}[/] > Run > Quick run: compares venue and ledger.\n"
+        "4. Deployments > [bold]rebalance-portfolio-simulated[/] > Run > Custom run: one book over both venues.\n\n"
         "Ctrl-C stops everything. docs/operator.md explains each job and each state.",
         title="AlgoTrendy is up",
         title_align="left",

@@ -72,6 +72,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 _MEMORY_FOLDER = pytest.StashKey[Path]()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook, and would read them before
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):

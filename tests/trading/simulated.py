@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -159,14 +159,17 @@ class Interrupted(Exception):
 
 
 class InterruptingStep:
-    """A step that ends the process before or after its n-th call."""
+    """A step that ends the process before or after its n-th call of the kinds."""
 
-    def __init__(self, at: int, *, after: bool) -> None:
+    def __init__(self, at: int, *, after: bool, kinds: Collection[StepKind] = frozenset(StepKind)) -> None:
         self.at = at
         self.after = after
+        self.kinds = kinds
         self.calls = 0
 
     def __call__(self, name: str, kind: StepKind, function: Callable[[], T]) -> T:
+        if kind not in self.kinds:
+            return function()
         self.calls += 1
         if self.calls == self.at and not self.after:
             raise Interrupted(f"before {name}")
