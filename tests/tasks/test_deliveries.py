@@ -1,6 +1,6 @@
 """Many alerts, each delivered four times in any order, several drains at once: one order for each, and no more.
 
-`ALGOTRENDY_DELIVERIES=10000 pytest -n 0 tests/tasks/test_deliveries.py` is the size that docs/alerts.md tells of.
+`ALGOTRENDY_DELIVERIES=2000 pytest -n 0 tests/tasks/test_deliveries.py` is the size that docs/alerts.md tells of.
 """
 
 from __future__ import annotations
