@@ -1,4 +1,4 @@
-"""The start-up run: no order of a new process leaves an account that was not reconciled of late in this ledger.
+"""The start-up run: a new process decides no order on an account that was not reconciled of late in this ledger.
 
 A ledger that is new to the account takes its opening figures first. Breaks do not keep the process from starting:
 what they lock is refused order by order at the send point. A venue that could not be read does.

@@ -41,7 +41,7 @@ class StartReason(Reason):
     NOT_RECONCILED_YET = (
         "NOT_RECONCILED_YET",
         "The account has no reconciliation of late in this ledger, and the one before the first order did not succeed.",
-        "Read its reason, then reconcile the account or run it again; nothing was sent.",
+        "Read its reason, then reconcile the account or run it again; no order of this job was sent.",
     )
 
 
