@@ -95,6 +95,15 @@ def test_a_transport_that_sends_twice_is_found(monkeypatch: pytest.MonkeyPatch) 
     assert {wire_layer.DUPLICATED, "I14"} <= found
 
 
+def test_a_call_over_its_bound_is_found_unless_it_was_slow_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "bybit spot fills: HTTP 500"
+    monkeypatch.setattr(wire_layer, "SLACK_S", -100.0)
+    assert {invariant for invariant, _ in wire_layer.judged(name, 0).findings} == {wire_layer.SLOW}
+    plays = iter([[(wire_layer.SLOW, "once")], []])
+    monkeypatch.setattr(wire_layer, "_findings", lambda played, is_varied: next(plays))
+    assert wire_layer.judged(name, 0).findings == () and next(plays, None) is None
+
+
 def test_the_recorder_hears_every_connection() -> None:
     with egress().recording() as seen:
         with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):

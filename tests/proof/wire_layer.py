@@ -29,6 +29,7 @@ from tests.proof.wire_faults import FAULTS, End, Verb, varied
 from tests.proof.wire_venues import VENUES
 
 LAYER = "wire"
+SLOW_PLAYS_MAX = 3  # a call over its bound counts when it is over it every time: a busy machine is not a broken rule
 S = IntentState
 _STATE: dict[End, IntentState] = {
     End.FILLED: S.FILLED,
@@ -41,7 +42,7 @@ _STATE: dict[End, IntentState] = {
     End.PERSON: S.NEEDS_HUMAN,
 }
 _NEVER_PLACED = frozenset({S.DENIED, S.WITHDRAWN, S.EXPIRED, S.REFUSED, S.NOT_PLACED})
-DUPLICATED, LOST, ORPHANED, STUCK, OTHER = "I1", "I5", "I3", "I5 bound", "wire"
+DUPLICATED, LOST, ORPHANED, STUCK, OTHER, SLOW = "I1", "I5", "I3", "I5 bound", "wire", "wire deadline"
 Finding = tuple[str, str]
 
 
@@ -142,9 +143,13 @@ def judged(name: str, seed: int) -> Verdict:
     if found is None:
         raise ValueError(f"kind must be the name of a case, was {name!r}; tests.proof.wire_layer.cases() lists them")
     case = replace(found, fault=varied(found.fault, random.Random(f"{seed} {name}"))) if seed else found
-    with played(case, seed=seed) as result:
-        findings = tuple(_findings(result, is_varied=bool(seed)))
-        return Verdict(name, seed, result.fired, result.view.state is S.NEEDS_HUMAN, findings)
+    for _ in range(SLOW_PLAYS_MAX):
+        with played(case, seed=seed) as result:
+            findings = tuple(_findings(result, is_varied=bool(seed)))
+            verdict = Verdict(name, seed, result.fired, result.view.state is S.NEEDS_HUMAN, findings)
+        if not findings or any(invariant != SLOW for invariant, _ in findings):
+            break
+    return verdict
 
 
 # -- the oracle -------------------------------------------------------------------------------------------------
@@ -184,7 +189,7 @@ def _on_the_calls(result: Played, *, is_varied: bool) -> Iterator[Finding]:
             yield OTHER, f"one cancel made {call.requests} requests"
         bound_s = case.deadline_s * max(call.requests, 1) + SLACK_S
         if call.seconds > bound_s:
-            yield OTHER, f"{call.verb} took {call.seconds:.1f} s, its bound is {bound_s:.1f} s"
+            yield SLOW, f"{call.verb} took {call.seconds:.1f} s, its bound is {bound_s:.1f} s"
         if call.known.value == "unknown" and not call.error:
             yield OTHER, f"{call.verb} raised something without words"
     if case.fault.arms and case.fault.arms[0].is_main and case.fault.before != "crowd" and not faulted:
