@@ -17,6 +17,7 @@ from cli import (
     books,
     breaks,
     control,
+    deployments,
     jobs,
     login,
     planning,
@@ -92,6 +93,7 @@ app.add_typer(breaks.breaks_app, name="breaks", rich_help_panel=_PEOPLE)
 app.command("decide", rich_help_panel=_PEOPLE)(control.decide)
 app.add_typer(arming.arm_app, name="arm", rich_help_panel=_PEOPLE)
 
+app.add_typer(deployments.deployments_app, name="deployments", rich_help_panel=_STACK)
 app.add_typer(audit.audit_app, name="audit", rich_help_panel=_FACTS)
 
 app.command("venues", rich_help_panel=_FACTS)(reads.venues)
