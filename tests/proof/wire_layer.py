@@ -24,9 +24,9 @@ from ledger.records import fills_of_intent
 from ledger.states import ControlState, IntentState
 from ledger.tables import OrderAttempt, OrderRow, OrderSend
 from tests.proof.result import Failure, LayerResult
+from tests.proof.venues import VENUES
 from tests.proof.wire_case import SLACK_S, Case, Played, is_case, played
 from tests.proof.wire_faults import FAULTS, End, Verb, varied
-from tests.proof.wire_venues import VENUES
 
 LAYER = "wire"
 S = IntentState
