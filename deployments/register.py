@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from brokers.config import AccountConfig
 from brokers.ids import Environment
 from deployments import alerting, deploy, manifest, pools
 from deployments.home import PROJECT, Addresses, Home
 from tasks.blocks import BLOCKS, CREDENTIALS, AlertRoutes, PortfolioBlock, SubscriptionBlock, TradingAccount
-from tasks.config import AccountSettings, Configuration, load
+from tasks.config import Configuration, load
 
 EXAMPLE = PROJECT / "examples" / "simulated.yaml"
 
@@ -58,8 +60,7 @@ def apply(configuration: Configuration, *, environ: Mapping[str, str] | None = N
     """
     resolved = [(settings, settings.resolve(environ)) for settings in configuration.accounts]
     for settings, account in resolved:
-        connection = account.connection
-        _save(_credentials(settings, connection.api_key, connection.api_secret), settings.block_name)
+        _save(credentials_of(account.connection), settings.block_name)
         yield f"credentials {settings.block_name}"
         _save(TradingAccount.from_settings(settings), settings.block_name)
         yield f"account {settings.block_name}"
@@ -71,8 +72,13 @@ def apply(configuration: Configuration, *, environ: Mapping[str, str] | None = N
         yield f"subscription {subscription.name}"
 
 
-def _credentials(settings: AccountSettings, api_key: Any, api_secret: Any) -> Any:
-    return CREDENTIALS[settings.venue](environment=settings.environment, api_key=api_key, api_secret=api_secret)
+def credentials_of(connection: AccountConfig) -> Block:
+    """The venue's credential block with the connection's secrets."""
+    secrets = {"api_key": connection.api_key, "api_secret": connection.api_secret}
+    if connection.api_passphrase.get_secret_value():
+        secrets["api_passphrase"] = connection.api_passphrase
+    account_id = connection.account_id
+    return CREDENTIALS[account_id.venue].model_validate({"environment": account_id.environment, **secrets})
 
 
 def _save(block: Any, name: str) -> None:

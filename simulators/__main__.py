@@ -1,4 +1,7 @@
-"""`python -m simulators VENUE`: run one simulator until it is told to stop."""
+"""`python -m simulators VENUE …`: run one or several simulators in this process until it is told to stop.
+
+The venues are those that have a `row.py` (simulators/row.py).
+"""
 
 import argparse
 import asyncio
@@ -6,24 +9,25 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from simulators.bybit.simulator import BybitConfig, build_bybit
-from simulators.core.control import Control
 from simulators.core.server import Service, start
-from simulators.demo import DEMO_START, demo_config, tradestation_demo_config
-from simulators.tradestation.config import TradeStationConfig
-from simulators.tradestation.control import TradeStationControl
-from simulators.tradestation.simulator import build_tradestation
+from simulators.demo import DEMO_START
+from simulators.row import Row, names, row_of
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m simulators", description="Run a simulated venue on loopback.")
-    parser.add_argument("venue", choices=["bybit", "tradestation"])
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
+    parser = argparse.ArgumentParser(prog="python -m simulators", description="Run simulated venues on loopback.")
+    parser.add_argument(
+        "venues",
+        nargs="+",
+        metavar="VENUE[:PORT]",
+        help=f"one or several of {', '.join(names())}; without a port a free one is picked",
+    )
+    parser.add_argument("--port", type=int, default=0, help="port of the one venue to listen on; 0 picks a free one")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--config", type=Path, help="YAML or JSON configuration; without it the demonstration venue")
     parser.add_argument("--seed", type=int, default=7, help="seed of the demonstration venue")
@@ -35,68 +39,70 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--no-rate-limits", action="store_true", help="switch request limits off")
     parser.add_argument("--state-file", type=Path, help="write url and pid here when ready; removed at the end")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.ports = _ports(parser, options)
+    return options
 
 
-def _announce(url: str, venue: str, sign_in: dict[str, object], state_file: Path | None) -> None:
-    line = json.dumps({"venue": venue, "url": url, "pid": os.getpid(), **sign_in})
+def _ports(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, int]:
+    """The port of each venue, 0 for a free one."""
+    ports: dict[str, int] = {}
+    for text in options.venues:
+        name, _, port = text.partition(":")
+        if name not in names():
+            parser.error(f"argument VENUE: there is no simulator of {name!r}; choose from {', '.join(names())}")
+        if name in ports:
+            parser.error(f"argument VENUE: {name} is named twice; each venue runs once")
+        if port and not port.isdecimal():
+            parser.error(f"argument VENUE: the port of {name} must be a number, was {port!r}")
+        ports[name] = int(port or options.port)
+    if len(ports) > 1 and (options.port or options.config):
+        parser.error("--port and --config are for a single venue; say VENUE:PORT, or start the others by themselves")
+    return ports
+
+
+def _announce(lines: list[dict[str, object]], state_file: Path | None) -> None:
+    """One JSON line per venue."""
+    text = "\n".join(json.dumps(line) for line in lines)
     if state_file is not None:
         partial = state_file.with_name(state_file.name + ".partial")
-        partial.write_text(line + "\n", encoding="utf-8")
+        partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(state_file)
-    print(line, flush=True)
+    print(text, flush=True)
 
 
-class _Loads(Protocol):
-    """A kind of configuration: it is read from a file."""
-
-    def load(self, path: Path) -> Any: ...
-
-
-def _config(options: argparse.Namespace, kind: _Loads, demo: Callable[..., Any]) -> Any:
+def _config(options: argparse.Namespace, row: Row) -> Any:
     """Return the configuration in a file, or the demonstration's, with or without request limits."""
     given = {"seed": options.seed, "market_start": options.market_start}
-    config = kind.load(options.config) if options.config else demo(**given)
+    config = row.config.load(options.config) if options.config else row.demo(**given)
     if options.no_rate_limits:
         unlimited = config.rate_limits.model_copy(update={"enabled": False})
         config = config.model_copy(update={"rate_limits": unlimited})
     return config
 
 
-def _bybit(options: argparse.Namespace) -> tuple[Service[Control], dict[str, object]]:
-    simulator = build_bybit(_config(options, BybitConfig, demo_config))
-    return Service(simulator, Control(simulator)), {}
-
-
-def _tradestation(options: argparse.Namespace) -> tuple[Service[Control], dict[str, object]]:
-    config: TradeStationConfig = _config(options, TradeStationConfig, tradestation_demo_config)
-    simulator = build_tradestation(config)
-    clients = [
-        {
-            "client_id": client.client_id,
-            "client_secret": client.client_secret,
-            "refresh_tokens": client.refresh_tokens,
-            "accounts": client.accounts or [account.name for account in config.accounts],
-        }
-        for client in config.clients
-    ]
-    return Service[Control](simulator, TradeStationControl(simulator)), {"clients": clients}
+async def _open(stack: AsyncExitStack, options: argparse.Namespace, name: str) -> dict[str, object]:
+    """Start one venue and return its line."""
+    row = row_of(name)
+    config = _config(options, row)
+    simulator = row.build(config)
+    service = Service(simulator, row.control(simulator))
+    runner, url = await start(service, host=options.host, port=options.ports[name])
+    stack.push_async_callback(runner.cleanup)
+    return {"venue": name, "url": url, "pid": os.getpid(), **row.sign_in(config)}
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    service, sign_in = _bybit(options) if options.venue == "bybit" else _tradestation(options)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner, url = await start(service, host=options.host, port=options.port)
-    _announce(url, options.venue, sign_in, options.state_file)
-    try:
-        await stop.wait()
-    finally:
-        await runner.cleanup()
+    async with AsyncExitStack() as stack:
+        lines = [await _open(stack, options, name) for name in options.ports]
+        _announce(lines, options.state_file)
         if options.state_file is not None:
-            options.state_file.unlink(missing_ok=True)
+            stack.callback(options.state_file.unlink, missing_ok=True)
+        await stop.wait()
 
 
 def main(arguments: list[str] | None = None) -> int:

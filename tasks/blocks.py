@@ -1,17 +1,17 @@
-"""Prefect blocks: credentials, accounts, alert routes; portfolios and subscriptions are in `tasks.portfolio_blocks`.
+"""Prefect blocks: accounts and alert routes. Those of credentials are in `tasks.credential_blocks`, those of portfolios
+and subscriptions in `tasks.portfolio_blocks`; all are known from here.
 
 Registered by the `prefect.collections` entry point and `prefect block register -m tasks.blocks`. An account *names* its
-credentials and never nests them: the UI's edit form replaces a nested secret by asterisks. For the same reason a secret
-that consists of asterisks is refused when a block is loaded; the form itself does not run validators when it saves.
+credentials and never nests them: the UI's edit form replaces a nested secret by asterisks.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from prefect.blocks.core import Block
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brokers.config import AccountConfig
 from brokers.errors import EnvironmentMismatch
@@ -20,6 +20,17 @@ from brokers.registry import capabilities
 from brokers.rounding import decimal_text
 from brokers.types import ProductKind
 from tasks.config import Account, AccountSettings, ConfigRefused, block_name, require_environment, risk_policy
+from tasks.credential_blocks import (
+    CREDENTIALS,
+    AlpacaCredentials,
+    BinanceCredentials,
+    BybitCredentials,
+    OKXCredentials,
+    TradeStationCredentials,
+    VenueCredentials,
+    passphrase_of,
+    require_secret,
+)
 from tasks.portfolio_blocks import NUMBER, PortfolioBlock, SubscriptionBlock, TargetWeight
 from trading.alerts.routing import AlertConfig
 from trading.rebalancing.explaining import explain
@@ -30,8 +41,11 @@ __all__ = [
     "BLOCKS",
     "CREDENTIALS",
     "AlertRoutes",
+    "AlpacaCredentials",
+    "BinanceCredentials",
     "BybitCredentials",
     "LeverageTarget",
+    "OKXCredentials",
     "PortfolioBlock",
     "SubscriptionBlock",
     "TargetWeight",
@@ -45,85 +59,7 @@ __all__ = [
     "require_secret",
 ]
 
-MASK = frozenset("*•")
 B = TypeVar("B", bound=Block)
-
-
-def require_secret(value: SecretStr, field: str) -> SecretStr:
-    """Refuse what a form shows instead of a secret; the value itself never appears in the message."""
-    text = value.get_secret_value().strip()
-    if not text or set(text) <= MASK:
-        raise ValueError(f"{field} is empty or a placeholder of asterisks, not a secret; enter the credential again")
-    return value
-
-
-class VenueCredentials(Protocol):
-    """What every venue's credential block offers."""
-
-    environment: Environment
-    api_key: SecretStr
-    api_secret: SecretStr
-
-
-class BybitCredentials(Block):
-    """API key of one Bybit account."""
-
-    _block_type_name = "Bybit Credentials"
-    _block_type_slug = "bybit-credentials"
-    _description = (
-        "API key of one Bybit account in one environment. Make the key without the right to withdraw, bound to the "
-        "addresses of the workers. Run **check account** after saving: the form does not test what is entered."
-    )
-
-    environment: Environment = Field(
-        default=...,
-        title="Environment",
-        description="Where the key belongs. A key of another environment than the account's is refused.",
-    )
-    api_key: SecretStr = Field(default=..., title="API key", description="As Bybit shows it.")
-    api_secret: SecretStr = Field(default=..., title="API secret", description="Shown by Bybit only once.")
-
-    @field_validator("api_key", "api_secret")
-    @classmethod
-    def _not_masked(cls, value: SecretStr, info: Any) -> SecretStr:
-        return require_secret(value, str(info.field_name))
-
-
-class TradeStationCredentials(Block):
-    """API key of one TradeStation client; what it may reach is decided by the login."""
-
-    _block_type_name = "TradeStation Credentials"
-    _block_type_slug = "tradestation-credentials"
-    _description = (
-        "API key (client id) of TradeStation, as an account uses it in one environment. Log in once after saving: "
-        "`algotrendy login tradestation --account NAME` on the machine of the workers. Then run **check account**."
-    )
-
-    environment: Environment = Field(
-        default=...,
-        title="Environment",
-        description="Where it is used: testnet is TradeStation's SIM. Credentials of another environment than the "
-        "account's are refused.",
-    )
-    api_key: SecretStr = Field(default=..., title="API key", description="The client id, as TradeStation shows it.")
-    api_secret: SecretStr = Field(
-        default=SecretStr(""),
-        title="API secret",
-        description="Empty where the key has none (the login then proves itself by PKCE alone).",
-    )
-
-    @field_validator("api_key", "api_secret")
-    @classmethod
-    def _not_masked(cls, value: SecretStr, info: Any) -> SecretStr:
-        if not value.get_secret_value() and info.field_name == "api_secret":
-            return value
-        return require_secret(value, str(info.field_name))
-
-
-CREDENTIALS: dict[Venue, type[Block]] = {
-    Venue.BYBIT: BybitCredentials,
-    Venue.TRADESTATION: TradeStationCredentials,
-}
 
 
 class LeverageTarget(BaseModel):
@@ -216,6 +152,7 @@ class TradingAccount(Block):
                 account_id=self.account_id,
                 api_key=credentials.api_key,
                 api_secret=credentials.api_secret,
+                api_passphrase=passphrase_of(credentials),
                 host=self.host,
                 base_url=self.base_url,
                 settle_currencies=tuple(self.settle_currencies) or facts.settle_currencies,
@@ -270,8 +207,7 @@ class AlertRoutes(Block):
 
 
 BLOCKS: tuple[type[Block], ...] = (
-    BybitCredentials,
-    TradeStationCredentials,
+    *CREDENTIALS.values(),
     TradingAccount,
     PortfolioBlock,
     SubscriptionBlock,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -73,21 +73,33 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class CredentialsSettings(_Strict):
-    """A key and its secret, named by environment variables or, for simulated accounts, given inline.
+class Secrets(NamedTuple):
+    """What a venue asks for of whoever calls; empty where it does not."""
 
-    The secret is left out where the venue's keys may come without one.
+    api_key: SecretStr
+    api_secret: SecretStr
+    api_passphrase: SecretStr
+
+
+class CredentialsSettings(_Strict):
+    """A key and its secrets, named by environment variables or, for simulated accounts, given inline.
+
+    The secret is left out where the venue's keys may come without one; a passphrase is given where they have one.
     """
 
     api_key_env: VariableName | None = None
     api_secret_env: VariableName | None = None
+    api_passphrase_env: VariableName | None = None
     api_key: SecretStr | None = None
     api_secret: SecretStr | None = None
+    api_passphrase: SecretStr | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        is_named = self.api_key_env is not None and self.api_key is None and self.api_secret is None
-        is_inline = self.api_key is not None and self.api_key_env is None and self.api_secret_env is None
+        named = (self.api_key_env, self.api_secret_env, self.api_passphrase_env)
+        inline = (self.api_key, self.api_secret, self.api_passphrase)
+        is_named = self.api_key_env is not None and not any(value is not None for value in inline)
+        is_inline = self.api_key is not None and not any(value is not None for value in named)
         if not (is_named or is_inline):
             raise ValueError("credentials must give api_key_env and api_secret_env, or both secrets inline (simulated)")
         return self
@@ -97,20 +109,24 @@ class CredentialsSettings(_Strict):
         return self.api_secret_env is not None or self.api_secret is not None
 
     @property
+    def has_passphrase(self) -> bool:
+        return self.api_passphrase_env is not None or self.api_passphrase is not None
+
+    @property
     def is_inline(self) -> bool:
         return self.api_key is not None
 
-    def resolve(self, environ: Mapping[str, str]) -> tuple[SecretStr, SecretStr]:
-        """The key and the secret ("" where there is none); ConfigRefused names the variable that is not set."""
+    def resolve(self, environ: Mapping[str, str]) -> Secrets:
+        """The secrets ("" for one that there is not); ConfigRefused names the variable that is not set."""
         if self.api_key is not None:
-            return self.api_key, self.api_secret or SecretStr("")
+            return Secrets(self.api_key, self.api_secret or SecretStr(""), self.api_passphrase or SecretStr(""))
         found = []
-        for variable in (self.api_key_env, self.api_secret_env):
+        for variable in (self.api_key_env, self.api_secret_env, self.api_passphrase_env):
             text = environ.get(variable or "", "")
             if not text and variable is not None:
                 raise ConfigRefused(f"environment variable {variable} is not set; export it before this command")
             found.append(SecretStr(text))
-        return found[0], found[1]
+        return Secrets(*found)
 
 
 class AccountSettings(_Strict):
@@ -159,6 +175,15 @@ class AccountSettings(_Strict):
                 f"credentials of {self.account_id} must give api_key_env and api_secret_env, or both secrets inline "
                 "(simulated)"
             )
+        if access.needs_passphrase and not self.credentials.has_passphrase:
+            raise ValueError(
+                f"credentials of {self.account_id} must give api_passphrase_env, or api_passphrase inline (simulated): "
+                f"a key of {self.venue.value} has a passphrase"
+            )
+        if self.credentials.has_passphrase and not access.needs_passphrase:
+            raise ValueError(
+                f"api_passphrase of {self.account_id} must be left out: keys of {self.venue.value} have none"
+            )
         if access.names_account and not self.venue_account:
             raise ValueError(
                 f"venue_account of {self.account_id} must be the account's number at {self.venue.value}: one key "
@@ -177,12 +202,11 @@ class AccountSettings(_Strict):
 
     def resolve(self, environ: Mapping[str, str] | None = None) -> Account:
         """The account with its secrets; ConfigRefused when one is missing."""
-        api_key, api_secret = self.credentials.resolve(os.environ if environ is None else environ)
+        secrets = self.credentials.resolve(os.environ if environ is None else environ)
         return Account(
             connection=AccountConfig(
                 account_id=self.account_id,
-                api_key=api_key,
-                api_secret=api_secret,
+                **secrets._asdict(),
                 host=self.host,
                 base_url=self.base_url,
                 settle_currencies=tuple(self.settle_currencies),

@@ -1,7 +1,7 @@
 """The faults of the wire layer, as data: what is armed at the simulator and what the first call under it must prove.
 
 A fault speaks of roles (`order`, `orders`, `every_read`, …), never of a venue's paths or codes: those stand in the
-venue's row (tests/proof/wire_venues.py). `name` is what a failing case is replayed by.
+venue's row (tests/proof/venues). `name` is what a failing case is replayed by.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from ledger.records import fills_of_intent
 from ledger.states import ControlState, IntentState
 from ledger.tables import OrderAttempt, OrderRow, OrderSend
 from tests.proof.result import Failure, LayerResult
+from tests.proof.venues import VENUES
 from tests.proof.wire_case import SLACK_S, Case, Played, is_case, played
 from tests.proof.wire_faults import FAULTS, End, Verb, varied
-from tests.proof.wire_venues import VENUES
 
 LAYER = "wire"
 SLOW_PLAYS_MAX = 3  # a call over its bound counts when it is over it every time: a busy machine is not a broken rule

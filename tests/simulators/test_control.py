@@ -16,9 +16,11 @@ import pytest
 import requests
 
 from simulators import Control, RemoteControl, Running
+from simulators.__main__ import main
 from simulators.bybit.simulator import BybitConfig, build_bybit
 from simulators.core.control import ControlError
 from simulators.core.server import Service, start
+from simulators.row import names
 from simulators.testing import small_config
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +187,37 @@ prices: {start: {BTCUSDT: "60000"}, walks: [{symbols: [BTCUSDT]}]}
         output, errors = process.communicate(timeout=10)
     assert (process.returncode, output, errors) == (0, "", "")
     assert not state.exists()
+
+
+def test_several_venues_in_one_process(tmp_path: Path):
+    state = tmp_path / "state.json"
+    command = [sys.executable, "-m", "simulators", *names(), "--state-file", str(state)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        announced = [json.loads(process.stdout.readline()) for _ in names()]
+        assert [line["venue"] for line in announced] == list(names())
+        assert [json.loads(line) for line in state.read_text().splitlines()] == announced
+        for line in announced:
+            health = requests.get(f"{line['url']}/_control/health", timeout=5).json()
+            assert (health["venue"], line["pid"]) == (line["venue"], process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "no simulator of 'nowhere'; choose from"),
+        (["bybit", "bybit:8081"], "bybit is named twice"),
+        (["bybit:x"], "the port of bybit must be a number, was 'x'"),
+        (["bybit", "tradestation", "--port", "8081"], "say VENUE:PORT"),
+    ],
+)
+def test_the_command_says_what_is_wrong(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert words in capsys.readouterr().err
 
 
 def test_remote_control(sim: Running[Control]):

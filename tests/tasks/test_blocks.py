@@ -11,11 +11,14 @@ from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
 from brokers.errors import EnvironmentMismatch
-from brokers.ids import Environment, InstrumentId
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.registry import capabilities, supported_venues
+from deployments.register import credentials_of
 from tasks.blocks import (
     BLOCKS,
     CREDENTIALS,
     BybitCredentials,
+    OKXCredentials,
     PortfolioBlock,
     TargetWeight,
     TradeStationCredentials,
@@ -67,9 +70,32 @@ def test_the_entry_point_names_this_module() -> None:
     assert {point.name: point.value for point in points}.get("algotrendy") == "tasks.blocks"
 
 
-def test_every_secret_field_is_masked_in_the_schema() -> None:
-    for block in CREDENTIALS.values():
-        assert {"api_key", "api_secret"} <= set(block._to_block_schema().fields["secret_fields"])
+@pytest.mark.parametrize("kind", CREDENTIALS.values())
+def test_every_field_of_credentials_but_the_environment_is_a_secret_that_no_mask_replaces(kind: type[Block]) -> None:
+    schema = kind._to_block_schema().fields
+    secrets = set(schema["secret_fields"])
+    assert secrets == set(schema["properties"]) - {"environment"} >= {"api_key", "api_secret"}
+    for field in secrets:
+        values = {"environment": "testnet", **dict.fromkeys(secrets, "a-secret"), field: "********"}
+        with pytest.raises(ValidationError, match=f"{field} is empty or a placeholder"):
+            kind.model_validate(values)
+
+
+@pytest.mark.parametrize("venue", supported_venues())
+def test_every_venue_has_credentials_with_what_its_keys_come_with(venue: Venue) -> None:
+    assert ("api_passphrase" in CREDENTIALS[venue].model_fields) is capabilities(venue).access.needs_passphrase
+
+
+def test_a_passphrase_reaches_the_connection_and_comes_back_into_the_block() -> None:
+    phrase = "a passphrase of its own"
+    key = OKXCredentials.model_validate(
+        {"environment": "testnet", "api_key": "key-1", "api_secret": SECRET, "api_passphrase": phrase}
+    )
+    connection = account().to_account(key).connection
+    assert connection.api_passphrase.get_secret_value() == phrase
+    of_okx = replace(connection, account_id=AccountId.parse("okx.testnet.main"))
+    assert credentials_of(of_okx) == key
+    assert phrase not in repr(connection) + repr(key) + key.model_dump_json()
 
 
 def test_no_secret_in_any_text_form() -> None:

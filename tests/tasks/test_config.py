@@ -1,14 +1,17 @@
 """Accounts and portfolios in YAML: read strictly, secrets only by name outside simulators."""
 
 import traceback
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import yaml
 
+from brokers.capabilities import Access
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.registry import capabilities
 from brokers.types import ProductKind
 from tasks.config import ConfigRefused, block_name, load, parse, require_environment, risk_policy
 
@@ -242,3 +245,45 @@ def test_a_key_that_reaches_one_account_names_no_number() -> None:
     text = EQUITIES.replace("tradestation", "bybit").replace("THE_KEY}", "THE_KEY, api_secret_env: THE_SECRET}")
     with pytest.raises(ConfigRefused, match="must be left out"):
         parse(text)
+
+
+# -- keys with a passphrase -------------------------------------------------------------------------------------
+WITH_PHRASE = ACCOUNT.replace(
+    "api_secret_env: THE_SECRET", "api_secret_env: THE_SECRET, api_passphrase_env: THE_PHRASE"
+)
+
+
+@pytest.fixture
+def keys_have_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(capabilities(Venue.BYBIT), access=Access(needs_passphrase=True))
+    monkeypatch.setattr("tasks.config.capabilities", lambda venue: facts)
+
+
+@pytest.mark.usefixtures("keys_have_passphrases")
+def test_a_passphrase_is_named_by_a_variable_of_its_own() -> None:
+    settings = parse(file_with(WITH_PHRASE)).account("bybit-testnet-main")
+    given = {"THE_KEY": "k", "THE_SECRET": "s", "THE_PHRASE": SECRET}
+    account = settings.resolve(given)
+    assert account.connection.api_passphrase.get_secret_value() == SECRET
+    assert SECRET not in repr(account) + repr(settings)
+    with pytest.raises(ConfigRefused, match="THE_PHRASE is not set"):
+        settings.resolve({"THE_KEY": "k", "THE_SECRET": "s"})
+    with pytest.raises(ConfigRefused, match="must give api_passphrase_env"):
+        parse(file_with())
+    with pytest.raises(ConfigRefused, match="credentials must give"):
+        parse(file_with(WITH_PHRASE.replace("api_passphrase_env: THE_PHRASE", f"api_passphrase: {SECRET}")))
+
+
+@pytest.mark.usefixtures("keys_have_passphrases")
+def test_a_simulated_accounts_passphrase_may_stand_inline() -> None:
+    text = """
+  - {venue: bybit, environment: simulated, name: main, base_url: "http://127.0.0.1:1",
+     credentials: {api_key: k, api_secret: s, api_passphrase: a phrase}}
+"""
+    connection = parse(file_with(text)).accounts[0].resolve({}).connection
+    assert connection.api_passphrase.get_secret_value() == "a phrase"
+
+
+def test_a_passphrase_where_keys_have_none_is_refused() -> None:
+    with pytest.raises(ConfigRefused, match=r"api_passphrase of bybit\.testnet\.main must be left out"):
+        parse(file_with(WITH_PHRASE))
