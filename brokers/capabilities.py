@@ -91,11 +91,13 @@ class Access:
 
     `needs_login`: a person logs in once and a token store keeps what that gave (`algotrendy login`). `needs_secret`:
     False where a key may come without one. `names_account`: one key reaches several accounts, so the account is named.
+    `needs_passphrase`: a key comes with a passphrase that its owner chose.
     """
 
     needs_login: bool = False
     needs_secret: bool = True
     names_account: bool = False
+    needs_passphrase: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ class AccountConfig:
     `host` names one of the venue's hosts for the account's environment ("" takes the first); `base_url` is for
     `simulated` accounts only and must be plain http on a loopback address. Timeouts are total seconds per request.
     `venue_account` is the venue's own number of the account, where one key reaches several; `secrets_folder` is where
-    the tokens of a login are kept.
+    the tokens of a login are kept. `api_passphrase` is what its owner chose when the key was made, at venues that ask
+    for one.
     """
 
     account_id: AccountId
@@ -39,6 +40,7 @@ class AccountConfig:
     write_timeout_s: float = 10.0
     venue_account: str = ""
     secrets_folder: Path | None = None
+    api_passphrase: SecretStr = SecretStr("")
 
     def __post_init__(self) -> None:
         for name in ("read_timeout_s", "write_timeout_s"):
@@ -65,14 +67,20 @@ class AccountConfig:
         return self.key_sha256[:16]
 
 
-def require_secrets(config: AccountConfig, *, needs_secret: bool = True) -> None:
+def require_secrets(config: AccountConfig, *, needs_secret: bool = True, needs_passphrase: bool = False) -> None:
     """Refuse empty or masked credentials before any request: a form that shows asterisks may have stored them.
 
-    Where a key may come without a secret, an empty one passes.
+    Where a key may come without a secret, an empty one passes; a passphrase for a venue that has none does not: the
+    credentials are another venue's.
     """
-    for name in ("api_key", "api_secret"):
+    if not needs_passphrase and config.api_passphrase.get_secret_value():
+        raise EnvironmentMismatch(
+            f"api_passphrase of {config.account_id} must be left out: keys of {config.account_id.venue.value} have none"
+        )
+    may_be_empty = {"api_secret": not needs_secret, "api_passphrase": not needs_passphrase}
+    for name in ("api_key", "api_secret", "api_passphrase"):
         text: str = getattr(config, name).get_secret_value()
-        if not text and name == "api_secret" and not needs_secret:
+        if not text and may_be_empty.get(name, False):
             continue
         if not text.strip():
             raise EnvironmentMismatch(f"{name} of {config.account_id} is empty; enter the credential again")

@@ -17,8 +17,9 @@ def open_broker(config: AccountConfig, *, clock: Clock) -> Broker:
     has no adapter or lacks a product. Call `connect()` next: it proves the rest at the venue.
     """
     found = entry(config.account_id.venue)
-    require_secrets(config, needs_secret=found.capabilities.access.needs_secret)
-    _require_venue_account(config, is_named=found.capabilities.access.names_account)
+    access = found.capabilities.access
+    require_secrets(config, needs_secret=access.needs_secret, needs_passphrase=access.needs_passphrase)
+    _require_venue_account(config, is_named=access.names_account)
     missing = config.products - found.capabilities.products
     if missing:
         raise Unsupported(

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from brokers.bybit.adapter import BybitBroker
 from brokers.clock import ManualClock
-from brokers.config import AccountConfig
+from brokers.config import AccountConfig, require_secrets
 from brokers.errors import EnvironmentMismatch, Unsupported
 from brokers.factory import base_url_of, open_broker
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
@@ -157,6 +157,17 @@ def test_a_key_that_reaches_one_account_names_none() -> None:
         open_broker(configured("bybit.testnet.main", venue_account="123"), clock=ManualClock(NOW))
     with pytest.raises(ValueError, match="letters and digits"):
         configured("tradestation.testnet.main", venue_account="12-3")
+
+
+def test_a_passphrase_is_given_exactly_where_keys_have_one() -> None:
+    with pytest.raises(EnvironmentMismatch, match="api_passphrase of bybit.testnet.main must be left out"):
+        open_broker(configured("bybit.testnet.main", api_passphrase=SecretStr("a-phrase")), clock=ManualClock(NOW))
+    config = configured("okx.testnet.main", api_passphrase=SecretStr("a-phrase"))
+    require_secrets(config, needs_passphrase=True)
+    assert "a-phrase" not in repr(config)
+    for phrase in ("", "  ", "****", "two\nlines"):
+        with pytest.raises(EnvironmentMismatch, match=r"api_passphrase of okx\.testnet\.main"):
+            require_secrets(dataclasses.replace(config, api_passphrase=SecretStr(phrase)), needs_passphrase=True)
 
 
 def test_opening_makes_no_request_and_identity_needs_none() -> None:
