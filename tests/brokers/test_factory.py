@@ -160,7 +160,7 @@ def test_a_key_that_reaches_one_account_names_none() -> None:
 
 
 def test_a_passphrase_is_given_exactly_where_keys_have_one() -> None:
-    with pytest.raises(EnvironmentMismatch, match="api_passphrase of bybit.testnet.main must be left out"):
+    with pytest.raises(EnvironmentMismatch, match=r"api_passphrase of bybit\.testnet\.main must be left out"):
         open_broker(configured("bybit.testnet.main", api_passphrase=SecretStr("a-phrase")), clock=ManualClock(NOW))
     config = configured("okx.testnet.main", api_passphrase=SecretStr("a-phrase"))
     require_secrets(config, needs_passphrase=True)
