@@ -7,6 +7,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Whole milliseconds since 1970, rounded down, without going through a float."""
+    if moment.tzinfo is None:
+        raise ValueError(f"time must be aware UTC, was {moment!r}")
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
 
 class Clock(Protocol):
     """Wall time for records, monotonic time for deadlines, and waiting."""

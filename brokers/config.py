@@ -15,7 +15,7 @@ from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment
 from brokers.types import ProductKind
 
-_NO_SECRET = SecretStr("")
+NO_PASSPHRASE = SecretStr("")
 _VENUE_ACCOUNT = re.compile(r"[A-Za-z0-9]{1,32}", re.ASCII)
 
 
@@ -41,7 +41,7 @@ class AccountConfig:
     write_timeout_s: float = 10.0
     venue_account: str = ""
     secrets_folder: Path | None = None
-    api_passphrase: SecretStr = _NO_SECRET
+    api_passphrase: SecretStr = NO_PASSPHRASE
 
     def __post_init__(self) -> None:
         for name in ("read_timeout_s", "write_timeout_s"):

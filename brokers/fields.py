@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from brokers.clock import EPOCH
 from brokers.errors import AnswerUnreadable
 from brokers.rounding import parse_decimal
 
@@ -53,6 +55,26 @@ def positive_or_none(row: Row, name: str) -> Decimal | None:
 
 def number_or_zero(row: Row, name: str) -> Decimal:
     return number_or_none(row, name) or Decimal(0)
+
+
+def integer(row: Row, name: str) -> int:
+    """A whole number, written as a JSON number or as text."""
+    value = number(row, name)
+    if value != value.to_integral_value():
+        raise AnswerUnreadable(f"{name} must be a whole number, was {value}")
+    return int(value)
+
+
+def moment(row: Row, name: str) -> datetime:
+    """Milliseconds since 1970 as aware UTC."""
+    return from_ms(integer(row, name), name)
+
+
+def from_ms(milliseconds: int, name: str = "time") -> datetime:
+    try:
+        return EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError as error:
+        raise AnswerUnreadable(f"{name} must be milliseconds since 1970, was {milliseconds}") from error
 
 
 def flag(row: Row, name: str) -> bool:

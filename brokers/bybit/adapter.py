@@ -13,13 +13,13 @@ from decimal import Decimal
 from typing import Any
 
 from brokers.bybit import mapping, orders, payloads
-from brokers.bybit.client import EPOCH, BybitClient, classify
+from brokers.bybit.client import BybitClient, classify
 from brokers.bybit.fields import Row, integer, moment, required, rows, text
 from brokers.bybit.instruments import CATEGORY, PRODUCT, InstrumentBook, Market, market_of
 from brokers.bybit.paging import pages, windows
 from brokers.bybit.profile import CAPABILITIES
 from brokers.capabilities import OrderIdentity
-from brokers.clock import Clock
+from brokers.clock import EPOCH, Clock
 from brokers.config import AccountConfig
 from brokers.errors import (
     AnswerUnreadable,

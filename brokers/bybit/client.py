@@ -16,7 +16,7 @@ from pybit.unified_trading import HTTP
 
 from brokers.bybit import codes
 from brokers.bybit.profile import RECV_WINDOW_MS_MAX
-from brokers.clock import Clock
+from brokers.clock import Clock, epoch_ms
 from brokers.errors import AnswerUnreadable, DeadlinePassed
 from brokers.guard import SendGuard, Verb
 from brokers.strictjson import decode, encode
@@ -137,16 +137,6 @@ def read_envelope(body: bytes, *, headers: Mapping[str, str]) -> dict[str, Any]:
         raise AnswerUnreadable("answer with retCode 0 has no result object", text=_start(body))
     found: dict[str, Any] = envelope
     return found
-
-
-def epoch_ms(moment: datetime) -> int:
-    """Whole milliseconds since 1970, rounded down, without going through a float."""
-    if moment.tzinfo is None:
-        raise ValueError(f"time must be aware UTC, was {moment!r}")
-    return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
-EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def _start(body: bytes) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from brokers.bybit.client import epoch_ms
 from brokers.bybit.fields import Row, rows, text
+from brokers.clock import epoch_ms
 from brokers.errors import AnswerUnreadable, Unsupported
 
 WINDOW_MS_MAX = 7 * 86_400_000

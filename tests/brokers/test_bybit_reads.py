@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from brokers.bybit.adapter import BybitBroker
-from brokers.bybit.client import BybitClient, epoch_ms
+from brokers.bybit.client import BybitClient
 from brokers.bybit.paging import windows
-from brokers.clock import ManualClock, SystemClock
+from brokers.clock import ManualClock, SystemClock, epoch_ms
 from brokers.errors import (
     AnswerTimedOut,
     AnswerUnreadable,
