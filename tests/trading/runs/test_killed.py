@@ -1,4 +1,4 @@
-"""Runs whose process is killed (SIGKILL) anywhere on the send path while the venue misbehaves, again and again.
+"""Runs whose process is killed (SIGKILL) anywhere on the send path while the venue misbehaves, in every order style.
 
 The next process ends the run: target reached or a reason given, nothing doubled, nothing lost, nothing unexplained.
 `ALGOTRENDY_RUN_KILLS` says how many runs are killed; the suite kills a few.
@@ -18,8 +18,9 @@ import pytest
 from ledger.states import ReconciliationOutcome, RunState
 from tasks.beside import in_threads
 from tests.trading.runs.scene import NAMES, Scene, block, scene, subscribed
-from tests.trading.runs.worker import TARGETS, die
+from tests.trading.runs.worker import STYLES, die, portfolio
 from tests.trading.simulated import QUICK, InterruptingStep, book, end_leases
+from trading.rebalancing.portfolio import OrderStyle
 from trading.reconciliation import Tolerances
 from trading.reconciling import reconcile_account
 from trading.runs import RunOutcome, resume_run, run_history, run_portfolio
@@ -36,11 +37,11 @@ FAULTS = (
 D = Decimal
 
 
-def finished(on: Scene, key: str) -> RunOutcome:
+def finished(on: Scene, key: str, style: OrderStyle) -> RunOutcome:
     """The run, brought to its end by as many processes as it takes."""
     for _ in range(4):
         end_leases(on.ledger_url)
-        done = run_portfolio(on.open_again(), subscribed(), book(TARGETS), business_key=key, beside=in_threads)
+        done = run_portfolio(on.open_again(), subscribed(), portfolio(style), business_key=key, beside=in_threads)
         if done.state.is_terminal:
             return done
     pytest.fail(f"the run has not ended: {done.interruptions}")
@@ -66,15 +67,15 @@ def assert_nothing_doubled_or_lost(on: Scene, done: RunOutcome) -> None:
 def test_killed_at_random_points_the_next_process_ends_the_run(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     with scene(tmp_path, limits=QUICK) as on:
-        fault = FAULTS[seed % len(FAULTS)]
+        fault, style = FAULTS[seed % len(FAULTS)], list(STYLES)[seed % len(STYLES)]
         if fault is not None:
             on.sim.control.fault(fault[0], times=1, **fault[1])
         for _ in range(2):
             point = f"{random.choice(POINTS)}:{random.randint(1, 4)}"
-            code = die(point, on.sim.url, on.ledger_url, "run-1")
+            code = die(point, on.sim.url, on.ledger_url, "run-1", style)
             assert code in (-signal.SIGKILL, 0), (point, code)
             end_leases(on.ledger_url)
-        done = finished(on, "run-1")
+        done = finished(on, "run-1", style)
         assert done.state in (RunState.COMPLETED, RunState.COMPLETED_ADJUSTED), done.result
         assert_nothing_doubled_or_lost(on, done)
         assert len(run_history(on.ledger).lines) == 1
@@ -83,17 +84,17 @@ def test_killed_at_random_points_the_next_process_ends_the_run(tmp_path: Path, s
 def test_interrupted_between_its_own_moves_a_run_goes_on(tmp_path: Path) -> None:
     """Before it is stored, after it is stored, in the middle of the first account, and before its result is kept."""
     with scene(tmp_path, limits=QUICK) as on:
-        terms, portfolio = subscribed(), book({"AAPL/USDT:USDT": "0.4"})
+        terms, wanted = subscribed(), book({"AAPL/USDT:USDT": "0.4"})
         for at in (12, 24, 36, 48, 60):
             end_leases(on.ledger_url)
             try:
                 run_portfolio(
-                    on.open_again(), terms, portfolio, business_key="run-1", step=InterruptingStep(at, after=True)
+                    on.open_again(), terms, wanted, business_key="run-1", step=InterruptingStep(at, after=True)
                 )
             except Exception as error:  # noqa: BLE001  the process ended here
                 assert type(error).__name__ == "Interrupted", error
         end_leases(on.ledger_url)
-        done = run_portfolio(on.open_again(), terms, portfolio, business_key="run-1")
+        done = run_portfolio(on.open_again(), terms, wanted, business_key="run-1")
         assert done.state is RunState.COMPLETED
         assert done.run is not None
         assert resume_run(on.runtimes, done.run.run_id).result == done.result
