@@ -274,7 +274,8 @@ def resume_orders(
     json: JsonOption = False,
 ) -> None:
     """Finish what was interrupted: resolve orders without a known outcome, send those that were wanted and never
-    left, then continue plans that were begun. Plans wait where the venue shows orders that nobody can explain."""
+    left, then reconcile and continue plans that were begun. Plans wait while an order is unexplained or its outcome is
+    not known."""
     from cli import opening
 
     chosen = opening.account(account, accounts)
@@ -290,14 +291,10 @@ def resume_orders(
 
 
 def _resumed(runtime: Runtime, step: Step, *, timeout_s: float, plans: bool) -> _Several:
-    from flows.resume_orders import finish_orders, is_explained
-    from trading.plans import resume_plans
+    from flows.resume_orders import continue_plans, finish_orders
 
     swept = finish_orders(runtime, timeout_s=timeout_s, step=step)
-    results: list[Any] = [swept]
-    if plans and is_explained(swept):
-        results.extend(resume_plans(runtime, step=step))
-    return _Several(tuple(results))
+    return _Several((swept, *(continue_plans(runtime, swept, step=step) if plans else ())))
 
 
 # -- what they share --------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from flows.states import FinalState
 from ledger.states import IntentState
 from ledger.tables import OrderIntent
 from tasks.steps import prefect_step
+from trading.first_run import reconcile_first
 from trading.orders import IntentView, SweepReport
-from trading.plans import resume_plans
+from trading.plans import RebalanceResult, begun_plans, resume_plans
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind
 
@@ -60,10 +61,23 @@ def _resume(job: Job, timeout_s: float, plans: bool) -> State[Any]:
     report = finish_orders(runtime, timeout_s=timeout_s, step=prefect_step)
     job.publish(report)
     states = [verdict(report)]
-    for result in resume_plans(runtime, step=prefect_step) if plans and is_explained(report) else ():
+    for result in continue_plans(runtime, report, step=prefect_step) if plans else ():
         job.publish(result, part=f"plan-{result.plan.plan_id[:12]}")
         states.append(verdict_of_plan(result))
     return worst(states)
+
+
+def continue_plans(runtime: Runtime, report: SweepReport, *, step: Step) -> tuple[RebalanceResult, ...]:
+    """Finish plans that were begun, on an account that is reconciled first: they make new orders.
+
+    None goes on while the venue shows orders that nobody can explain or the outcome of one is not known: the report
+    says so, and a later run continues. Raises NotReadyToTrade when the account could not be reconciled.
+    """
+    is_known = not any(view.state in UNSETTLED for view in report.advanced)
+    if not (is_known and is_explained(report) and begun_plans(runtime)):
+        return ()
+    reconcile_first(runtime, step=step)
+    return resume_plans(runtime, step=step)
 
 
 def finish_orders(runtime: Runtime, *, timeout_s: float, step: Step) -> SweepReport:

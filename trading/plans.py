@@ -60,6 +60,7 @@ __all__ = [
     "get_plan",
     "make_plan",
     "rebalance",
+    "begun_plans",
     "resume_plans",
     "verify_plan",
 ]
@@ -190,9 +191,6 @@ def resume_plans(
     limits: ExecutionLimits = ExecutionLimits(),
 ) -> tuple[RebalanceResult, ...]:
     """Go on with every plan of the account that was begun and has not ended. Plans that were only made stay so."""
-    with runtime.ledger.read() as session:
-        rows = plans_of(session, str(runtime.account_id), unfinished=True)
-    begun = [stored_plan(row) for row in rows if row.state == PlanState.EXECUTING.value]
     return tuple(
         rebalance(
             runtime,
@@ -202,8 +200,15 @@ def resume_plans(
             on_progress=on_progress,
             limits=limits,
         )
-        for stored in begun
+        for stored in begun_plans(runtime)
     )
+
+
+def begun_plans(runtime: Runtime) -> tuple[StoredPlan, ...]:
+    """Plans of the account that sent or may have sent orders and have not ended, oldest first."""
+    with runtime.ledger.read() as session:
+        rows = plans_of(session, str(runtime.account_id), unfinished=True)
+    return tuple(stored_plan(row) for row in rows if row.state == PlanState.EXECUTING.value)
 
 
 def cancel_plan(runtime: Runtime, plan_id: str, *, reason: str, step: Step = call_directly) -> StoredPlan:
