@@ -6,9 +6,10 @@ conformance run can raise it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from brokers.ids import Environment, Venue
 from brokers.types import MarginMode, OrderType, PositionMode, ProductKind, TimeInForce
@@ -56,11 +57,15 @@ class RateBudget:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One REST host of the venue and the environment that it belongs to."""
+    """One REST host of the venue and the environment that it belongs to.
+
+    `other_urls` are further origins of the same environment, by what they serve.
+    """
 
     name: str
     environment: Environment
     base_url: str
+    other_urls: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class DeadManKind(StrEnum):
@@ -125,6 +130,8 @@ class Capabilities:
     cash_event_step: str = "0"  # what each wallet change is rounded to, decimal text; 0: exact
     balance_step: str = "0"  # what each balance is rounded to, decimal text; 0: exact
     fills_are_totals: bool = False  # True: the venue shows no executions, only what each order has filled in all
+    reads_by_instrument: bool = False  # True: orders, fills and histories are read for the account's `instruments` only
+    cash_event_products: frozenset[ProductKind] = frozenset()  # those with a feed, where the others have none
 
     def host(self, *, environment: Environment, name: str = "") -> Host:
         """The host of an environment, by name where it has several; ValueError lists what there is."""
@@ -135,6 +142,16 @@ class Capabilities:
             raise ValueError(f"{self.venue} has no host {name!r} for {environment}; known: {known}")
         return named[0]
 
+    def other_url(self, what: str, *, environment: Environment, host: str, base_url: str) -> str:
+        """Where another part of the venue is served; a simulator serves all of it at its one address."""
+        if environment is Environment.SIMULATED:
+            return base_url
+        return self.host(environment=environment, name=host).other_urls[what]
+
+    def of_products(self, products: frozenset[ProductKind]) -> Self:
+        """As they are for an account of these products: it has a feed of wallet changes if each of them has one."""
+        return replace(self, cash_events=self.cash_events or products <= self.cash_event_products)
+
     def as_json(self) -> dict[str, Any]:
         """A JSON-ready form, closed sets sorted."""
         return {key: _plain(value) for key, value in asdict(self).items()}
@@ -143,7 +160,7 @@ class Capabilities:
 def _plain(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(str(item) for item in value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]

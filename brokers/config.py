@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from brokers.errors import EnvironmentMismatch
-from brokers.ids import AccountId, Environment
+from brokers.errors import EnvironmentMismatch, InvalidOrder
+from brokers.ids import AccountId, Environment, InstrumentId
 from brokers.types import ProductKind
 
 NO_PASSPHRASE = SecretStr("")
@@ -27,7 +27,8 @@ class AccountConfig:
     `simulated` accounts only and must be plain http on a loopback address. Timeouts are total seconds per request.
     `venue_account` is the venue's own number of the account, where one key reaches several; `secrets_folder` is where
     the tokens of a login are kept. `api_passphrase` is what its owner chose when the key was made, at venues that ask
-    for one.
+    for one. `instruments` are those that the account trades, where the venue's order, fill and history reads need a
+    symbol.
     """
 
     account_id: AccountId
@@ -42,6 +43,7 @@ class AccountConfig:
     venue_account: str = ""
     secrets_folder: Path | None = None
     api_passphrase: SecretStr = NO_PASSPHRASE
+    instruments: tuple[InstrumentId, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("read_timeout_s", "write_timeout_s"):
@@ -55,6 +57,8 @@ class AccountConfig:
                 raise ValueError(f"settle_currencies must be upper-case codes, was {currency!r}")
         if self.venue_account and not _VENUE_ACCOUNT.fullmatch(self.venue_account):
             raise ValueError(f"venue_account must be letters and digits, was {self.venue_account!r}")
+        if len(set(self.instruments)) != len(self.instruments):
+            raise ValueError(f"instruments must be named once each, were {', '.join(map(str, self.instruments))}")
 
     @property
     def key_sha256(self) -> str:
@@ -91,6 +95,15 @@ def require_secrets(config: AccountConfig, *, needs_secret: bool = True, needs_p
             )
         if not text.isascii() or not text.isprintable() or text != text.strip():
             raise EnvironmentMismatch(f"{name} of {config.account_id} has blanks or odd characters; paste it again")
+
+
+def require_listed(config: AccountConfig, instrument_id: InstrumentId) -> None:
+    """Refuse an order outside of what the account reads: what we send must be inside what we see."""
+    if instrument_id not in config.instruments:
+        raise InvalidOrder(
+            f"instrument {instrument_id} must be among the instruments of {config.account_id}, which are "
+            f"{', '.join(map(str, config.instruments))}: orders and fills of others are not read; add it there"
+        )
 
 
 def simulated_base_url(config: AccountConfig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from brokers.capabilities import Capabilities
 from brokers.clock import Clock
 from brokers.config import AccountConfig, require_secrets, simulated_base_url
 from brokers.errors import EnvironmentMismatch, Unsupported
@@ -20,6 +21,7 @@ def open_broker(config: AccountConfig, *, clock: Clock) -> Broker:
     access = found.capabilities.access
     require_secrets(config, needs_secret=access.needs_secret, needs_passphrase=access.needs_passphrase)
     _require_venue_account(config, is_named=access.names_account)
+    _require_instruments(config, found.capabilities)
     missing = config.products - found.capabilities.products
     if missing:
         raise Unsupported(
@@ -38,6 +40,19 @@ def _require_venue_account(config: AccountConfig, *, is_named: bool) -> None:
         raise EnvironmentMismatch(
             f"venue_account of {config.account_id} must be left out: a key of {config.account_id.venue.value} reaches "
             f"one account, was {config.venue_account!r}"
+        )
+
+
+def _require_instruments(config: AccountConfig, facts: Capabilities) -> None:
+    if facts.reads_by_instrument and not config.instruments:
+        raise EnvironmentMismatch(
+            f"instruments of {config.account_id} is empty: {facts.venue.value} shows orders and fills of one symbol at "
+            "a time; name those that the account trades"
+        )
+    if config.instruments and not facts.reads_by_instrument:
+        raise EnvironmentMismatch(
+            f"instruments of {config.account_id} must be left out: {facts.venue.value} shows the account whole, were "
+            f"{', '.join(map(str, config.instruments))}"
         )
 
 

@@ -14,6 +14,7 @@ The active ticket or record is a context variable: only code inside `guard.sendi
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ _PASSING_SECRETS_MAX = 8
 _BLOT = "***"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
+_SIGNATURE = re.compile(rb"((?:^|&)signature=)[^&]*")
 _HIDDEN_QUERY = frozenset({"signature", "sign", "apikey", "api_key", "token"})
 
 
@@ -104,7 +106,10 @@ class SendGuard:
         timeout_s: float,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
         secrets: Sequence[str] = (),
+        committed_part: Callable[[bytes], bytes] = bytes,
     ) -> None:
+        """`committed_part` gives the part of a body that was committed before sending, where time and signature travel
+        in the body too; ValueError when the body is not that part and those."""
         if not origins:
             raise ValueError("origins must name at least one allowed host")
         self.origins = origins
@@ -113,6 +118,7 @@ class SendGuard:
         self.timeout_s = timeout_s
         self.answer_bytes_max = answer_bytes_max
         self._classify = classify
+        self._committed_part = committed_part
         self._secrets = _written_forms(secrets)
         self._passing: deque[str] = deque(maxlen=_PASSING_SECRETS_MAX)
         self._fixed = tuple(secrets)
@@ -200,6 +206,13 @@ class SendGuard:
             call.open(method=method.upper(), url=url, body=body)
         return call
 
+    def committed(self, body: bytes) -> bytes:
+        """What of an order's body had to be committed."""
+        try:
+            return self._committed_part(body)
+        except ValueError as error:
+            raise InvalidOrder(f"the order's body has not the form that was committed: {error}") from error
+
     def count_order(self) -> None:
         """One more order request leaves."""
         with self._lock:
@@ -241,7 +254,7 @@ class GuardedCall:
             raise TicketMissing("an order may only be sent by place() under a SendTicket")
         if self.record.sends or self.record.phase is not WirePhase.NOT_STARTED:
             raise SecondSendRefused(f"ticket {ticket.send_id} already sent; the second send was stopped before a byte")
-        sha256 = hashlib.sha256(body).hexdigest()
+        sha256 = hashlib.sha256(self._guard.committed(body)).hexdigest()
         if self._sha256 and sha256 != self._sha256:
             raise InvalidOrder(f"body sha256 must be the committed {self._sha256}, was {sha256}; nothing was sent")
         self._check_send_by(ticket)
@@ -253,8 +266,9 @@ class GuardedCall:
         record.sends = 0
         record.method = method
         record.url = _shown(url)
-        record.request_body = body
-        record.request_sha256 = hashlib.sha256(body).hexdigest()
+        kept = self._guard.committed(body) if self._verb is Verb.ORDER else body
+        record.request_body = _without_signature(body)
+        record.request_sha256 = hashlib.sha256(kept).hexdigest()
         record.status = None
         record.response_headers = {}
         record.response_body = b""
@@ -346,6 +360,11 @@ def _written_forms(secrets: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         sorted({form for secret in long_enough for form in (secret, quote(secret, ""))}, key=len, reverse=True)
     )
+
+
+def _without_signature(body: bytes) -> bytes:
+    """A form without the value of its signature; any other body as it is."""
+    return _SIGNATURE.sub(rb"\1" + _BLOT.encode(), body)
 
 
 def _unknown_after_send(record: WireRecord, error: BaseException) -> BrokerError:

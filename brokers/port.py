@@ -25,6 +25,7 @@ from brokers.types import (
     Instrument,
     LeverageInfo,
     MarginHealth,
+    MarginMode,
     Order,
     OrderAck,
     OrderRequest,
@@ -103,6 +104,10 @@ class Broker(ABC):
     @abstractmethod
     def set_position_mode(self, instrument_id: InstrumentId, mode: PositionMode) -> LeverageInfo:
         """Set, read back, compare."""
+
+    def set_margin_mode(self, instrument_id: InstrumentId, mode: MarginMode) -> LeverageInfo:
+        """Set, read back, compare; Unsupported where the mode belongs to the account or cannot be set here."""
+        raise Unsupported(f"margin mode {mode} of {instrument_id} on {self.account_id}: it is set on the venue's site")
 
     # -- orders: reads ------------------------------------------------------------------------------------------
     @abstractmethod

@@ -257,10 +257,10 @@ def _require_positive(name: str, value: Decimal) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PreparedOrder:
-    """The frozen payload of one attempt: what will be sent, byte for byte but for the signature.
+    """The frozen payload of one attempt: what will be sent, byte for byte but for time and signature.
 
-    `payload` is canonical JSON in the venue's own words; `sha256` is of its UTF-8 bytes. Both are committed to the
-    ledger before the first byte leaves.
+    `payload` is canonical JSON in the venue's own words, or a canonical form where the venue takes forms; `sha256` is
+    of its UTF-8 bytes. Both are committed to the ledger before the first byte leaves.
     """
 
     client_order_id: ClientOrderId

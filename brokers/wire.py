@@ -22,7 +22,11 @@ class WirePhase(StrEnum):
 
 @dataclass(slots=True)
 class WireRecord:
-    """The evidence of one send, filled in by the transport: exact bytes out, exact bytes back."""
+    """The evidence of one send, filled in by the transport: exact bytes out, exact bytes back.
+
+    Where a signature travels in the body, its value is blotted out of `request_body`. `request_sha256` is of the body;
+    of an order's, of the part that was committed.
+    """
 
     phase: WirePhase = WirePhase.NOT_STARTED
     sends: int = 0

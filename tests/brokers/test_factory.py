@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from brokers import registry
 from brokers.bybit.adapter import BybitBroker
+from brokers.capabilities import Host
 from brokers.clock import ManualClock
-from brokers.config import AccountConfig, require_secrets
-from brokers.errors import EnvironmentMismatch, Unsupported
+from brokers.config import AccountConfig, require_listed, require_secrets
+from brokers.errors import EnvironmentMismatch, InvalidOrder, Unsupported
 from brokers.factory import base_url_of, open_broker
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.registry import capabilities, supported_venues
@@ -182,3 +184,53 @@ def test_a_dead_man_switch_that_we_cannot_make_act_is_refused_and_says_why() -> 
     broker = open_broker(configured("bybit.simulated.main", base_url="http://127.0.0.1:9"), clock=ManualClock(NOW))
     with broker, pytest.raises(Unsupported, match="private websocket"):
         broker.arm_dead_man(30)
+
+
+# -- venues that are read symbol by symbol ----------------------------------------------------------------------
+def by_instrument(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bybit as a venue whose orders and fills are shown by symbol only."""
+    row = registry.entry(Venue.BYBIT)
+    facts = dataclasses.replace(row.capabilities, reads_by_instrument=True)
+    monkeypatch.setitem(registry._ENTRIES, Venue.BYBIT, dataclasses.replace(row, capabilities=facts))
+
+
+def test_a_venue_that_is_read_by_symbol_needs_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = configured("bybit.testnet.main", instruments=(InstrumentId("BTC/USDT"),))
+    with pytest.raises(EnvironmentMismatch, match=r"instruments of bybit.testnet.main must be left out"):
+        open_broker(listed, clock=ManualClock(NOW))
+    by_instrument(monkeypatch)
+    open_broker(listed, clock=ManualClock(NOW)).close()
+    with pytest.raises(EnvironmentMismatch, match=r"instruments of bybit.testnet.main is empty.*name those"):
+        open_broker(configured("bybit.testnet.main"), clock=ManualClock(NOW))
+
+
+def test_an_instrument_is_listed_once() -> None:
+    with pytest.raises(ValueError, match="named once"):
+        configured("bybit.testnet.main", instruments=(InstrumentId("BTC/USDT"), InstrumentId("BTC/USDT")))
+
+
+def test_an_order_outside_of_the_list_is_refused() -> None:
+    listed = configured("bybit.testnet.main", instruments=(InstrumentId("BTC/USDT"),))
+    require_listed(listed, InstrumentId("BTC/USDT"))
+    with pytest.raises(InvalidOrder, match=r"instrument ETH/USDT must be among the instruments.*add it there"):
+        require_listed(listed, InstrumentId("ETH/USDT"))
+
+
+def test_other_urls_belong_to_the_host_and_a_simulator_has_one_address() -> None:
+    facts = dataclasses.replace(
+        capabilities(Venue.BYBIT),
+        hosts=(Host("testnet", Environment.TESTNET, "https://spot.test", {"futures": "https://futures.test"}),),
+    )
+    where = {"host": "", "base_url": "http://127.0.0.1:1"}
+    assert facts.other_url("futures", environment=Environment.TESTNET, **where) == "https://futures.test"
+    assert facts.other_url("futures", environment=Environment.SIMULATED, **where) == "http://127.0.0.1:1"
+    assert json.loads(json.dumps(facts.as_json()))["hosts"][0]["other_urls"] == {"futures": "https://futures.test"}
+
+
+def test_the_feed_of_wallet_changes_depends_on_the_products_where_only_some_have_one() -> None:
+    facts = dataclasses.replace(
+        capabilities(Venue.BYBIT), cash_events=False, cash_event_products=frozenset({ProductKind.LINEAR})
+    )
+    assert facts.of_products(frozenset({ProductKind.LINEAR})).cash_events
+    assert not facts.of_products(frozenset({ProductKind.LINEAR, ProductKind.SPOT})).cash_events
+    assert capabilities(Venue.BYBIT).of_products(frozenset({ProductKind.SPOT})).cash_events

@@ -6,6 +6,7 @@ Each test plays twice: over requests and over httpx, on one guard.
 from __future__ import annotations
 
 import contextvars
+import hashlib
 import socket
 import threading
 import time
@@ -70,8 +71,9 @@ def library(request: pytest.FixtureRequest) -> Iterator[str]:
         _OPENED.pop().close()
 
 
-def guarded(*urls: str, clock: Clock | None = None, timeout_s: float = 1.0) -> tuple[SendGuard, Any]:
+def guarded(*urls: str, clock: Clock | None = None, timeout_s: float = 1.0, **options: Any) -> tuple[SendGuard, Any]:
     guard = SendGuard(
+        **options,
         origins=frozenset(Origin.of(url) for url in urls),
         classify=classify,
         clock=clock or SystemClock(),
@@ -216,6 +218,34 @@ def test_other_bytes_than_the_committed_ones_never_leave(loopback: Loopback) -> 
     with pytest.raises(InvalidOrder, match="sha256"), guard.sending(leave, sha256="0" * 64):
         session.post(loopback.url + CREATE, data=b"{}")
     assert leave.record.sends == 0 and leave.record.phase is WirePhase.NOT_STARTED and loopback.connections == 0
+
+
+def before_time(body: bytes) -> bytes:
+    committed, separator, rest = body.partition(b"&timestamp=")
+    if not separator or b"&signature=" not in rest:
+        raise ValueError("time and signature must follow")
+    return committed
+
+
+def test_time_and_signature_may_follow_what_was_committed_and_are_not_kept(loopback: Loopback) -> None:
+    loopback.on(CREATE, reply(200, b"{}"))
+    guard, session = guarded(loopback.url, committed_part=before_time)
+    committed, leave = b"qty=1&side=BUY", ticket()
+    with guard.sending(leave, sha256=hashlib.sha256(committed).hexdigest()):
+        session.post(loopback.url + CREATE, data=committed + b"&timestamp=17&signature=abcdef&x=1")
+    assert loopback.orders()[0].body == committed + b"&timestamp=17&signature=abcdef&x=1"
+    record = leave.record
+    assert record.request_body == committed + b"&timestamp=17&signature=***&x=1"
+    assert record.request_sha256 == hashlib.sha256(committed).hexdigest()
+
+
+@pytest.mark.parametrize("body", [b"qty=2&side=BUY&timestamp=17&signature=ab", b"qty=1&side=BUY", b""])
+def test_what_follows_must_be_time_and_signature_and_nothing_else_may_differ(loopback: Loopback, body: bytes) -> None:
+    guard, session = guarded(loopback.url, committed_part=before_time)
+    leave = ticket()
+    with pytest.raises(InvalidOrder), guard.sending(leave, sha256=hashlib.sha256(b"qty=1&side=BUY").hexdigest()):
+        session.post(loopback.url + CREATE, data=body)
+    assert leave.record.sends == 0 and loopback.connections == 0
 
 
 def test_bodies_must_be_bytes(loopback: Loopback, library: str) -> None:
