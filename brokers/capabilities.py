@@ -6,7 +6,8 @@ conformance run can raise it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -56,11 +57,15 @@ class RateBudget:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One REST host of the venue and the environment that it belongs to."""
+    """One REST host of the venue and the environment that it belongs to.
+
+    `other_urls`: further origins of the same environment, by what they are for; a simulator serves all at one.
+    """
 
     name: str
     environment: Environment
     base_url: str
+    other_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 class DeadManKind(StrEnum):
