@@ -1,6 +1,6 @@
 """What a simulated TradeStation is made of, beside what every venue is: users, sessions, quirks, streams."""
 
-from datetime import date, time
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from typing import Self
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from simulators.core.accounts import Account
 from simulators.core.config import AccountConfig, InstrumentConfig, Strict, VenueConfig
 from simulators.core.money import Money
-from simulators.tradestation.sessions import AssetType, Hours, SessionMode
+from simulators.tradestation.sessions import AssetType, SessionConfig
 
 REDIRECT_URIS = (
     "http://localhost",
@@ -121,28 +121,6 @@ class QuotaConfig(Strict):
 
     enabled: bool = True
     per_window: dict[str, int] = {}
-
-
-class SessionConfig(Strict):
-    """When orders trade. `always` has no closed hours; `exchange` follows New York's times, holidays excepted."""
-
-    mode: SessionMode = SessionMode.ALWAYS
-    opens: time = time(9, 30)
-    closes: time = time(16)
-    extended_opens: time = time(4)
-    extended_closes: time = time(20)
-    holidays: tuple[date, ...] = ()
-
-    def build(self) -> Hours:
-        """Return the calendar."""
-        return Hours(
-            mode=self.mode,
-            opens=self.opens,
-            closes=self.closes,
-            extended_opens=self.extended_opens,
-            extended_closes=self.extended_closes,
-            holidays=frozenset(self.holidays),
-        )
 
 
 class QuirksConfig(Strict):

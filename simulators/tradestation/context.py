@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from simulators.core.accounts import Account
+from simulators.core.tape import Tape
 from simulators.core.types import Instrument, MarketKind
 from simulators.core.venue import Venue
 from simulators.core.wire import Handling
@@ -22,7 +23,6 @@ from simulators.tradestation.config import (
 )
 from simulators.tradestation.errors import INVALID_ACCOUNT, WRONG_ACCOUNT_TYPE, ApiError, bad_request
 from simulators.tradestation.sessions import Hours
-from simulators.tradestation.tape import Tape
 
 if TYPE_CHECKING:
     from simulators.tradestation.streams import TradeStationStream

@@ -7,6 +7,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from simulators.core.accounts import Account
+from simulators.core.tape import Tape
 from simulators.core.types import MarketKind
 from simulators.core.venue import Venue
 from simulators.core.wire import Answer, Call, Handling, Stream, dump
@@ -25,7 +26,6 @@ from simulators.tradestation.streams import (
     TradeStationStream,
     check_room,
 )
-from simulators.tradestation.tape import Tape
 
 Handler = Callable[[Context], Row]
 

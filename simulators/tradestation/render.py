@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from simulators.core.money import ZERO, plain
+from simulators.core.tape import Bar
 from simulators.core.types import Instrument, Order, OrderSide, OrderType, Position, Quote
 from simulators.tradestation.book import Duration, Sight, TradeAction, type_of
 from simulators.tradestation.config import TradeStationAccount, TradeStationSymbol
 from simulators.tradestation.context import Flags, Row
 from simulators.tradestation.sessions import AssetType, iso, iso_day
-from simulators.tradestation.tape import Bar
 
 AVERAGE_DECIMALS = 10
 BUY_OR_SELL: Mapping[TradeAction, str] = {

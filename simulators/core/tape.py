@@ -40,9 +40,9 @@ class Tape:
         return self._bars[instrument.symbol]
 
     def _moved(self, symbols: set[str]) -> None:
-        day, now = self._day(), self._venue.now_ms()
+        day, now, listed = self._day(), self._venue.now_ms(), self._venue.instruments
         for symbol in symbols:
-            instrument = self._venue.instruments.get((MarketKind.LINEAR, symbol))
+            instrument = next((one for kind in MarketKind if (one := listed.get((kind, symbol))) is not None), None)
             if instrument is None:
                 continue
             last, before = self._venue.board.last(instrument), self._bars[symbol]
