@@ -12,7 +12,7 @@ POOLS ?= simulated
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check prove bench lock format clean
+.PHONY: help install demo up test check prove conformance bench lock format clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,6 +47,10 @@ check: $(STAMP) ## lint, format, types, import contracts, prefect.yaml, document
 
 prove: $(STAMP) ## show order safety: run the layers at full strength; writes proof-report/
 	@exec $(BIN)/python -m tests.proof --jobs $(WORKERS) $(ARGS)
+
+conformance: $(STAMP) ## play the spec cards and write the matrix; VENUE=bybit, ENVIRONMENT=testnet
+	@VENUE="$(VENUE)" ENVIRONMENT="$(or $(ENVIRONMENT),simulated)" CONFORMANCE_WRITE=1 \
+		$(BIN)/pytest -n 0 -q tests/conformance $(ARGS)
 
 bench: $(STAMP) ## measure against raw clients; writes bench-report/
 	@exec $(BIN)/python -m bench

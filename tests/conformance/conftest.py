@@ -1,0 +1,59 @@
+"""One simulator per venue and process; outcomes are compared with the committed file, or written to it.
+
+`CONFORMANCE_WRITE=1` (what `make conformance` sets) writes; `VENUE` and `ENVIRONMENT` choose what is played.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.conformance import results
+from tests.conformance.field import SimulatedField, TestnetField, testnet_config
+from tests.conformance.playing import Outcome
+from tests.conformance.venue import VenueUnderTest
+
+WRITES = os.environ.get("CONFORMANCE_WRITE") == "1"
+Fields = Callable[[VenueUnderTest, str], SimulatedField | TestnetField]
+Record = Callable[[str, str, Outcome], None]
+_WRITTEN: dict[tuple[str, str], list[Outcome]] = {}
+
+
+@pytest.fixture(scope="session")
+def field_of() -> Iterator[Fields]:
+    """The field of a venue and environment, opened when it is first asked for."""
+    with ExitStack() as stack:
+        opened: dict[tuple[str, str], SimulatedField | TestnetField] = {}
+
+        def find(venue: VenueUnderTest, environment: str) -> SimulatedField | TestnetField:
+            key = (venue.name, environment)
+            if key not in opened:
+                is_simulated = environment == "simulated"
+                opened[key] = (
+                    SimulatedField(venue, stack) if is_simulated else TestnetField(venue, testnet_config(venue))
+                )
+            return opened[key]
+
+        yield find
+
+
+@pytest.fixture(scope="session")
+def record() -> Iterator[Record]:
+    """Compare an outcome with the committed file, or keep it for the new one."""
+    committed: dict[tuple[str, str], dict[tuple[str, str, str], Outcome]] = {}
+
+    def keep(venue: str, environment: str, outcome: Outcome) -> None:
+        if WRITES:
+            _WRITTEN.setdefault((venue, environment), []).append(outcome)
+            return
+        known = committed.setdefault((venue, environment), results.read(venue, environment))
+        assert known.get(outcome.key) == outcome, (
+            f"cli/conformance/{venue}.{environment}.json has another outcome; run: make conformance VENUE={venue}"
+        )
+
+    yield keep
+    for (venue, environment), outcomes in _WRITTEN.items():
+        results.write(venue, environment, outcomes)

@@ -1,0 +1,80 @@
+"""Playing one card: passed, or Unsupported in the typed way where the venue has not what the card is about."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from brokers.errors import Unsupported
+from tests.conformance.card import Card, Where
+from tests.conformance.scene import Scene
+from tests.conformance.venue import VenueUnderTest
+from tests.proof.wire_venues import Product
+
+
+class Proof(StrEnum):
+    """What stands behind an outcome."""
+
+    SIMULATOR = "simulator"
+    CLIENT = "independent client"
+    RECORDED = "recorded body"
+    TESTNET = "testnet"
+    WIRE = "wire layer"
+
+
+class Ended(StrEnum):
+    PASSED = "passed"
+    UNSUPPORTED = "unsupported"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the result file: nothing in it may change from run to run."""
+
+    card: str
+    capability: str
+    proof: str
+    outcome: str
+    product: str = ""
+    reason: str = ""
+    requests: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.card, self.product, self.proof
+
+    def as_row(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
+
+
+def play(card: Card, scene: Scene, proof: Proof) -> Outcome:
+    """Play the card; an AssertionError or any error that it does not expect is a failure of the venue's adapter."""
+    product = "" if card.where is Where.ACCOUNT else scene.product.name
+    lacking = scene.lacking(card)
+    if lacking is None:
+        card.play(scene)
+        requests = scene.notes.get("requests")
+        return Outcome(card.id, card.capability, proof, Ended.PASSED, product, requests=requests)
+    sent = scene.broker.order_requests_sent
+    with pytest.raises(Unsupported) as caught:
+        (card.refused or card.play)(scene)
+    if card.refused is not None:
+        assert scene.broker.order_requests_sent == sent, f"an order left although {lacking} is not supported"
+    assert str(caught.value).strip(), "Unsupported must say what is not supported"
+    return Outcome(card.id, card.capability, proof, Ended.UNSUPPORTED, product, reason=str(caught.value))
+
+
+def not_run(card: Card, product: Product, proof: Proof, reason: str) -> Outcome:
+    where = "" if card.where is Where.ACCOUNT else product.name
+    return Outcome(card.id, card.capability, proof, Ended.NOT_RUN, where, reason=reason)
+
+
+def is_listed(card: Card, venue: VenueUnderTest, product: Product) -> bool:
+    """Whether the venue has such a card: by what its products are, and by what its row has to offer."""
+    if card.where is Where.ACCOUNT:
+        return product is venue.products[0]
+    return card.where is Where.ANY or venue.is_position(product) is (card.where is Where.POSITION)
