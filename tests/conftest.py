@@ -3,9 +3,8 @@
 The secrets of the accounts in the tests are canaries: the session fails where it left one in a file.
 
 Tests that use the stack share a server: they are put into groups, so that with several test processes
-(`--dist loadgroup`) each group's process starts one. pytest 9.2 no longer reads the attribute in which xdist 3.8 keeps
-a group, so that for now the groups have no effect and each process may start a server. Groups and long tests come
-first, so that no process is left with one of them at the end.
+(`--dist loadgroup`) each group's process starts one; pytest 9.2 would no longer read the attribute in which xdist 3.8
+keeps a group. Groups and long tests come first, so that no process is left with one of them at the end.
 
 The suite's files lie in memory where there is some: nothing here tests that a disk keeps what was synced (that needs a
 machine that loses power), and waiting for one takes a quarter of the time. `--basetemp=FOLDER` puts them elsewhere.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.objects import State
@@ -20,8 +21,10 @@ from brokers.ids import Environment
 from flows.rebalance_portfolio import rebalance_portfolio
 from ledger.auditing import verify_audit
 from ledger.engine import Ledger
+from ledger.states import RunState
 from tasks.blocks import SubscriptionBlock
 from tasks.portfolio_blocks import SubscribedRow
+from tests.browser import browser_page, press, shot
 from trading.runs import Approval, Decision, RunHistory, decide_run, run_history
 
 YES = {"decision": "approve", "approver": "ann", "reason": "looks right"}
@@ -75,8 +78,24 @@ def opened(database: Path) -> Ledger:
     return Ledger.open(f"sqlite:///{database}", environment=Environment.SIMULATED)
 
 
+def approve_as_a_person(page: Page, address: str, run_hash: str, *, is_over: Callable[[], object]) -> None:
+    """Open the paused run, read the plan and its hash in the form, fill it in and press Resume."""
+    page.goto(address)
+    page.get_by_role("button", name="Open menu").click()
+    page.get_by_role("menuitem", name="Resume").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_text(run_hash[:12]).first).to_be_visible()
+    form.get_by_label("Select Decision").click()
+    page.get_by_role("option", name="approve").click()
+    form.get_by_label("Your name").fill(YES["approver"])
+    form.get_by_label("Reason").fill(YES["reason"])
+    shot(page, "6-approval")
+    press(form.get_by_role("button", name="Resume"), until=is_over)
+
+
+@pytest.mark.browser
 def test_the_form_approves_the_very_plan_that_it_shows(
-    solo: str, venue: Any, pool_environment: Path, eventually: Any
+    solo: str, venue: Any, pool_environment: Path, eventually: Any, tmp_path: Path
 ) -> None:
     planned = rebalance_portfolio(solo, return_state=True)
     assert "2 orders on 1 accounts; nothing was sent" in str(planned.message)
@@ -88,7 +107,14 @@ def test_the_form_approves_the_very_plan_that_it_shows(
         for wrong in ({**YES, "decision": "maybe"}, {**YES, "approver": ""}, {"approver": "ann"}):
             with pytest.raises(RuntimeError, match="Validation failed"):
                 resume_flow_run(run.id, run_input=wrong)
-        resume_flow_run(run.id, run_input=YES)
+
+        def is_over() -> bool:
+            return runs_in(pool_environment, solo).lines[0].state is not RunState.AWAITING_APPROVAL
+
+        with browser_page(tmp_path) as page:
+            approve_as_a_person(
+                page, f"{venue.stack.addresses.ui_url}/runs/flow-run/{run.id}", line.run_hash, is_over=is_over
+            )
         state = wait()
     assert state.name == "Completed", state.message
     assert "2 of 2 legs filled in full" in str(state.message)

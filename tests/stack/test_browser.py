@@ -1,92 +1,34 @@
-"""An operator in a real browser: opens the rebalance deployment, fills the form, submits, sees the end and the report.
-
-Screenshots go to test-artifacts/ so that a person can judge what a check cannot.
-"""
+"""In a real browser an operator opens the rebalance deployment, fills the form, submits, sees end and report."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+
+from tests.browser import PATIENCE_MS, browser_page, press, shot
 
 if TYPE_CHECKING:
     from deployments.processes import Child
     from deployments.runs import Run
     from deployments.stack import Stack
 
-ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 DEPLOYMENT = "rebalance-bybit-simulated-main"
-PATIENCE_MS = 30_000
 RUN_MS_MAX = 120_000
-PRESSES_MAX = 3
-PRESS_S_MAX = 15.0
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 
-def chromium() -> str:
-    """CHROMIUM, or what is installed; the test fails with the remedy when there is none."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.fail("no Chromium: install it, or set CHROMIUM=/path/to/chromium (make test does both)")
-    return found
-
-
-def loopback_only(route: Route) -> None:
-    if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
-        route.continue_()
-    else:
-        route.abort()
-
-
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile",
-            executable_path=chromium(),
-            args=list(FLAGS),
-            viewport={"width": 1440, "height": 1100},
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        opened = context.pages[0]
-        opened.route("**/*", loopback_only)
+    with browser_page(tmp_path) as opened:
         yield opened
-        context.close()
-
-
-def shot(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
-
-
-def press(button: Locator, *, until: Callable[[], object]) -> None:
-    """Press a button as a person would: again where nothing came of it.
-
-    The UI drops a press while it remembers an earlier refusal of a field, and one may fall beside a button that a busy
-    page moves just then. `until` asks the server, so nothing is sent twice for want of a look.
-    """
-    for _ in range(PRESSES_MAX):
-        button.click()
-        deadline = time.monotonic() + PRESS_S_MAX
-        while time.monotonic() < deadline:
-            if until():
-                return
-            button.page.wait_for_timeout(200)
-    pytest.fail(f"{button} was pressed {PRESSES_MAX} times and nothing came of it; the page: {button.page.url}")
 
 
 def runs_of(client: SyncPrefectClient, deployment: str) -> set[object]:
