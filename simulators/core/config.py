@@ -103,6 +103,7 @@ class InstrumentConfig(Strict):
     multiplier: Positive = Decimal(1)
     fee_flat: Money = Decimal(0)
     fee_unit: Money = Decimal(0)
+    wallet: str = ""
 
     def build(self) -> Instrument:
         """Return the instrument as the core keeps it."""

@@ -1,4 +1,4 @@
-"""Cross margin of one settlement coin, as pure functions of an account and the prices.
+"""Cross margin of one settlement wallet, as pure functions of an account and the prices.
 
 Initial margin of a position is |quantity| x mark / leverage. Orders need margin for the part that would enlarge the
 position, the larger of the buying and the selling side. Spot orders lock what they would pay. Equity is the wallet less
@@ -52,13 +52,20 @@ class MarginState:
 class MarginBook:
     """Computes margin for accounts of one venue."""
 
-    def __init__(self, instruments: dict[InstrumentKey, Instrument], board: PriceBoard) -> None:
+    def __init__(
+        self,
+        instruments: dict[InstrumentKey, Instrument],
+        board: PriceBoard,
+        *,
+        default_leverage: Decimal = DEFAULT_LEVERAGE,
+    ) -> None:
         self._instruments = instruments
         self._board = board
+        self._default_leverage = default_leverage
 
     def leverage(self, account: Account, instrument: Instrument) -> Decimal:
         """Return the leverage in force for a symbol."""
-        return account.leverages.get(instrument.symbol, min(DEFAULT_LEVERAGE, instrument.leverage_max))
+        return account.leverages.get(instrument.symbol, min(self._default_leverage, instrument.leverage_max))
 
     def spot_hold(self, order: Order) -> tuple[str, Decimal]:
         """Return the coin and the amount that an open spot order holds."""
@@ -71,7 +78,7 @@ class MarginBook:
 
     def state(self, account: Account, coin: str, *, without: str = "", view_ms: int | None = None) -> MarginState:
         """Return the margin state of a settlement coin, leaving out the order `without`."""
-        positions = [p for p in account.positions(view_ms) if self._linear(p.symbol).settle == coin]
+        positions = [p for p in account.positions(view_ms) if self._linear(p.symbol).settle_wallet == coin]
         orders = [o for o in account.open_orders() if o.order_id != without]
         marks = {p.symbol: self._board.last(self._linear(p.symbol)) for p in positions}
         return MarginState(
@@ -108,7 +115,7 @@ class MarginBook:
             request = order.request
             if request.kind is not MarketKind.LINEAR or request.reduce_only:
                 continue
-            if not reserves(order) or self._linear(request.symbol).settle != coin:
+            if not reserves(order) or self._linear(request.symbol).settle_wallet != coin:
                 continue
             grouped[(request.symbol, request.position_side)].append(order)
         held = {(p.symbol, p.position_side): p.signed_qty for p in positions}

@@ -116,7 +116,7 @@ class Matching:
         coin, need = self._margin.spot_hold(order)
         state = self._margin.state(account, coin, without=order.order_id)
         free = state.wallet - state.locked
-        settles = any(i.settle == coin for i in self._instruments.values() if i.kind is MarketKind.LINEAR)
+        settles = any(i.settle_wallet == coin for i in self._instruments.values() if i.kind is MarketKind.LINEAR)
         if settles:
             free = min(free, state.available)
         if order.request.order_type is OrderType.MARKET:
@@ -135,7 +135,7 @@ class Matching:
 
     def _check_linear(self, account: Account, order: Order) -> None:
         instrument = self._instrument(order)
-        coin = instrument.settle
+        coin = instrument.settle_wallet
         before = self._margin.state(account, coin, without=order.order_id)
         mark = self._board.last(instrument)
         sign = order.request.side.sign
@@ -314,7 +314,7 @@ class Matching:
     # liquidation
     def liquidate_if_due(self, account: Account, coin: str) -> bool:
         """Cancel all and close all positions of a coin once equity is below maintenance margin."""
-        positions = [p for p in account.positions() if self._linear(p.symbol).settle == coin]
+        positions = [p for p in account.positions() if self._linear(p.symbol).settle_wallet == coin]
         if not positions:
             return False
         state = self._margin.state(account, coin)

@@ -1,6 +1,6 @@
 """Exact money: Decimal only, one rounding rule, plain notation.
 
-Rounding rule of the whole core: a cash amount carries at most 12 decimals. Fees are rounded up (against the account),
+Rounding rule of the whole core: a cash amount carries at most 12 decimals, or as few as the venue keeps. Fees are rounded up (against the account),
 everything else half-even; the remainder of a position's cost leaves with its last unit, so no amount is ever lost.
 """
 
@@ -15,14 +15,14 @@ CASH_QUANTUM = Decimal("1e-12")
 BASIS_POINT = Decimal("0.0001")
 
 
-def cash(amount: Decimal) -> Decimal:
+def cash(amount: Decimal, quantum: Decimal = CASH_QUANTUM) -> Decimal:
     """Round an amount to the cash quantum, half-even."""
-    return amount.quantize(CASH_QUANTUM, rounding=ROUND_HALF_EVEN)
+    return amount.quantize(quantum, rounding=ROUND_HALF_EVEN)
 
 
-def fee_of(value: Decimal, rate: Decimal) -> Decimal:
+def fee_of(value: Decimal, rate: Decimal, quantum: Decimal = CASH_QUANTUM) -> Decimal:
     """Return the fee on a traded value; a rebate (negative rate) is rounded against the account too."""
-    return (value * rate).quantize(CASH_QUANTUM, rounding=ROUND_CEILING)
+    return (value * rate).quantize(quantum, rounding=ROUND_CEILING)
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

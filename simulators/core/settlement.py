@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from simulators.core.accounts import Account
-from simulators.core.money import ZERO, cash, fee_of
+from simulators.core.money import CASH_QUANTUM, ZERO, cash, fee_of
 from simulators.core.types import (
     ClosedTrade,
     Entry,
@@ -50,7 +50,15 @@ class PositionChange:
 
 
 def trade_position(
-    before: Position, *, side: OrderSide, qty: Decimal, price: Decimal, fee: Decimal, at_ms: int, sequence: int
+    before: Position,
+    *,
+    side: OrderSide,
+    qty: Decimal,
+    price: Decimal,
+    fee: Decimal,
+    at_ms: int,
+    sequence: int,
+    quantum: Decimal = CASH_QUANTUM,
 ) -> PositionChange:
     """Return the position after a trade; the part against it realises profit, the rest opens."""
     closing = min(qty, before.qty) if before.side is side.opposite else ZERO
@@ -60,9 +68,9 @@ def trade_position(
     if closing:
         assert before.side is not None
         share = closing / before.qty
-        entry_value = before.cost if closing == before.qty else cash(before.cost * share)
-        open_fee = before.entry_fees if closing == before.qty else cash(before.entry_fees * share)
-        realised = cash(before.side.sign * (closing * price * before.multiplier - entry_value))
+        entry_value = before.cost if closing == before.qty else cash(before.cost * share, quantum)
+        open_fee = before.entry_fees if closing == before.qty else cash(before.entry_fees * share, quantum)
+        realised = cash(before.side.sign * (closing * price * before.multiplier - entry_value), quantum)
         left = replace(
             before,
             qty=before.qty - closing,
@@ -85,7 +93,7 @@ def trade_position(
             side=side,
             qty=left.qty + opening,
             cost=left.cost + opening * price * before.multiplier,
-            entry_fees=left.entry_fees + cash(fee * opening / qty),
+            entry_fees=left.entry_fees + cash(fee * opening / qty, quantum),
         )
     elif after.qty == 0:
         after = replace(after, side=None, cost=ZERO, entry_fees=ZERO)
@@ -95,12 +103,19 @@ def trade_position(
 class Settlement:
     """Books trades, funding and transfers into accounts."""
 
-    def __init__(self, *, ids: Ids, rng: random.Random, spot_fee_in_received_coin: bool) -> None:
+    def __init__(
+        self, *, ids: Ids, rng: random.Random, spot_fee_in_received_coin: bool, quantum: Decimal = CASH_QUANTUM
+    ) -> None:
         self._ids = ids
         self._rng = rng
         self._spot_fee_in_received_coin = spot_fee_in_received_coin
+        self._quantum = quantum
+        self.new_trade_id: Callable[[Instrument, int], str] = self._trade_id
         self._sequence = 0
         self.on_execution: list[Callable[[Execution], None]] = []
+
+    def _trade_id(self, instrument: Instrument, at_ms: int) -> str:
+        return self._ids.execution_id(instrument.kind, at_ms, self._rng)
 
     def next_sequence(self) -> int:
         """Return the venue-wide event number."""
@@ -175,12 +190,12 @@ class Settlement:
         spot = instrument.kind is MarketKind.SPOT
         in_base = spot and self._spot_fee_in_received_coin and order.request.side is OrderSide.BUY
         fee_coin = instrument.base if in_base else instrument.quote if spot else instrument.settle
-        fee = fee_of(qty if in_base else value, rate) + instrument.fee_unit * qty
+        fee = fee_of(qty if in_base else value, rate, self._quantum) + instrument.fee_unit * qty
         if order.filled_qty == 0:
             fee += instrument.fee_flat
         filled = self._advance(order, qty=qty, value=price * qty, fee=fee, fee_coin=fee_coin, at_ms=at_ms)
         execution = Execution(
-            execution_id=self._ids.execution_id(instrument.kind, at_ms, self._rng),
+            execution_id=self.new_trade_id(instrument, at_ms),
             account=account.name,
             kind=ExecutionKind.LIQUIDATION if order.request.origin is Origin.VENUE else ExecutionKind.TRADE,
             market=instrument.kind,
@@ -260,13 +275,14 @@ class Settlement:
             fee=execution.fee,
             at_ms=execution.time_ms,
             sequence=execution.sequence,
+            quantum=self._quantum,
         )
         execution = replace(execution, closed_qty=change.closed_qty)
         account.put_position(change.position, execution.time_ms)
         self.post(
             account,
             EntryKind.LIQUIDATION if execution.kind is ExecutionKind.LIQUIDATION else EntryKind.TRADE,
-            instrument.settle,
+            instrument.settle_wallet,
             at_ms=execution.time_ms,
             cash_flow=change.realised,
             fee=execution.fee,
@@ -281,7 +297,7 @@ class Settlement:
     def _record_closed(
         self, account: Account, execution: Execution, order: Order, change: PositionChange, *, leverage: Decimal
     ) -> None:
-        close_fee = cash(execution.fee * change.closed_qty / execution.qty)
+        close_fee = cash(execution.fee * change.closed_qty / execution.qty, self._quantum)
         profit = change.realised - change.open_fee - close_fee
         exit_value = change.closed_qty * execution.price * change.position.multiplier
         last = account.closed[-1] if account.closed else None
@@ -326,9 +342,9 @@ class Settlement:
         """Settle funding on one position: at a positive rate longs pay and shorts receive."""
         assert position.side is not None
         value = position.qty * mark * position.multiplier
-        paid = cash(value * rate * position.side.sign)
+        paid = cash(value * rate * position.side.sign, self._quantum)
         execution = Execution(
-            execution_id=self._ids.execution_id(instrument.kind, at_ms, self._rng),
+            execution_id=self.new_trade_id(instrument, at_ms),
             account=account.name,
             kind=ExecutionKind.FUNDING,
             market=instrument.kind,
@@ -356,7 +372,7 @@ class Settlement:
         self.post(
             account,
             EntryKind.FUNDING,
-            instrument.settle,
+            instrument.settle_wallet,
             at_ms=at_ms,
             funding=-paid,
             execution=execution,

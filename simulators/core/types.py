@@ -166,6 +166,7 @@ class Instrument:
     """What may be traded and within which bounds. Rates are fractions, intervals seconds.
 
     One unit is worth `multiplier` x price. `fee_flat` is paid once an order, at its first fill, `fee_unit` on each.
+    `wallet` names the wallet that it settles in where a venue keeps it apart from the coin's own, e.g. `USDT@futures`.
     """
 
     symbol: str
@@ -194,10 +195,16 @@ class Instrument:
     multiplier: Decimal = Decimal(1)
     fee_flat: Decimal = ZERO
     fee_unit: Decimal = ZERO
+    wallet: str = ""
 
     @property
     def key(self) -> "InstrumentKey":
         return (self.kind, self.symbol)
+
+    @property
+    def settle_wallet(self) -> str:
+        """Return the name of the wallet that profit, loss and fees are booked to."""
+        return self.wallet or self.settle
 
 
 InstrumentKey = tuple[MarketKind, str]

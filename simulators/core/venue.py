@@ -12,9 +12,9 @@ from decimal import Decimal
 
 from simulators.core.accounts import Account
 from simulators.core.clock import Clock
-from simulators.core.margin import MarginBook
+from simulators.core.margin import DEFAULT_LEVERAGE, MarginBook
 from simulators.core.matching import CapRule, Matching
-from simulators.core.money import ZERO, is_multiple
+from simulators.core.money import CASH_QUANTUM, ZERO, is_multiple
 from simulators.core.prices import PriceBoard
 from simulators.core.rules import check_price, check_qty, check_request
 from simulators.core.settlement import Ids, Settlement, flat
@@ -49,6 +49,8 @@ class VenueRules:
     price_band: Decimal | None = None
     cap: CapRule = field(default_factory=CapRule)
     liquidation: bool = True
+    default_leverage: Decimal = DEFAULT_LEVERAGE
+    cash_quantum: Decimal = CASH_QUANTUM
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,13 @@ class Venue:
         self.lags = lags or Lags()
         self.rng = random.Random(f"{seed}:ids")  # noqa: S311 - reproducible identifiers, not secrets
         self.ids = ids
-        self.settlement = Settlement(ids=ids, rng=self.rng, spot_fee_in_received_coin=rules.spot_fee_in_received_coin)
-        self.margin = MarginBook(self.instruments, board)
+        self.settlement = Settlement(
+            ids=ids,
+            rng=self.rng,
+            spot_fee_in_received_coin=rules.spot_fee_in_received_coin,
+            quantum=rules.cash_quantum,
+        )
+        self.margin = MarginBook(self.instruments, board, default_leverage=rules.default_leverage)
         self.matching = Matching(
             instruments=self.instruments,
             board=board,
@@ -190,13 +197,13 @@ class Venue:
                     self.settlement.fund(account, position, instrument, rate=rate, mark=mark, at_ms=self.now_ms())
 
     def _liquidate(self, account: Account) -> None:
-        coins = {self.instruments[(MarketKind.LINEAR, p.symbol)].settle for p in account.positions()}
+        coins = {self.instruments[(MarketKind.LINEAR, p.symbol)].settle_wallet for p in account.positions()}
         for coin in sorted(coins):
             if not self.matching.liquidate_if_due(account, coin):
                 continue
             for position in account.positions():
                 instrument = self.instruments[(MarketKind.LINEAR, position.symbol)]
-                if instrument.settle == coin and position.side is not None:
+                if instrument.settle_wallet == coin and position.side is not None:
                     self.place(
                         account,
                         OrderRequest(
@@ -416,7 +423,7 @@ class Venue:
         if leverage == before:
             raise Refusal(Reason.LEVERAGE_NOT_MODIFIED)
         account.leverages[instrument.symbol] = leverage
-        if leverage < before and self.margin.state(account, instrument.settle).available < 0:
+        if leverage < before and self.margin.state(account, instrument.settle_wallet).available < 0:
             account.leverages[instrument.symbol] = before
             raise Refusal(Reason.LEVERAGE_MARGIN, leverage=leverage)
 
