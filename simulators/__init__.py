@@ -6,6 +6,7 @@ from simulators.core.faults import Action, After, Fault, FaultKind, Match
 from simulators.core.server import Running
 from simulators.demo import demo_config, tradestation_demo_config
 from simulators.demo_okx import okx_demo_config
+from simulators.okx.control import OKXControl
 from simulators.okx.simulator import OKXConfig, build_okx, running_okx
 from simulators.remote import RemoteControl
 from simulators.tradestation.config import TradeStationConfig
@@ -21,6 +22,7 @@ __all__ = [
     "FaultKind",
     "Match",
     "OKXConfig",
+    "OKXControl",
     "RemoteControl",
     "Running",
     "TradeStationConfig",

@@ -99,6 +99,10 @@ class Desk:
         """Return an account's mode."""
         return self._levels.get(account, self._level)
 
+    def set_level(self, account: str, level: AccountLevel) -> None:
+        """Switch an account's mode."""
+        self._levels[account] = level
+
     def note(self, order: Order) -> OrderNote:
         """Return an order's own words; those of an order that came another way are the plain ones."""
         known = self.notes.get(order.order_id)

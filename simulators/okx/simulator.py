@@ -7,12 +7,12 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from simulators.core.config import Strict, VenueConfig
-from simulators.core.control import Control
 from simulators.core.matching import CapRule
 from simulators.core.server import Running, serve_in_thread
 from simulators.core.simulator import Blueprint, Simulator
 from simulators.core.types import IdScope, MarketKind
 from simulators.core.venue import Venue, VenueRules
+from simulators.okx.control import OKXControl
 from simulators.okx.desk import AccountLevel, Desk
 from simulators.okx.front import Gateway, OKXFront
 from simulators.okx.ids import OKXIds
@@ -96,12 +96,12 @@ def _link(venue: Venue, moved: set[str]) -> None:
 
 
 @contextmanager
-def running_okx(config: OKXConfig | None = None, *, port: int = 0) -> Iterator[Running[Control]]:
+def running_okx(config: OKXConfig | None = None, *, port: int = 0) -> Iterator[Running[OKXControl]]:
     """Serve an OKX simulator on loopback in a background thread; without a config, the demonstration one."""
     if config is None:
         from simulators.demo_okx import okx_demo_config
 
         config = okx_demo_config()
     simulator = build_okx(config)
-    with serve_in_thread(simulator, Control(simulator), port=port) as running:
+    with serve_in_thread(simulator, OKXControl(simulator), port=port) as running:
         yield running
