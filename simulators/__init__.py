@@ -5,6 +5,9 @@ from simulators.core.control import Control
 from simulators.core.faults import Action, After, Fault, FaultKind, Match
 from simulators.core.server import Running
 from simulators.demo import demo_config, tradestation_demo_config
+from simulators.demo_okx import okx_demo_config
+from simulators.okx.control import OKXControl
+from simulators.okx.simulator import OKXConfig, build_okx, running_okx
 from simulators.remote import RemoteControl
 from simulators.tradestation.config import TradeStationConfig
 from simulators.tradestation.control import TradeStationControl
@@ -18,14 +21,19 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Match",
+    "OKXConfig",
+    "OKXControl",
     "RemoteControl",
     "Running",
     "TradeStationConfig",
     "TradeStationControl",
     "build_bybit",
+    "build_okx",
     "build_tradestation",
     "demo_config",
+    "okx_demo_config",
     "running_bybit",
+    "running_okx",
     "running_tradestation",
     "tradestation_demo_config",
 ]

@@ -28,11 +28,13 @@ class Strict(BaseModel):
 class KeyConfig(Strict):
     """One API key of an account. `permissions` are names of the venue-neutral core.
 
-    They are spot, derivatives, wallet, and withdraw, which nobody has unless it is given.
+    They are spot, derivatives, wallet, and withdraw, which nobody has unless it is given. A `passphrase` belongs to a
+    key where the venue knows such a thing.
     """
 
     api_key: str = Field(min_length=4)
     api_secret: str = Field(min_length=4, repr=False)
+    passphrase: str = Field(default="", repr=False)
     read_only: bool = False
     permissions: frozenset[str] = frozenset({"spot", "derivatives", "wallet"})
     ips: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class KeyConfig(Strict):
         return ApiKey(
             key=self.api_key,
             secret=self.api_secret,
+            passphrase=self.passphrase,
             read_only=self.read_only,
             permissions=self.permissions,
             ips=self.ips,
@@ -54,7 +57,10 @@ class KeyConfig(Strict):
 
 
 class AccountConfig(Strict):
-    """One customer. Without `keys`, one key named after the account is made: `<name>-key`, `<name>-secret`."""
+    """One customer. Without `keys`, one key named after the account is made: `<name>-key`, `<name>-secret`.
+
+    Its passphrase, where the venue has one, is `<name>-passphrase`.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     uid: int | None = None
@@ -65,7 +71,10 @@ class AccountConfig(Strict):
 
     def build(self, number: int) -> Account:
         """Return an empty account; balances are deposited by the caller so that they are logged."""
-        keys = self.keys or (KeyConfig(api_key=f"{self.name}-key", api_secret=f"{self.name}-secret"),)
+        default = KeyConfig(
+            api_key=f"{self.name}-key", api_secret=f"{self.name}-secret", passphrase=f"{self.name}-passphrase"
+        )
+        keys = self.keys or (default,)
         account = Account(
             name=self.name,
             uid=self.uid if self.uid is not None else 100_000_000 + number,

@@ -401,3 +401,4 @@ class ApiKey:
     ips: tuple[str, ...] = ()
     expires_ms: int | None = None
     note: str = ""
+    passphrase: str = field(default="", repr=False)

@@ -138,7 +138,17 @@ class FrontFactory(Protocol):
     def __call__(self, venue: Venue) -> Front: ...
 
 
-SECRET_HEADERS = frozenset({"x-bapi-sign", "authorization", "cookie", "x-mbx-apikey", "ok-access-sign", "api-sign"})
+SECRET_HEADERS = frozenset(
+    {
+        "x-bapi-sign",
+        "authorization",
+        "cookie",
+        "x-mbx-apikey",
+        "ok-access-sign",
+        "ok-access-passphrase",
+        "api-sign",
+    }
+)
 
 
 def without_secrets(headers: Mapping[str, str]) -> dict[str, str]:

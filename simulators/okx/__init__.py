@@ -1,0 +1,1 @@
+"""OKX V5 on loopback: spot and linear swaps in contracts."""

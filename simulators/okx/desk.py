@@ -1,0 +1,176 @@
+"""What OKX keeps beside the core's records: an order's own words, fills by order and bill, timers, leverage by side."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+from simulators.core.accounts import Account
+from simulators.core.money import ZERO
+from simulators.core.types import (
+    Execution,
+    ExecutionKind,
+    IdScope,
+    MarketKind,
+    Order,
+    OrderSide,
+    PositionMode,
+    PositionSide,
+    Reason,
+)
+from simulators.core.venue import Venue
+from simulators.okx.ids import OKXIds
+
+PositionKey = tuple[str, str, PositionSide]
+
+
+class AccountLevel(Enum):
+    """The account mode, `acctLv`."""
+
+    SPOT = "1"
+    FUTURES = "2"
+    MULTI_CURRENCY = "3"
+    PORTFOLIO = "4"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNote:
+    """What an order asked for in words that the core does not have."""
+
+    trade_mode: str = ""
+    tag: str = ""
+    order_type: str = ""
+    target: str = ""
+    reduce_only: bool = False
+    stp_mode: str = "cancel_maker"
+    leverage: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution with the bill that tells it and the profit that it realised."""
+
+    execution: Execution
+    bill_id: str
+    profit: Decimal
+    position_side: PositionSide
+
+
+@dataclass(slots=True)
+class PositionNote:
+    """A position's number, what it cost since it was opened, and its last trade."""
+
+    position_id: str
+    fee: Decimal = ZERO
+    funding: Decimal = ZERO
+    trade_id: str = ""
+
+
+class Desk:
+    """The side tables of one venue; made anew with its front."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        level: AccountLevel,
+        levels: Mapping[str, AccountLevel],
+        id_scope: IdScope,
+        leverage_with_orders: bool,
+    ) -> None:
+        self._venue = venue
+        self._level = level
+        self._levels = dict(levels)
+        self.id_scope = id_scope
+        self.leverage_with_orders = leverage_with_orders
+        self.maintenance: list[dict[str, object]] = []
+        self.notes: dict[str, OrderNote] = {}
+        self.fills: dict[str, list[Fill]] = defaultdict(list)
+        self.by_order: dict[str, list[Fill]] = defaultdict(list)
+        self.positions: dict[PositionKey, PositionNote] = {}
+        self.isolated: dict[PositionKey, Decimal] = {}
+        self.cancelling: set[str] = set()
+        self._timers: dict[tuple[str, str], int] = {}
+        self._timer_number = 0
+        venue.settlement.on_execution.append(self._on_execution)
+
+    def level(self, account: str) -> AccountLevel:
+        """Return an account's mode."""
+        return self._levels.get(account, self._level)
+
+    def set_level(self, account: str, level: AccountLevel) -> None:
+        """Switch an account's mode."""
+        self._levels[account] = level
+
+    def note(self, order: Order) -> OrderNote:
+        """Return an order's own words; those of an order that came another way are the plain ones."""
+        known = self.notes.get(order.order_id)
+        if known is not None:
+            return known
+        spot = order.request.kind is MarketKind.SPOT
+        crossed = self.level(order.account) in (AccountLevel.MULTI_CURRENCY, AccountLevel.PORTFOLIO)
+        return OrderNote(
+            trade_mode="cash" if spot and not crossed else "cross",
+            reduce_only=order.request.reduce_only and order.request.position_side is PositionSide.BOTH,
+        )
+
+    # fills
+    def _on_execution(self, execution: Execution) -> None:
+        """Remember what the core's records lack: called once the execution's entries are written."""
+        account = self._venue.accounts[execution.account]
+        entry = account.entries[-1]
+        assert entry.execution_id == execution.execution_id, "an execution's last entry is the newest"
+        order = account.order(execution.order_id)
+        side = order.request.position_side if order is not None else self._funded_side(account, execution)
+        linear = execution.market is MarketKind.LINEAR
+        if linear:
+            self._on_position(account, execution, side)
+        if execution.kind is ExecutionKind.FUNDING:
+            return
+        fill = Fill(execution, entry.entry_id, entry.cash_flow if linear else ZERO, side)
+        self.fills[account.name].append(fill)
+        self.by_order[execution.order_id].append(fill)
+
+    @staticmethod
+    def _funded_side(account: Account, execution: Execution) -> PositionSide:
+        if account.default_mode is PositionMode.ONE_WAY:
+            return PositionSide.BOTH
+        return PositionSide.LONG if execution.side is OrderSide.BUY else PositionSide.SHORT
+
+    def position_note(self, account: str, symbol: str, side: PositionSide) -> PositionNote:
+        """Return a position's note; it gets its number when it is first seen."""
+        key = (account, symbol, side)
+        if key not in self.positions:
+            ids = self._venue.ids
+            assert isinstance(ids, OKXIds)
+            self.positions[key] = PositionNote(ids.number(self._venue.now_ms()))
+        return self.positions[key]
+
+    def _on_position(self, account: Account, execution: Execution, side: PositionSide) -> None:
+        note = self.position_note(account.name, execution.symbol, side)
+        if execution.kind is ExecutionKind.FUNDING:
+            note.funding -= execution.fee
+            return
+        opened = execution.qty - execution.closed_qty
+        if opened and account.position(execution.symbol, side).qty == opened:
+            note.fee = note.funding = ZERO
+        note.fee -= execution.fee
+        note.trade_id = execution.execution_id
+
+    # cancel all after
+    def arm(self, account: Account, tag: str, seconds: int) -> None:
+        """Cancel the account's orders (with a tag: those that carry it) in so many seconds; 0 disarms."""
+        self._timer_number += 1
+        number = self._timer_number
+        key = (account.name, tag)
+        self._timers[key] = number
+        if seconds:
+            self._venue.later(seconds * 1000, lambda: self._expire(account, key, number))
+
+    def _expire(self, account: Account, key: tuple[str, str], number: int) -> None:
+        if self._timers.get(key) != number:
+            return
+        for order in account.open_orders():
+            if key[1] in ("", self.note(order).tag):
+                self._venue.cancel_now(account, order.order_id, Reason.EXPIRED)
