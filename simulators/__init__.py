@@ -1,10 +1,12 @@
 """Wire-level venues on loopback: a matching core, one protocol front per venue, scripted faults, a control API."""
 
+from simulators.binance.simulator import BinanceConfig, build_binance, running_binance
 from simulators.bybit.simulator import BybitConfig, build_bybit, running_bybit
 from simulators.core.control import Control
 from simulators.core.faults import Action, After, Fault, FaultKind, Match
 from simulators.core.server import Running
 from simulators.demo import demo_config, tradestation_demo_config
+from simulators.demo_binance import binance_demo_config
 from simulators.demo_okx import okx_demo_config
 from simulators.okx.control import OKXControl
 from simulators.okx.simulator import OKXConfig, build_okx, running_okx
@@ -16,6 +18,7 @@ from simulators.tradestation.simulator import build_tradestation, running_trades
 __all__ = [
     "Action",
     "After",
+    "BinanceConfig",
     "BybitConfig",
     "Control",
     "Fault",
@@ -27,11 +30,14 @@ __all__ = [
     "Running",
     "TradeStationConfig",
     "TradeStationControl",
+    "binance_demo_config",
+    "build_binance",
     "build_bybit",
     "build_okx",
     "build_tradestation",
     "demo_config",
     "okx_demo_config",
+    "running_binance",
     "running_bybit",
     "running_okx",
     "running_tradestation",

@@ -7,7 +7,7 @@ from simulators.binance.errors import BinanceError, missing, not_required, not_s
 from simulators.binance.filters import Row
 from simulators.binance.finding import FUTURES_WINDOW_MS, first_or_last, visible, window
 from simulators.binance.formats import fixed, price, qty
-from simulators.binance.futures import direction, refuse_unsupported, response_type
+from simulators.binance.futures import direction, limit_price_of, refuse_unsupported, response_type
 from simulators.binance.params import Context, Params
 from simulators.binance.placing import place
 from simulators.binance.words import (
@@ -85,7 +85,7 @@ def _request(context: Context) -> OrderRequest:
         side=side,
         order_type=order_type,
         qty=quantity,
-        price=params.decimal("price", required=order_type is OrderType.LIMIT) if order_type is OrderType.LIMIT else None,
+        price=limit_price_of(params, order_type),
         time_in_force=_time(params, order_type),
         client_id=params.client_id("clientAlgoId", MarketKind.LINEAR),
         reduce_only=reduces or closes_all,

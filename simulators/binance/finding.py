@@ -1,4 +1,4 @@
-"""Which stored order or trade a request means: by id, by client id, by window, by first number; and what has been dropped."""
+"""Which stored order or trade a request means: by id, client id, window or first number; and what has been dropped."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
@@ -21,7 +21,7 @@ NO_ID = "Param 'origClientOrderId' or 'orderId' must be sent, but both were empt
 
 
 def in_book(order: Order) -> bool:
-    """Tell whether an order belongs to the ordinary order routes: futures' waiting conditionals have routes of their own."""
+    """Tell whether the ordinary order routes show an order: futures' waiting conditionals have routes of their own."""
     return order.request.kind is MarketKind.SPOT or order.triggered or not is_conditional(order.request)
 
 
@@ -180,7 +180,7 @@ def trades(context: Context, instrument: Instrument) -> list[Execution]:
     params, spot = context.params, context.kind is MarketKind.SPOT
     order_id, first = params.integer("orderId"), params.integer("fromId")
     span = window(context, SPOT_WINDOW_MS if spot else FUTURES_WINDOW_MS)
-    if first is not None and span is not None or (spot and order_id is not None and span is not None):
+    if (first is not None and span is not None) or (spot and order_id is not None and span is not None):
         raise BinanceError(-1128, "Combination of optional parameters invalid.")
     now = context.venue.now_ms()
     latest = span is None and first is None

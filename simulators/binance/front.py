@@ -21,7 +21,10 @@ RECV_WINDOW_MS_MAX = 60_000
 MICROSECONDS_FROM = 10**15
 _WINDOW = re.compile(r"[0-9]{1,8}(\.[0-9]{1,3})?")
 UNKNOWN_STATE = "Unknown error, please check your request or try again later."
-BANNED = "Way too much request weight used; IP banned until {until}. Please use WebSocket Streams for live updates to avoid bans."
+BANNED = (
+    "Way too much request weight used; IP banned until {until}. "
+    "Please use WebSocket Streams for live updates to avoid bans."
+)
 RESTRICTED = (
     "Service unavailable from a restricted location according to 'b. Eligibility' in https://www.binance.com/en/terms. "
     "Please contact customer service if you believe you received this message in error."
@@ -182,7 +185,9 @@ def _check_clock(params: Params, now: int) -> None:
         raise illegal("recvWindow", r"^[0-9]{1,8}(\.[0-9]{1,3})?$")
     recv_window = Decimal(text) if text else RECV_WINDOW_MS
     if recv_window > RECV_WINDOW_MS_MAX:
-        raise BinanceError(-1102, f"'recvWindow' contains unexpected value. Cannot be greater than {RECV_WINDOW_MS_MAX}.")
+        raise BinanceError(
+            -1102, f"'recvWindow' contains unexpected value. Cannot be greater than {RECV_WINDOW_MS_MAX}."
+        )
     if stamp >= now + AHEAD_MS:
         raise BinanceError(-1021, AHEAD)
     if now - stamp > recv_window:
@@ -228,5 +233,5 @@ def _json(
 
 
 def _html(status: int) -> Answer:
-    body = f"<html>\r\n<head><title>{status}</title></head>\r\n<body>\r\n<center><h1>{status}</h1></center>\r\n</body>\r\n</html>"
+    body = f"<html>\r\n<head><title>{status}</title></head>\r\n<body><h1>{status}</h1></body>\r\n</html>"
     return Answer(status=status, body=body.encode(), content_type="text/html", code=str(status))

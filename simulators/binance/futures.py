@@ -23,7 +23,7 @@ from simulators.binance.words import (
     status_of,
     time_in_force,
 )
-from simulators.core.money import ZERO, plain
+from simulators.core.money import ZERO
 from simulators.core.types import (
     Execution,
     Instrument,
@@ -106,7 +106,7 @@ def _request(context: Context) -> OrderRequest:
         side=side,
         order_type=order_type,
         qty=quantity,
-        price=_price(params, order_type),
+        price=limit_price_of(params, order_type),
         time_in_force=_time(params, order_type),
         client_id=params.client_id("newClientOrderId", MarketKind.LINEAR),
         reduce_only=reduces,
@@ -124,7 +124,8 @@ def refuse_unsupported(params: Params) -> None:
         raise not_simulated("timeInForce GTD and RPI")
 
 
-def _price(params: Params, order_type: OrderType) -> Decimal | None:
+def limit_price_of(params: Params, order_type: OrderType) -> Decimal | None:
+    """Return the price that a limit order needs and a market order must not have."""
     if order_type is OrderType.MARKET and params.given("price"):
         raise not_required("price")
     return params.decimal("price", required=order_type is OrderType.LIMIT)

@@ -24,7 +24,7 @@ class MarginType(Enum):
 
 @dataclass(slots=True)
 class House:
-    """State of one venue beside the core's. `percent_price` bounds futures' limit prices, a fraction of the last price."""
+    """State of one venue beside the core's. `percent_price`, a fraction of the last price, bounds futures' limits."""
 
     limits: RequestLimits
     percent_price: Decimal | None = None

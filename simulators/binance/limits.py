@@ -107,7 +107,8 @@ class RequestLimits:
             address.bans, address.refused = address.bans + 1, 0
             address.banned_until_ms = now_ms + length_s * 1000
             raise self._banned(address, now_ms)
-        text = f"Too much request weight used; current limit is {self.products[kind].weight_max} request weight per 1 MINUTE. "
+        maximum = self.products[kind].weight_max
+        text = f"Too much request weight used; current limit is {maximum} request weight per 1 MINUTE. "
         text += "Please use WebSocket Streams for live updates to avoid polling the API."
         raise BinanceError(-1003, text, headers={"Retry-After": str(_seconds((window + 1) * MINUTE_MS - now_ms))})
 
@@ -125,9 +126,11 @@ class RequestLimits:
     def used_headers(self, kind: MarketKind, remote: str, now_ms: int) -> dict[str, str]:
         """Return how much weight an address has used."""
         used = str(self._weights[kind].counts(now_ms)[remote])
-        return {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used} if kind is MarketKind.SPOT else {
-            "X-MBX-USED-WEIGHT-1M": used
-        }
+        return (
+            {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
+            if kind is MarketKind.SPOT
+            else {"X-MBX-USED-WEIGHT-1M": used}
+        )
 
     # orders
     def _order_counts(self, kind: MarketKind, interval: Interval, now_ms: int) -> Counter[object]:

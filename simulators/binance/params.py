@@ -1,4 +1,4 @@
-"""Reads request parameters as Binance does: query before form, -1102 for what is missing, -1100 for what is malformed."""
+"""Reads request parameters as Binance does: query before form, -1102 for a missing one, -1100 for a malformed one."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,19 @@
-"""Every endpoint: who answers it, what a key needs, what it weighs, which parameters it reads (venues/binance.md §3, §6)."""
+"""Every endpoint: who answers it, what a key needs, what it weighs, what it reads (venues/binance.md §3, §6)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from simulators.binance import algo, futures, futures_account, market, spot, spot_account
+from simulators.binance import (
+    algo,
+    futures,
+    futures_account,
+    futures_positions,
+    futures_settings,
+    market,
+    spot,
+    spot_account,
+    wallet,
+)
 from simulators.binance.filters import Row
 from simulators.binance.params import Context, Params
 
@@ -12,7 +22,7 @@ Handler = Callable[[Context], Row | list[object]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint. `permission` is what a key needs: None is public, "read" any valid key, "trade" its product's right.
+    """One endpoint. `permission` is what a key needs: None public, "read" any valid key, "trade" its product's right.
 
     `weight` falls to `light[1]` when the parameter `light[0]` is sent. `places` counts the order of a request that
     succeeded; such a request, and a cancel, weighs `weight_done` then.
@@ -57,9 +67,7 @@ _SPOT: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v3/account"): Route(spot_account.account, weight=20, accepts=("omitZeroBalances",)),
     ("GET", "/api/v3/account/commission"): Route(spot_account.commission, weight=20, accepts=_BY_SYMBOL),
     ("GET", "/api/v3/rateLimit/order"): Route(spot_account.order_counts, weight=40),
-    ("POST", "/api/v3/order"): Route(
-        spot.new_order, "trade", accepts=spot.ORDER_FIELDS, places=True, weight_done=0
-    ),
+    ("POST", "/api/v3/order"): Route(spot.new_order, "trade", accepts=spot.ORDER_FIELDS, places=True, weight_done=0),
     ("POST", "/api/v3/order/test"): Route(spot.test_order, "trade", accepts=spot.ORDER_FIELDS),
     ("DELETE", "/api/v3/order"): Route(
         spot.cancel_order, "trade", accepts=(*_IDS, "newClientOrderId", "cancelRestrictions"), weight_done=0
@@ -69,8 +77,12 @@ _SPOT: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v3/openOrders"): Route(spot.get_open_orders, "read", 80, ("symbol", 6), _BY_SYMBOL),
     ("GET", "/api/v3/allOrders"): Route(spot.get_all_orders, weight=20, accepts=_PAGE),
     ("GET", "/api/v3/myTrades"): Route(spot.my_trades, "read", 20, ("orderId", 5), _TRADES),
-    ("GET", "/sapi/v1/system/status"): Route(spot_account.system_status, None),
-    ("GET", "/sapi/v1/account/apiRestrictions"): Route(spot_account.api_restrictions),
+    ("GET", "/sapi/v1/system/status"): Route(wallet.system_status, None),
+    ("GET", "/sapi/v1/account/apiRestrictions"): Route(wallet.api_restrictions),
+    ("GET", "/sapi/v1/capital/config/getall"): Route(wallet.coins, weight=10),
+    ("GET", "/sapi/v1/margin/allPairs"): Route(wallet.no_pairs, None),
+    ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(wallet.no_pairs, None),
+    ("GET", "/dapi/v1/exchangeInfo"): Route(wallet.no_contracts, None),
 }
 
 _FUTURES: Mapping[tuple[str, str], Route] = {
@@ -87,38 +99,32 @@ _FUTURES: Mapping[tuple[str, str], Route] = {
     ("GET", "/fapi/v3/account"): Route(futures_account.account_v3, weight=5),
     ("GET", "/fapi/v2/balance"): Route(futures_account.balance, weight=5),
     ("GET", "/fapi/v3/balance"): Route(futures_account.balance, weight=5),
-    ("GET", "/fapi/v1/positionRisk"): Route(futures_account.position_risk_v2, weight=5, accepts=_BY_SYMBOL),
-    ("GET", "/fapi/v2/positionRisk"): Route(futures_account.position_risk_v2, weight=5, accepts=_BY_SYMBOL),
-    ("GET", "/fapi/v3/positionRisk"): Route(futures_account.position_risk_v3, weight=5, accepts=_BY_SYMBOL),
-    ("GET", "/fapi/v1/symbolConfig"): Route(futures_account.symbol_config, weight=5, accepts=_BY_SYMBOL),
-    ("GET", "/fapi/v1/accountConfig"): Route(futures_account.account_config, weight=5),
-    ("GET", "/fapi/v1/leverageBracket"): Route(futures_account.leverage_bracket, accepts=_BY_SYMBOL),
-    ("GET", "/fapi/v1/commissionRate"): Route(futures_account.commission_rate, weight=20, accepts=_BY_SYMBOL),
+    ("GET", "/fapi/v1/positionRisk"): Route(futures_positions.position_risk_v2, weight=5, accepts=_BY_SYMBOL),
+    ("GET", "/fapi/v2/positionRisk"): Route(futures_positions.position_risk_v2, weight=5, accepts=_BY_SYMBOL),
+    ("GET", "/fapi/v3/positionRisk"): Route(futures_positions.position_risk_v3, weight=5, accepts=_BY_SYMBOL),
+    ("GET", "/fapi/v1/symbolConfig"): Route(futures_settings.symbol_config, weight=5, accepts=_BY_SYMBOL),
+    ("GET", "/fapi/v1/accountConfig"): Route(futures_settings.account_config, weight=5),
+    ("GET", "/fapi/v1/leverageBracket"): Route(futures_settings.leverage_bracket, accepts=_BY_SYMBOL),
+    ("GET", "/fapi/v1/commissionRate"): Route(futures_settings.commission_rate, weight=20, accepts=_BY_SYMBOL),
     ("GET", "/fapi/v1/rateLimit/order"): Route(spot_account.order_counts),
     ("GET", "/fapi/v1/income"): Route(
         futures_account.income,
         weight=30,
         accepts=("symbol", "incomeType", "startTime", "endTime", "page", "limit"),
     ),
-    ("POST", "/fapi/v1/leverage"): Route(futures_account.set_leverage, "trade", accepts=("symbol", "leverage")),
-    ("POST", "/fapi/v1/marginType"): Route(
-        futures_account.set_margin_type, "trade", accepts=("symbol", "marginType")
-    ),
-    ("GET", "/fapi/v1/positionSide/dual"): Route(futures_account.position_mode, weight=30),
+    ("POST", "/fapi/v1/leverage"): Route(futures_settings.set_leverage, "trade", accepts=("symbol", "leverage")),
+    ("POST", "/fapi/v1/marginType"): Route(futures_settings.set_margin_type, "trade", accepts=("symbol", "marginType")),
+    ("GET", "/fapi/v1/positionSide/dual"): Route(futures_settings.position_mode, weight=30),
     ("POST", "/fapi/v1/positionSide/dual"): Route(
-        futures_account.set_position_mode, "trade", accepts=("dualSidePosition",)
+        futures_settings.set_position_mode, "trade", accepts=("dualSidePosition",)
     ),
-    ("GET", "/fapi/v1/multiAssetsMargin"): Route(futures_account.multi_assets_mode, weight=30),
+    ("GET", "/fapi/v1/multiAssetsMargin"): Route(futures_settings.multi_assets_mode, weight=30),
     ("POST", "/fapi/v1/multiAssetsMargin"): Route(
-        futures_account.set_multi_assets_mode, "trade", accepts=("multiAssetsMargin",)
+        futures_settings.set_multi_assets_mode, "trade", accepts=("multiAssetsMargin",)
     ),
-    ("POST", "/fapi/v1/order"): Route(
-        futures.new_order, "trade", 0, accepts=futures.ORDER_FIELDS, places=True
-    ),
+    ("POST", "/fapi/v1/order"): Route(futures.new_order, "trade", 0, accepts=futures.ORDER_FIELDS, places=True),
     ("POST", "/fapi/v1/order/test"): Route(futures.test_order, "trade", 0, accepts=futures.ORDER_FIELDS),
-    ("PUT", "/fapi/v1/order"): Route(
-        futures.modify_order, "trade", 0, accepts=futures.MODIFY_FIELDS, places=True
-    ),
+    ("PUT", "/fapi/v1/order"): Route(futures.modify_order, "trade", 0, accepts=futures.MODIFY_FIELDS, places=True),
     ("DELETE", "/fapi/v1/order"): Route(futures.cancel_order, "trade", accepts=_IDS),
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(futures.cancel_open_orders, "trade", accepts=_BY_SYMBOL),
     ("GET", "/fapi/v1/order"): Route(futures.get_order, accepts=_IDS),

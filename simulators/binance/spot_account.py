@@ -1,4 +1,4 @@
-"""/api/v3 and /sapi/v1: balances, fees, counts of orders, the key's own facts."""
+"""/api/v3: balances, fees, counts of orders."""
 
 from decimal import Decimal
 
@@ -7,7 +7,6 @@ from simulators.binance.formats import fixed
 from simulators.binance.house import is_futures
 from simulators.binance.params import Context
 from simulators.core.money import ZERO
-from simulators.core.types import MarketKind
 
 Rows = list[object]
 NEVER_HELD = ("BNB", "LTC")
@@ -60,8 +59,7 @@ def commission(context: Context) -> Row:
     nothing = {name: fixed(ZERO) for name in ("maker", "taker", "buyer", "seller")}
     return {
         "symbol": instrument.symbol,
-        "standardCommission": nothing
-        | {"maker": fixed(instrument.maker_rate), "taker": fixed(instrument.taker_rate)},
+        "standardCommission": nothing | {"maker": fixed(instrument.maker_rate), "taker": fixed(instrument.taker_rate)},
         "specialCommission": nothing,
         "taxCommission": nothing,
         "discount": {
@@ -77,35 +75,3 @@ def order_counts(context: Context) -> Rows:
     """GET /api/v3/rateLimit/order, /fapi/v1/rateLimit/order."""
     now = context.venue.clock.gateway_ms()
     return [*context.house.limits.order_rows(context.kind, context.me.name, now)]
-
-
-def api_restrictions(context: Context) -> Row:
-    """GET /sapi/v1/account/apiRestrictions: what the caller's key may do; only live has it."""
-    key = context.key
-    assert key is not None, "a signed endpoint has a key"
-    writes = not key.read_only
-    return {
-        "ipRestrict": bool(key.ips),
-        "createTime": 1704067200000,
-        "enableReading": True,
-        "enableWithdrawals": writes and "withdraw" in key.permissions,
-        "enableInternalTransfer": writes and "withdraw" in key.permissions,
-        "enableMargin": False,
-        "enableFutures": writes and "derivatives" in key.permissions,
-        "permitsUniversalTransfer": writes and "wallet" in key.permissions,
-        "enableVanillaOptions": False,
-        "enableFixApiTrade": False,
-        "enableFixReadOnly": True,
-        "enableSpotAndMarginTrading": writes and "spot" in key.permissions,
-        "enablePortfolioMarginTrading": False,
-    }
-
-
-def system_status(context: Context) -> Row:
-    """GET /sapi/v1/system/status."""
-    return {"status": 0, "msg": "normal"}
-
-
-def spot_kind(path: str) -> MarketKind:
-    """Return the product of a path; the wallet's paths count as spot's."""
-    return MarketKind.LINEAR if path.startswith("/fapi/") else MarketKind.SPOT

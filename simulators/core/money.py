@@ -1,7 +1,8 @@
 """Exact money: Decimal only, one rounding rule, plain notation.
 
-Rounding rule of the whole core: a cash amount carries at most 12 decimals, or as few as the venue keeps. Fees are rounded up (against the account),
-everything else half-even; the remainder of a position's cost leaves with its last unit, so no amount is ever lost.
+Rounding rule of the whole core: a cash amount carries at most 12 decimals, or as many as the venue keeps. Fees are
+rounded up (against the account), everything else half-even; the remainder of a position's cost leaves with its last
+unit, so no amount is ever lost.
 """
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
