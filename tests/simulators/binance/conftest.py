@@ -1,5 +1,6 @@
 """Fixtures of the Binance simulator's tests: a small running venue, a bare client, the SDK and ccxt."""
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -131,13 +132,17 @@ def wire_of(sim: Running[Control]) -> Iterator[Callable[..., Wire]]:
 
 @pytest.fixture
 def sdk(sim: Running[Control]) -> Iterator[Client]:
-    """python-binance, unmodified but for its addresses."""
+    """python-binance, unmodified but for its addresses; the event loop that it takes hold of is closed again."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     client = Client("main-key", "main-secret", ping=False)
     client.API_URL, client.FUTURES_URL = f"{sim.url}/api", f"{sim.url}/fapi"
     client.MARGIN_API_URL = f"{sim.url}/sapi"
     client.session.trust_env = False
     yield client
     client.session.close()
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def ccxt_client(kind: type[ccxt.binance], url: str) -> ccxt.binance:
