@@ -196,7 +196,7 @@ class PriceBoard:
         notional = self._liquidity(instrument.symbol).level_notional
         if notional is None:
             return None
-        return max(floor_to(notional / last, instrument.step), ZERO)
+        return max(floor_to(notional / (last * instrument.multiplier), instrument.step), ZERO)
 
     def levels(self, instrument: Instrument, side: OrderSide) -> list[Level]:
         """Return what an order of `side` meets, best price first; taking from the levels is remembered."""

@@ -12,6 +12,7 @@ from simulators.okx.render import Row
 
 USD_COINS = frozenset({"USD", "USDT", "USDC"})
 COINS_MAX = 20
+FLOAT_NOISE = Decimal("1e-16")
 LIVING = frozenset({AccountLevel.MULTI_CURRENCY, AccountLevel.PORTFOLIO})
 """The account modes that hold one margin in US dollars."""
 
@@ -143,11 +144,11 @@ def _detail(context: Context, coin: str, state: MarginState, stamp: str) -> Row:
     return {
         "ccy": coin,
         "cashBal": plain(state.wallet),
-        "eq": plain(state.equity, 12),
+        "eq": _figure(context, state.equity),
         "eqUsd": plain(usd, 12),
         "disEq": plain(usd, 12),
-        "availBal": plain(max(min(state.wallet - state.locked, state.available), ZERO), 12),
-        "availEq": "" if spot else plain(max(state.available, ZERO), 12),
+        "availBal": _figure(context, max(min(state.wallet - state.locked, state.available), ZERO)),
+        "availEq": "" if spot else _figure(context, max(state.available, ZERO)),
         "frozenBal": plain(frozen, 12),
         "ordFrozen": plain(state.locked + state.order_margin, 12),
         "upl": plain(state.unrealised, 12),
@@ -167,6 +168,12 @@ def _detail(context: Context, coin: str, state: MarginState, stamp: str) -> Row:
         **dict.fromkeys(("notionalLever", "spotInUseAmt", "clSpotInUseAmt", "maxSpotInUse", "spotBal"), ""),
         **dict.fromkeys(("openAvgPx", "accAvgPx", "spotUpl", "spotUplRatio", "totalPnl", "totalPnlRatio"), ""),
     }
+
+
+def _figure(context: Context, value: Decimal) -> str:
+    """Return a computed amount; OKX's come through binary floats, which shows in the sixteenth place."""
+    noisy = context.desk.float_noise and value != value.to_integral_value()
+    return plain(value - FLOAT_NOISE, 16) if noisy else plain(value, 12)
 
 
 def trade_fee(context: Context) -> list[Row]:

@@ -6,7 +6,7 @@ from simulators.core.accounts import newest_first
 from simulators.core.money import plain
 from simulators.core.types import Entry, EntryKind, MarketKind
 from simulators.okx.desk import Fill
-from simulators.okx.paging import page, within
+from simulators.okx.paging import page, window
 from simulators.okx.params import DAY_MS, INSTRUMENT_TYPES, TYPES, Context, family
 from simulators.okx.render import Row, fill_row, sub_type, trade_number
 
@@ -42,12 +42,12 @@ def _fills(context: Context, *, days: int, required: bool) -> list[Row]:
     if name:
         context.instrument(name)
     oldest = context.venue.now_ms() - days * DAY_MS
-    view = context.view_ms(context.venue.lags.executions_ms)
+    view, within = context.view_ms(context.venue.lags.executions_ms), window(params)
 
     def wanted(fill: Fill) -> bool:
         execution = fill.execution
         seen = execution.time_ms >= oldest and (view is None or execution.time_ms <= view)
-        if not seen or execution.market not in kinds or not within(params, execution.time_ms):
+        if not seen or execution.market not in kinds or not within(execution.time_ms):
             return False
         if of and family(listed[(execution.market, execution.symbol)]) != of:
             return False
@@ -79,13 +79,13 @@ def _bills(context: Context, *, days: int) -> list[Row]:
     coin, bill_type, sub, name = (params.text(n) for n in ("ccy", "type", "subType", "instId"))
     margin = params.choice("mgnMode", ("", "cross", "isolated", "cash"), default="")
     oldest = context.venue.now_ms() - days * DAY_MS
-    view = context.view_ms(context.venue.lags.entries_ms)
+    view, within = context.view_ms(context.venue.lags.entries_ms), window(params)
 
     def rows() -> Iterator[Row]:
         for entry in newest_first(context.me.entries):
             if entry.time_ms < oldest:
                 return
-            if (view is not None and entry.time_ms > view) or not within(params, entry.time_ms):
+            if (view is not None and entry.time_ms > view) or not within(entry.time_ms):
                 continue
             row = bill_row(context, entry)
             asked = {"instType": kind, "ccy": coin, "type": bill_type, "subType": sub, "instId": name}

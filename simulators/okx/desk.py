@@ -78,12 +78,14 @@ class Desk:
         levels: Mapping[str, AccountLevel],
         id_scope: IdScope,
         leverage_with_orders: bool,
+        float_noise: bool,
     ) -> None:
         self._venue = venue
         self._level = level
         self._levels = dict(levels)
         self.id_scope = id_scope
         self.leverage_with_orders = leverage_with_orders
+        self.float_noise = float_noise
         self.maintenance: list[dict[str, object]] = []
         self.notes: dict[str, OrderNote] = {}
         self.fills: dict[str, list[Fill]] = defaultdict(list)

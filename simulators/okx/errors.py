@@ -132,6 +132,7 @@ _FIELDS: Mapping[Reason, str] = {
     Reason.AMEND_BELOW_FILLED: "newSz",
 }
 _PRICE_LIMITS = frozenset({Reason.PRICE_BELOW_MIN, Reason.PRICE_ABOVE_MAX})
+_TOO_LARGE = frozenset({Reason.QTY_ABOVE_MAX, Reason.NOTIONAL_ABOVE_MAX})
 
 
 def refused(code: int, **detail: object) -> OKXError:
@@ -148,25 +149,29 @@ def _shown(value: object) -> str:
     return plain(value) if isinstance(value, Decimal) else str(value)
 
 
-def translate(refusal: Refusal, kind: MarketKind) -> OKXError:
+def translate(refusal: Refusal, kind: MarketKind, *, at_market: bool = False) -> OKXError:
     """Return OKX's form of a refusal of the core; what it has no word for is 51000."""
     detail = dict(refusal.detail)
     spot = kind is MarketKind.SPOT
     if refusal.reason in _PRICE_LIMITS:
         return _beyond(refusal.reason, detail, spot=spot)
-    if refusal.reason is Reason.QTY_ABOVE_MAX:
-        return refused(51203 if spot else 51101, **detail)
-    if refusal.reason is Reason.NOTIONAL_ABOVE_MAX:
-        return refused(51201 if spot else 51203, **detail)
+    if refusal.reason in _TOO_LARGE:
+        return refused(_too_large(spot=spot, at_market=at_market), **detail)
     code = _REASONS.get(refusal.reason)
     if code is None:
         return wrong(_FIELDS.get(refusal.reason, "param"))
     return refused(code, **{"coin": "", **detail, "what": "balance" if spot else "margin"})
 
 
+def _too_large(*, spot: bool, at_market: bool) -> int:
+    if spot:
+        return 51201 if at_market else 51203
+    return 51202 if at_market else 51101
+
+
 def _beyond(reason: Reason, detail: dict[str, object], *, spot: bool) -> OKXError:
     """Return the price limits: of one side on spot, of both in one text on contracts."""
-    highest, lowest = detail.get("maximum", ""), detail.get("minimum", "")
-    if not spot:
-        return refused(51006, highest=highest, lowest=lowest)
-    return refused(51137, **detail) if reason is Reason.PRICE_ABOVE_MAX else refused(51138, **detail)
+    if spot:
+        return refused(51137, **detail) if reason is Reason.PRICE_ABOVE_MAX else refused(51138, **detail)
+    highest, lowest = detail.get("highest", detail.get("maximum", "")), detail.get("lowest", detail.get("minimum", ""))
+    return refused(51006, highest=highest, lowest=lowest)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from simulators.core.types import Instrument, Order, OrderStatus
 from simulators.okx.errors import refused
-from simulators.okx.paging import page, within
+from simulators.okx.paging import page, window
 from simulators.okx.params import DAY_MS, Context, Params, family
 from simulators.okx.render import STATES, Row, order_row, order_type
 
@@ -90,15 +90,11 @@ def _listed(context: Context, wanted: Callable[[Order], bool], *, required: bool
     name = params.text("instId")
     if name:
         context.instrument(name)
-    chosen = _chooser(context, params)
+    chosen, within = _chooser(context, params), window(params)
     only_live = not required and _view(context) is None
     orders = _visible(context, _live(context) if only_live else _every(context))
-    found = (o for o in orders if o.request.kind in kinds and wanted(o) and chosen(o) and _in_window(params, o))
+    found = (o for o in orders if o.request.kind in kinds and wanted(o) and chosen(o) and within(o.created_ms))
     return [_row(context, order) for order in page(found, params, number=lambda order: order.order_id)]
-
-
-def _in_window(params: Params, order: Order) -> bool:
-    return within(params, order.created_ms)
 
 
 def _chooser(context: Context, params: Params) -> Callable[[Order], bool]:

@@ -26,7 +26,7 @@ def page(rows: Iterable[T], params: Params, *, number: Callable[[T], str]) -> li
     return found
 
 
-def within(params: Params, at_ms: int) -> bool:
-    """Tell whether a moment lies between begin and end, both included."""
+def window(params: Params) -> Callable[[int], bool]:
+    """Return what tells whether a moment lies between begin and end, both included."""
     begin, end = params.integer("begin"), params.integer("end")
-    return (begin is None or at_ms >= begin) and (end is None or at_ms <= end)
+    return lambda at_ms: (begin is None or at_ms >= begin) and (end is None or at_ms <= end)

@@ -48,8 +48,15 @@ def place_one(context: Context, params: Params) -> Row:
     try:
         order = _place(context, params, instrument, request, note)
     except Refusal as refusal:
-        raise translate(refusal, instrument.kind) from None
+        refusal.detail.update(_limits(context, instrument))
+        raise translate(refusal, instrument.kind, at_market=request.price is None) from None
     return {"ordId": order.order_id, "clOrdId": client_id, "sMsg": "Order placed", "ts": str(order.created_ms)}
+
+
+def _limits(context: Context, instrument: Instrument) -> dict[str, object]:
+    """Return both ends of the price band, which the text of 51006 names."""
+    band, last = context.venue.rules.price_band, context.venue.board.last(instrument)
+    return {"highest": last * (1 + band), "lowest": last * (1 - band)} if band is not None else {}
 
 
 def _refuse_unsupported(params: Params, instrument: Instrument) -> None:
@@ -194,6 +201,7 @@ def _place(context: Context, params: Params, instrument: Instrument, request: Or
         if not shrinks or refusal.reason is not Reason.INSUFFICIENT_BALANCE or params.flag("banAmend"):
             raise
         order = context.venue.place(context.me, _shrunk(context, instrument, request, refusal), fill_ratio=ratio)
+        note = replace(note, target="base_ccy")
     context.desk.notes[order.order_id] = note
     return order
 

@@ -38,6 +38,7 @@ class OKXConfig(VenueConfig):
 
     `environments` binds a key to demo or live trading; keys that it does not name work in both. `linked_prices`: a
     contract's price and its spot pair's move as one. `leverage_with_orders`: leverage may change while orders wait.
+    `float_noise`: computed balances end in the digits of a binary float, as recorded.
     """
 
     rate_limits: OKXLimitConfig = OKXLimitConfig()
@@ -47,6 +48,7 @@ class OKXConfig(VenueConfig):
     id_scope: IdScope = IdScope.OPEN_ONLY
     linked_prices: bool = True
     leverage_with_orders: bool = True
+    float_noise: bool = False
 
     @model_validator(mode="after")
     def _check_symbols(self) -> Self:
@@ -69,6 +71,7 @@ def build_okx(config: OKXConfig) -> Simulator:
             levels=config.account_levels,
             id_scope=config.id_scope,
             leverage_with_orders=config.leverage_with_orders,
+            float_noise=config.float_noise,
         )
         if config.linked_prices:
             venue.on_moved.append(lambda moved: _link(venue, moved))
