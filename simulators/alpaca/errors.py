@@ -110,7 +110,6 @@ def edge(status: int) -> tuple[bytes, str]:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "Error"
-    text = (
-        f"<html>\r\n<head><title>{status} {phrase}</title></head>\r\n<body><h1>{status} {phrase}</h1></body></html>\r\n"
-    )
+    title = f"{status} {phrase}"
+    text = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
     return text.encode(), "text/html"

@@ -10,7 +10,7 @@ from simulators.alpaca.book import Book
 from simulators.alpaca.config import AlpacaAccount, AlpacaConfig
 from simulators.alpaca.context import Context, House, Row
 from simulators.alpaca.costs import CostBook
-from simulators.alpaca.errors import INTERNAL, NOT_AUTHORIZED, TOO_MANY, ApiError, edge, refused, status_of
+from simulators.alpaca.errors import INTERNAL, NOT_AUTHORIZED, TOO_MANY, ApiError, edge, explain, refused, status_of
 from simulators.alpaca.fees import FeeBook
 from simulators.alpaca.limits import RequestLimits
 from simulators.alpaca.limits import headers as limit_headers
@@ -191,7 +191,7 @@ class AlpacaFront:
         except ApiError as error:
             return _refused(error, found)
         except Refusal as refusal:
-            return _refused(trade.explain(refusal), found)
+            return _refused(explain(refusal), found)
         if isinstance(body, list) and handling.rows is not None:
             body = [row for row in handling.rows.apply(list(body)) if isinstance(row, dict)]
         raw = b"" if body is None else dump(body)

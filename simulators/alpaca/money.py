@@ -1,8 +1,8 @@
 """What an account has and may still spend. The three buying powers are this simulator's reading, see docs.
 
 Each takes from equity what positions and open orders bind: a stock its value divided by the multiplier, crypto all of
-its value. `buying_power` is what is left times the account's multiplier, `regt_buying_power` the same at two at most, and
-`non_marginable_buying_power` what is left at two at most, unmultiplied.
+its value. `buying_power` is what is left times the account's multiplier, `regt_buying_power` the same at two at most,
+and `non_marginable_buying_power` what is left at two at most, unmultiplied.
 """
 
 from dataclasses import dataclass

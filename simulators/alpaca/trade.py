@@ -1,4 +1,4 @@
-"""/v2/orders and the closing of positions: place, replace and cancel; an answer is what was received, not its outcome."""
+"""/v2/orders and closing of positions: place, replace, cancel; an answer tells what was received, not its outcome."""
 
 from dataclasses import replace
 from decimal import Decimal
