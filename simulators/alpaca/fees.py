@@ -19,6 +19,7 @@ class Posting:
     """One activity that is no trade."""
 
     activity_id: str
+    sequence: int
     account: str
     kind: str
     day: date
@@ -156,7 +157,8 @@ class FeeBook:
     ) -> None:
         number = f"{day:%Y%m%d}000000000::{random_uuid(self._venue.rng)}"
         symbol = symbol.replace("/", "")
-        self.postings.append(Posting(number, name, kind, day, net_amount, text, symbol, qty, price))
+        sequence = self._venue.settlement.next_sequence()
+        self.postings.append(Posting(number, sequence, name, kind, day, net_amount, text, symbol, qty, price))
 
     def _regulatory(self, owed: _Day) -> tuple[Decimal, Decimal]:
         """Return the SEC's and FINRA's fees of a day, each rounded up to the cent."""

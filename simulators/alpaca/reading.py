@@ -186,23 +186,22 @@ def _fills(context: Context, view: int | None) -> Iterator[Keyed]:
 
 
 def _postings(context: Context, kinds: set[str]) -> Iterator[Keyed]:
-    postings = context.house.fees.postings
-    rows = [(number, posting) for number, posting in enumerate(postings) if posting.account == context.account.name]
+    postings = (posting for posting in context.house.fees.postings if posting.account == context.account.name)
     cash = (_cash(entry) for entry in context.account.entries if entry.kind in CASH_KINDS)
-    rows += [(entry_number, posting) for entry_number, posting in cash]
-    for number, posting in rows:
+    for posting in (*postings, *cash):
         if _wants(kinds, posting.kind):
-            yield posting.activity_id.partition("::")[0], number, posting_row(posting)
+            yield posting.activity_id.partition("::")[0], posting.sequence, posting_row(posting)
 
 
-def _cash(entry: Entry) -> tuple[int, Posting]:
+def _cash(entry: Entry) -> Posting:
     """Return what a deposit, a withdrawal or a journal looks like; other coins than dollars move as securities."""
     in_usd = entry.coin == USD
     day = eastern(entry.time_ms).date()
     stamp = activity_time(int(datetime.combine(day, time(0), NEW_YORK).timestamp() * 1000))
     kind = CASH_KINDS[entry.kind] if in_usd else "JNLS"
-    posting = Posting(
+    return Posting(
         activity_id=f"{stamp}::{entry.entry_id}",
+        sequence=entry.sequence,
         account=entry.account,
         kind=kind,
         day=day,
@@ -211,4 +210,3 @@ def _cash(entry: Entry) -> tuple[int, Posting]:
         symbol="" if in_usd else f"{entry.coin}{USD}",
         qty=None if in_usd else entry.change,
     )
-    return entry.sequence, posting

@@ -1,9 +1,8 @@
-"""Fixtures of the Alpaca simulator's tests: a small running venue, a bare client for it, and moments of its clock."""
+"""Fixtures of the Alpaca simulator's tests: a small running venue and a bare client for it."""
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +10,6 @@ import pytest
 import requests
 
 from simulators import AlpacaControl, Running, running_alpaca
-from simulators.core.clock import ClockMode, GatewayClock
-from simulators.core.config import ClockConfig
 from simulators.testing_alpaca import small_alpaca_config
 
 
@@ -31,12 +28,6 @@ def sim(config_changes: dict[str, Any]) -> Iterator[Running[AlpacaControl]]:
 @pytest.fixture
 def control(sim: Running[AlpacaControl]) -> AlpacaControl:
     return sim.control
-
-
-def clock_at(moment: str) -> ClockConfig:
-    """Return a clock that stands at a moment of UTC and moves only when it is advanced."""
-    start = datetime.fromisoformat(moment).replace(tzinfo=UTC)
-    return ClockConfig(mode=ClockMode.MANUAL, start=start, gateway=GatewayClock.ENGINE)
 
 
 @dataclass
