@@ -6,8 +6,9 @@ from simulators.alpaca.config import AlpacaAccount, Environment
 from simulators.alpaca.context import Context, Row
 from simulators.alpaca.errors import not_found, unprocessable
 from simulators.alpaca.ids import named_uuid
+from simulators.alpaca.moments import eastern, moment
 from simulators.alpaca.money import funds, holding
-from simulators.alpaca.render import asset_row, eastern, moment, position_row
+from simulators.alpaca.render import asset_row, position_row
 from simulators.core.money import plain
 from simulators.core.sessions import AssetType
 

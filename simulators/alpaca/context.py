@@ -13,6 +13,7 @@ from simulators.alpaca.config import USD, AlpacaAccount, AlpacaAsset, AlpacaConf
 from simulators.alpaca.costs import CostBook
 from simulators.alpaca.errors import BAD_BODY, bad_parameter, refused
 from simulators.alpaca.fees import FeeBook
+from simulators.alpaca.fills import FillBook
 from simulators.alpaca.ids import named_uuid
 from simulators.core.accounts import Account
 from simulators.core.sessions import NEW_YORK, Hours
@@ -36,6 +37,7 @@ class House:
     hours: Hours
     fees: FeeBook
     costs: CostBook
+    fills: FillBook
     assets: dict[str, AlpacaAsset]
     accounts: dict[str, AlpacaAccount]
     one_sided: dict[str, tuple[bool, bool]]

@@ -6,12 +6,14 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
 from simulators.alpaca import account, market, reading, trade
+from simulators.alpaca.activities import activities
 from simulators.alpaca.book import Book
 from simulators.alpaca.config import AlpacaAccount, AlpacaConfig
 from simulators.alpaca.context import Context, House, Row
 from simulators.alpaca.costs import CostBook
 from simulators.alpaca.errors import INTERNAL, NOT_AUTHORIZED, TOO_MANY, ApiError, edge, explain, refused, status_of
 from simulators.alpaca.fees import FeeBook
+from simulators.alpaca.fills import FillBook
 from simulators.alpaca.limits import RequestLimits
 from simulators.alpaca.limits import headers as limit_headers
 from simulators.alpaca.money import funds
@@ -51,8 +53,8 @@ ROUTES = (
     Route("GET", "/v2/account", account.account),
     Route("GET", "/v2/account/configurations", account.configurations),
     Route("PATCH", "/v2/account/configurations", account.change_configurations),
-    Route("GET", "/v2/account/activities", reading.activities),
-    Route("GET", "/v2/account/activities/{activity_type}", reading.activities),
+    Route("GET", "/v2/account/activities", activities),
+    Route("GET", "/v2/account/activities/{activity_type}", activities),
     Route("GET", "/v2/positions", account.positions),
     Route("GET", "/v2/positions/{symbol_or_asset_id}", account.position),
     Route("DELETE", "/v2/positions", trade.close_all, status=207),
@@ -101,6 +103,7 @@ class AlpacaFront:
             hours=hours,
             fees=FeeBook(venue, config, hours, assets),
             costs=CostBook(venue, assets),
+            fills=FillBook(venue),
             assets=assets,
             accounts={},
             one_sided={},

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, time
 from simulators.alpaca.config import AlpacaAsset
 from simulators.alpaca.context import Context, House, Row
 from simulators.alpaca.errors import UNPROCESSABLE, ApiError
-from simulators.alpaca.render import bar_row, moment, number, quote_row, trade_row
+from simulators.alpaca.moments import moment
+from simulators.alpaca.render import bar_row, number, quote_row, trade_row
 from simulators.core.sessions import NEW_YORK, AssetType
 from simulators.core.types import OrderSide
 

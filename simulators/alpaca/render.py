@@ -1,7 +1,6 @@
 """How Alpaca prints orders, positions and activities: money as strings, moments in UTC, absent values as null."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from simulators.alpaca.book import Sight, Ticket
@@ -9,22 +8,12 @@ from simulators.alpaca.config import AlpacaAsset
 from simulators.alpaca.context import House, Row
 from simulators.alpaca.fees import Posting
 from simulators.alpaca.ids import named_uuid
+from simulators.alpaca.moments import moment
 from simulators.core.money import ZERO, plain
-from simulators.core.sessions import NEW_YORK
 from simulators.core.tape import Bar
 from simulators.core.types import Execution, Order, OrderSide, OrderStatus, Quote
 
 CASH_DECIMALS = 6
-
-
-def moment(at_us: int) -> str:
-    """Write a moment as the trading API does."""
-    return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at_us % 1_000_000:06d}Z"
-
-
-def eastern(at_ms: int) -> datetime:
-    """Return a moment on New York's clock."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(NEW_YORK)
 
 
 def number(value: Decimal) -> float | int:
@@ -106,22 +95,12 @@ def received_row(sight: Sight) -> Row:
 
 
 # activities
-def activity_time(at_ms: int) -> str:
-    """Return the first part of an activity's id: a moment of New York in digits."""
-    return f"{eastern(at_ms):%Y%m%d%H%M%S}{at_ms % 1000:03d}"
-
-
-def fill_id(execution: Execution) -> str:
-    """Return the id of a fill's activity."""
-    return f"{activity_time(execution.time_ms)}::{execution.execution_id}"
-
-
-def fill_row(execution: Execution, order: Order, ticket: Ticket, filled: Decimal) -> Row:
+def fill_row(execution: Execution, order: Order, ticket: Ticket, *, filled: Decimal, stamp: str) -> Row:
     """Return the activity of one fill; `filled` is the order's total with it."""
     done = execution.remaining_qty == 0 and (ticket.notional is None or filled == order.filled_qty)
     short = execution.side is OrderSide.SELL and not ticket.closes and not ticket.asset.is_crypto
     return {
-        "id": fill_id(execution),
+        "id": f"{stamp}::{execution.execution_id}",
         "activity_type": "FILL",
         "transaction_time": moment(execution.time_ms * 1000),
         "type": "fill" if done else "partial_fill",

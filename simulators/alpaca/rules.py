@@ -10,8 +10,8 @@ from simulators.alpaca.book import Force, Kind, Ticket
 from simulators.alpaca.config import SHORT_EQUITY_MIN, USD, AlpacaAccount, WashTrade
 from simulators.alpaca.context import House
 from simulators.alpaca.errors import UNPROCESSABLE, ApiError, forbidden, refused, unprocessable
+from simulators.alpaca.moments import eastern
 from simulators.alpaca.money import Holding, funds, holding, opening_value, stop_limit_of, unit_value
-from simulators.alpaca.render import eastern
 from simulators.core.accounts import Account
 from simulators.core.money import ZERO, floor_to, plain
 from simulators.core.sessions import DAY_MS, AssetType, SessionMode

@@ -85,7 +85,9 @@ def _request(context: Context) -> OrderRequest:
         side=side,
         order_type=order_type,
         qty=quantity,
-        price=params.decimal("price", required=order_type is OrderType.LIMIT) if order_type is OrderType.LIMIT else None,
+        price=params.decimal("price", required=order_type is OrderType.LIMIT)
+        if order_type is OrderType.LIMIT
+        else None,
         time_in_force=_time(params, order_type),
         client_id=params.client_id("clientAlgoId", MarketKind.LINEAR),
         reduce_only=reduces or closes_all,

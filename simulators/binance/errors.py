@@ -64,7 +64,12 @@ class BinanceError(Exception):
     """An answer `{"code": …, "msg": …}` with the HTTP status that belongs to the code."""
 
     def __init__(
-        self, code: int, message: str | None = None, *, status: int | None = None, headers: Mapping[str, str] | None = None
+        self,
+        code: int,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.code = code
         self.message = TEXTS.get(code, "An unknown error occurred.") if message is None else message
@@ -172,7 +177,11 @@ def translate(refusal: Refusal, kind: MarketKind, order_type: OrderType | None =
     if refusal.reason is not Reason.QTY_ABOVE_MAX:
         lot = "LOT_SIZE"
     if refusal.detail.get("field") == "trigger_price" and refusal.reason is Reason.PRICE_INVALID:
-        return BinanceError(-1013, "Invalid stopPrice.") if kind is MarketKind.SPOT else BinanceError(-4006, "Stop price less than zero.")
+        return (
+            BinanceError(-1013, "Invalid stopPrice.")
+            if kind is MarketKind.SPOT
+            else BinanceError(-4006, "Stop price less than zero.")
+        )
     shown = {name: _shown(value) for name, value in refusal.detail.items()}
     return BinanceError(code, template.format_map({**shown, "lot": lot}))
 

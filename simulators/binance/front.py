@@ -182,7 +182,9 @@ def _check_clock(params: Params, now: int) -> None:
         raise illegal("recvWindow", r"^[0-9]{1,8}(\.[0-9]{1,3})?$")
     recv_window = Decimal(text) if text else RECV_WINDOW_MS
     if recv_window > RECV_WINDOW_MS_MAX:
-        raise BinanceError(-1102, f"'recvWindow' contains unexpected value. Cannot be greater than {RECV_WINDOW_MS_MAX}.")
+        raise BinanceError(
+            -1102, f"'recvWindow' contains unexpected value. Cannot be greater than {RECV_WINDOW_MS_MAX}."
+        )
     if stamp >= now + AHEAD_MS:
         raise BinanceError(-1021, AHEAD)
     if now - stamp > recv_window:

@@ -125,9 +125,11 @@ class RequestLimits:
     def used_headers(self, kind: MarketKind, remote: str, now_ms: int) -> dict[str, str]:
         """Return how much weight an address has used."""
         used = str(self._weights[kind].counts(now_ms)[remote])
-        return {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used} if kind is MarketKind.SPOT else {
-            "X-MBX-USED-WEIGHT-1M": used
-        }
+        return (
+            {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
+            if kind is MarketKind.SPOT
+            else {"X-MBX-USED-WEIGHT-1M": used}
+        )
 
     # orders
     def _order_counts(self, kind: MarketKind, interval: Interval, now_ms: int) -> Counter[object]:

@@ -57,9 +57,7 @@ _SPOT: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v3/account"): Route(spot_account.account, weight=20, accepts=("omitZeroBalances",)),
     ("GET", "/api/v3/account/commission"): Route(spot_account.commission, weight=20, accepts=_BY_SYMBOL),
     ("GET", "/api/v3/rateLimit/order"): Route(spot_account.order_counts, weight=40),
-    ("POST", "/api/v3/order"): Route(
-        spot.new_order, "trade", accepts=spot.ORDER_FIELDS, places=True, weight_done=0
-    ),
+    ("POST", "/api/v3/order"): Route(spot.new_order, "trade", accepts=spot.ORDER_FIELDS, places=True, weight_done=0),
     ("POST", "/api/v3/order/test"): Route(spot.test_order, "trade", accepts=spot.ORDER_FIELDS),
     ("DELETE", "/api/v3/order"): Route(
         spot.cancel_order, "trade", accepts=(*_IDS, "newClientOrderId", "cancelRestrictions"), weight_done=0
@@ -101,9 +99,7 @@ _FUTURES: Mapping[tuple[str, str], Route] = {
         accepts=("symbol", "incomeType", "startTime", "endTime", "page", "limit"),
     ),
     ("POST", "/fapi/v1/leverage"): Route(futures_account.set_leverage, "trade", accepts=("symbol", "leverage")),
-    ("POST", "/fapi/v1/marginType"): Route(
-        futures_account.set_margin_type, "trade", accepts=("symbol", "marginType")
-    ),
+    ("POST", "/fapi/v1/marginType"): Route(futures_account.set_margin_type, "trade", accepts=("symbol", "marginType")),
     ("GET", "/fapi/v1/positionSide/dual"): Route(futures_account.position_mode, weight=30),
     ("POST", "/fapi/v1/positionSide/dual"): Route(
         futures_account.set_position_mode, "trade", accepts=("dualSidePosition",)
@@ -112,13 +108,9 @@ _FUTURES: Mapping[tuple[str, str], Route] = {
     ("POST", "/fapi/v1/multiAssetsMargin"): Route(
         futures_account.set_multi_assets_mode, "trade", accepts=("multiAssetsMargin",)
     ),
-    ("POST", "/fapi/v1/order"): Route(
-        futures.new_order, "trade", 0, accepts=futures.ORDER_FIELDS, places=True
-    ),
+    ("POST", "/fapi/v1/order"): Route(futures.new_order, "trade", 0, accepts=futures.ORDER_FIELDS, places=True),
     ("POST", "/fapi/v1/order/test"): Route(futures.test_order, "trade", 0, accepts=futures.ORDER_FIELDS),
-    ("PUT", "/fapi/v1/order"): Route(
-        futures.modify_order, "trade", 0, accepts=futures.MODIFY_FIELDS, places=True
-    ),
+    ("PUT", "/fapi/v1/order"): Route(futures.modify_order, "trade", 0, accepts=futures.MODIFY_FIELDS, places=True),
     ("DELETE", "/fapi/v1/order"): Route(futures.cancel_order, "trade", accepts=_IDS),
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(futures.cancel_open_orders, "trade", accepts=_BY_SYMBOL),
     ("GET", "/fapi/v1/order"): Route(futures.get_order, accepts=_IDS),

@@ -60,8 +60,7 @@ def commission(context: Context) -> Row:
     nothing = {name: fixed(ZERO) for name in ("maker", "taker", "buyer", "seller")}
     return {
         "symbol": instrument.symbol,
-        "standardCommission": nothing
-        | {"maker": fixed(instrument.maker_rate), "taker": fixed(instrument.taker_rate)},
+        "standardCommission": nothing | {"maker": fixed(instrument.maker_rate), "taker": fixed(instrument.taker_rate)},
         "specialCommission": nothing,
         "taxCommission": nothing,
         "discount": {
