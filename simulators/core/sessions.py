@@ -1,7 +1,7 @@
 """When a symbol trades: US equities regular and extended, futures nearly round the clock, or always."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from zoneinfo import ZoneInfo
@@ -69,6 +69,10 @@ class Hours:
         if self.mode is SessionMode.ALWAYS:
             return at_ms
         return self._first(asset, at_ms, lambda span: span[0] > at_ms, extended=extended)[0]
+
+    def by_exchange(self) -> "Hours":
+        """Return the same calendar with the exchange's hours."""
+        return replace(self, mode=SessionMode.EXCHANGE)
 
     def takes_opg(self, at_ms: int) -> bool:
         """Tell whether an order for the opening is still taken: not between 9:29 and the close of a trading day."""

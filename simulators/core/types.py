@@ -150,6 +150,7 @@ class EntryKind(Enum):
     TRANSFER_IN = "transfer_in"
     TRANSFER_OUT = "transfer_out"
     LIQUIDATION = "liquidation"
+    FEE = "fee"
 
 
 class Refusal(Exception):

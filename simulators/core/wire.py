@@ -147,6 +147,7 @@ SECRET_HEADERS = frozenset(
         "ok-access-sign",
         "ok-access-passphrase",
         "api-sign",
+        "apca-api-secret-key",
     }
 )
 
