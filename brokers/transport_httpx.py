@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from brokers.clock import SystemClock
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, NotSent
 from brokers.guard import GuardedCall, SendGuard
 from brokers.sockets import connect as _connect
 
@@ -59,7 +59,7 @@ class GuardedTransport(httpx.BaseTransport):
     def client(self) -> httpx.Client:
         """A client whose only way out is this transport, with what httpx does by itself switched off."""
         # The socket keeps the total deadline: a time-out of httpx's would be one for each operation.
-        return httpx.Client(transport=self, trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113
+        return _Client(transport=self, trust_env=False, follow_redirects=False, timeout=None)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send once. BrokerError only; the complete body is read before this returns."""
@@ -116,6 +116,15 @@ def _core_request(request: httpx.Request, body: bytes) -> httpcore.Request:
         headers=request.headers.raw,
         content=body,
     )
+
+
+class _Client(httpx.Client):
+    """httpx's client, which says after its end what the guard would say, not an error of its own."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        if self.is_closed:
+            raise NotSent("this connection was closed; open the broker again")
+        return super().send(request, **options)
 
 
 class _Stream(httpx.SyncByteStream):
