@@ -32,6 +32,10 @@ class NoCredentials(Exception):
     """The environment variables of a testnet run are not all there; the text names them."""
 
 
+class NotFlat(Exception):
+    """A card would trade where somebody else holds a position."""
+
+
 class Field(Protocol):
     """One venue in one environment."""
 
@@ -68,8 +72,8 @@ class SimulatedField:
                 own = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
                 return opened(changed(self.venue, own, kind, self._sim.url))
 
-            broker = opened(self.venue.wire.configure(self._sim.url, TIMEOUT_S))
-            yield Scene(self.venue, product, broker, clock, sim=self._sim, open_as=open_as)
+            config = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
+            yield Scene(self.venue, product, opened(config), clock, config, sim=self._sim, open_as=open_as)
 
 
 class TestnetField:
@@ -90,8 +94,11 @@ class TestnetField:
     def scene(self, product: Product) -> Iterator[Scene]:
         with open_broker(self._config, clock=self._clock) as broker:
             broker.connect()
-            scene = Scene(self.venue, product, broker, self._clock, tag=secrets.token_hex(4).upper())
+            tag = secrets.token_hex(4).upper()
+            scene = Scene(self.venue, product, broker, self._clock, self._config, tag=tag)
             before = scene.held()
+            if scene.instrument.is_position and before:
+                raise NotFlat(f"{product.instrument_id} is held already ({before}); use an account of its own")
             try:
                 yield scene
             finally:

@@ -75,6 +75,8 @@ def not_run(card: Card, product: Product, proof: Proof, reason: str) -> Outcome:
 
 def is_listed(card: Card, venue: VenueUnderTest, product: Product) -> bool:
     """Whether the venue has such a card: by what its products are, and by what its row has to offer."""
+    if card.key is not None and card.key not in venue.keys:
+        return False
     if card.where is Where.ACCOUNT:
         return product is venue.products[0]
     return card.where is Where.ANY or venue.is_position(product) is (card.where is Where.POSITION)
