@@ -65,6 +65,7 @@ class Card:
     where: Where = Where.ANY
     levers: bool = False
     key: KeyKind | None = None  # listed only where the venue's row knows such a key
+    row: str = ""  # listed only where this field of the venue's row is there
     refused: Callable[[Scene], Any] | None = None
 
 
@@ -82,6 +83,7 @@ def card(
     where: Where = Where.ANY,
     levers: bool = False,
     key: KeyKind | None = None,
+    row: str = "",
     refused: Callable[[Scene], Any] | None = None,
 ) -> Callable[[Callable[[Scene], Any]], Callable[[Scene], Any]]:
     """Add the decorated function to the deck as the play of a card."""
@@ -89,7 +91,9 @@ def card(
     def add(play: Callable[[Scene], Any]) -> Callable[[Scene], Any]:
         if name in _DECK:
             raise ValueError(f"two cards are called {name}")
-        _DECK[name] = Card(name, capability, given, does, expects, play, frozenset(needs), where, levers, key, refused)
+        _DECK[name] = Card(
+            name, capability, given, does, expects, play, frozenset(needs), where, levers, key, row, refused
+        )
         return play
 
     return add

@@ -49,7 +49,9 @@ def record() -> Iterator[Record]:
         if WRITES:
             _WRITTEN.setdefault((venue, environment), []).append(outcome)
             return
-        known = committed.setdefault((venue, environment), results.read(venue, environment))
+        if (venue, environment) not in committed:
+            committed[venue, environment] = results.read(venue, environment)
+        known = committed[venue, environment]
         assert known.get(outcome.key) == outcome, (
             f"cli/conformance/{venue}.{environment}.json has another outcome; run: make conformance VENUE={venue}"
         )

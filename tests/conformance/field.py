@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from brokers.clock import Clock, SystemClock
 from brokers.config import AccountConfig
 from brokers.factory import open_broker
-from brokers.ids import AccountId, Environment, Venue
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.port import Broker
 from tests.conformance.playing import Proof
 from tests.conformance.scene import Scene
 from tests.conformance.venue import KeyKind, VenueUnderTest
@@ -73,7 +74,18 @@ class SimulatedField:
                 return opened(changed(self.venue, own, kind, self._sim.url))
 
             config = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
-            yield Scene(self.venue, product, opened(config), clock, config, sim=self._sim, open_as=open_as)
+            levers = {"sim": self._sim, "open_as": open_as, "open_many": self._open_many}
+            yield Scene(self.venue, product, opened(config), clock, config, **levers)
+
+    @contextmanager
+    def _open_many(self) -> Iterator[tuple[Any, Broker, Sequence[InstrumentId]]]:
+        """Another simulator of the venue, with many instruments, and a broker on it."""
+        assert self.venue.many is not None
+        with self.venue.many(START) as (sim, ids):
+            clock = VenueClock(START)
+            clock.sim = sim
+            with open_broker(self.venue.wire.configure(sim.url, TIMEOUT_S), clock=clock) as broker:
+                yield sim, broker, ids
 
 
 class TestnetField:

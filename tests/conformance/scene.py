@@ -7,8 +7,8 @@ and on a testnet alike: sizes are the smallest that the venue takes, resting pri
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -75,6 +75,7 @@ class Scene:
     sim: Any = None
     tag: str = "sim"
     open_as: Callable[[KeyKind], Broker] | None = None
+    open_many: Callable[[], AbstractContextManager[tuple[Any, Broker, Sequence[InstrumentId]]]] | None = None
     placed: list[Placed] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)  # what the result file keeps of this card, e.g. requests
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
