@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import httpcore
@@ -33,6 +34,12 @@ _IO_CLOCK = SystemClock()
 _current = threading.local()
 
 
+@cache
+def verifying_context() -> ssl.SSLContext:
+    """The one context of this process, always verifying: reading the authorities again for each broker takes 20 ms."""
+    return httpx.create_ssl_context(verify=True, trust_env=False)
+
+
 def _call() -> GuardedCall:
     call: GuardedCall | None = getattr(_current, "call", None)
     if call is None:
@@ -46,7 +53,7 @@ class GuardedTransport(httpx.BaseTransport):
     def __init__(self, guard: SendGuard) -> None:
         self._guard = guard
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(verify=True, trust_env=False),
+            ssl_context=verifying_context(),
             max_connections=CONNECTIONS_MAX,
             max_keepalive_connections=CONNECTIONS_MAX,
             keepalive_expiry=IDLE_S_MAX,
