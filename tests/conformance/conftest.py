@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conformance import results
+from tests.conformance.card import deck
 from tests.conformance.field import SimulatedField, TestnetField, testnet_config
 from tests.conformance.playing import Outcome
 from tests.conformance.venue import VenueUnderTest
@@ -57,5 +58,7 @@ def record() -> Iterator[Record]:
         )
 
     yield keep
+    if WRITES:
+        results.CARDS.write_text(results.words(deck()))
     for (venue, environment), outcomes in _WRITTEN.items():
         results.write(venue, environment, outcomes)
