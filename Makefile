@@ -51,6 +51,7 @@ prove: $(STAMP) ## show order safety: run the layers at full strength; writes pr
 conformance: $(STAMP) ## play the spec cards and write the matrix; VENUE=bybit, ENVIRONMENT=testnet
 	@VENUE="$(VENUE)" ENVIRONMENT="$(or $(ENVIRONMENT),simulated)" CONFORMANCE_WRITE=1 \
 		$(BIN)/pytest -n 0 -q tests/conformance $(ARGS)
+	@$(BIN)/algotrendy venues --markdown > docs/venues.md
 
 bench: $(STAMP) ## measure against raw clients; writes bench-report/
 	@exec $(BIN)/python -m bench

@@ -13,13 +13,14 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import httpcore
 import httpx
 
 from brokers.clock import SystemClock
-from brokers.errors import BrokerError
+from brokers.errors import BrokerError, NotSent
 from brokers.guard import GuardedCall, SendGuard
 from brokers.sockets import connect as _connect
 
@@ -31,6 +32,12 @@ _DROPPED = frozenset({"content-encoding", "content-length", "transfer-encoding",
 
 _IO_CLOCK = SystemClock()
 _current = threading.local()
+
+
+@cache
+def verifying_context() -> ssl.SSLContext:
+    """The one context of this process, always verifying: reading the authorities again for each broker takes 20 ms."""
+    return httpx.create_ssl_context(verify=True, trust_env=False)
 
 
 def _call() -> GuardedCall:
@@ -46,7 +53,7 @@ class GuardedTransport(httpx.BaseTransport):
     def __init__(self, guard: SendGuard) -> None:
         self._guard = guard
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(verify=True, trust_env=False),
+            ssl_context=verifying_context(),
             max_connections=CONNECTIONS_MAX,
             max_keepalive_connections=CONNECTIONS_MAX,
             keepalive_expiry=IDLE_S_MAX,
@@ -59,7 +66,7 @@ class GuardedTransport(httpx.BaseTransport):
     def client(self) -> httpx.Client:
         """A client whose only way out is this transport, with what httpx does by itself switched off."""
         # The socket keeps the total deadline: a time-out of httpx's would be one for each operation.
-        return httpx.Client(transport=self, trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113
+        return _Client(transport=self, trust_env=False, follow_redirects=False, timeout=None)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send once. BrokerError only; the complete body is read before this returns."""
@@ -116,6 +123,15 @@ def _core_request(request: httpx.Request, body: bytes) -> httpcore.Request:
         headers=request.headers.raw,
         content=body,
     )
+
+
+class _Client(httpx.Client):
+    """httpx's client, which says after its end what the guard would say, not an error of its own."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        if self.is_closed:
+            raise NotSent("this connection was closed; open the broker again")
+        return super().send(request, **options)
 
 
 class _Stream(httpx.SyncByteStream):

@@ -183,17 +183,31 @@ def venues(
         list[str] | None, typer.Argument(metavar="[VENUE]...", help="Venues to show; all where none is named.")
     ] = None,
     identity: Annotated[bool, typer.Option("--identity", help="Show how unanswered orders are resolved.")] = False,
+    requests: Annotated[bool, typer.Option("--requests", help="Show how many requests one operation takes.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/venues.md.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what each venue can do: products, order forms, identity of orders, limits, hosts."""
-    from cli import output
-    from cli import venues as matrix
+    """Show what each venue can do (products, order forms, identity of orders, limits, hosts) and how it is proved."""
+    from cli import matrix, output
+    from cli import venues as facts
 
-    found = matrix.rows(names or [])
+    if markdown:
+        output.out().file.write(matrix.as_markdown())
+        return
+    found = facts.rows(names or [])
+    proved = matrix.outcomes(found)
     if json:
-        output.print_json(matrix.as_json(found))
+        shown = {
+            name: {**row, "conformance": matrix.as_json(proved, name)} for name, row in facts.as_json(found).items()
+        }
+        output.print_json(shown)
+    elif identity:
+        output.print_table(facts.identity(found))
+    elif requests:
+        output.print_table(matrix.requests(proved))
     else:
-        output.print_table(matrix.identity(found) if identity else matrix.matrix(found))
+        output.print_table(facts.matrix(found))
+        output.print_table(matrix.matrix(proved))
 
 
 def version(json: JsonOption = False) -> None:

@@ -137,6 +137,6 @@ def _check_product(request: OrderRequest, instrument: Instrument) -> None:
     if instrument.product is not ProductKind.SPOT:
         return
     if request.reduce_only:
-        raise InvalidOrder(f"reduce_only is for contracts, {instrument.instrument_id} is spot; leave it out")
+        raise Unsupported(f"reduce_only is for contracts, {instrument.instrument_id} is spot; leave it out")
     if request.position_side is not None:
-        raise InvalidOrder(f"position_side is for contracts, {instrument.instrument_id} is spot; leave it out")
+        raise Unsupported(f"position_side is for contracts, {instrument.instrument_id} is spot; leave it out")

@@ -129,7 +129,7 @@ def _check_terms(request: OrderRequest, instrument: Instrument) -> None:
     if request.post_only:
         raise Unsupported("post_only is not offered by TradeStation; leave it out")
     if request.position_side is not None:
-        raise InvalidOrder("position_side must be absent: TradeStation has no hedge mode")
+        raise Unsupported("position_side must be absent: TradeStation has no hedge mode")
     quantity = request.quantity
     if not is_multiple(quantity, step=instrument.lot_size):
         raise InvalidOrder(

@@ -156,8 +156,8 @@ def test_payloads(product: str, changes: dict[str, Any], fields: dict[str, Any])
         ("linear", {"time_in_force": TimeInForce.FOK}, Unsupported, "fok"),
         ("linear", {**LIMIT, "post_only": True, "time_in_force": TimeInForce.IOC}, InvalidOrder, "post_only"),
         ("linear", {"position_side": PositionSide.FLAT}, InvalidOrder, "flat"),
-        ("spot", {"reduce_only": True}, InvalidOrder, "reduce_only"),
-        ("spot", {"position_side": PositionSide.LONG}, InvalidOrder, "position_side"),
+        ("spot", {"reduce_only": True}, Unsupported, "reduce_only"),
+        ("spot", {"position_side": PositionSide.LONG}, Unsupported, "position_side"),
     ],
 )
 def test_terms_that_cannot_be_sent(product: str, changes: dict[str, Any], error: type[NotSent], text: str) -> None:

@@ -10,15 +10,31 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.conformance.capability import Capability
+from tests.conformance.venue import KeyKind
 
 if TYPE_CHECKING:
     from tests.conformance.scene import Scene
 
-CARDS = Path(__file__).parent / "cards"
+TOPICS = (
+    "connection",
+    "instruments",
+    "account",
+    "positions",
+    "order_types",
+    "sending",
+    "cancelling",
+    "look_up",
+    "fills",
+    "cash",
+    "settings",
+    "refusals",
+    "faults",
+    "odd_bodies",
+    "requests",
+)
 
 
 class Where(StrEnum):
@@ -35,8 +51,8 @@ class Card:
     """One thing that must hold at every venue.
 
     `needs` are further capabilities: where one is lacking, the card must end in Unsupported as well. `levers`: it needs
-    the simulator's control API and so is not run at a real venue. `trades`: it sends orders, so a testnet run of it
-    tidies up and keeps to safe sizes.
+    the simulator's control API and so is not run at a real venue. `refused` is what to call where something is lacking;
+    without it the play itself must end in Unsupported.
     """
 
     id: str
@@ -48,7 +64,9 @@ class Card:
     needs: frozenset[Capability] = frozenset()
     where: Where = Where.ANY
     levers: bool = False
-    refused: Callable[[Scene], Any] | None = None  # what to call where it is lacking, if `play` does more before it
+    key: KeyKind | None = None  # listed only where the venue's row knows such a key
+    row: str = ""  # listed only where this field of the venue's row is there
+    refused: Callable[[Scene], Any] | None = None
 
 
 _DECK: dict[str, Card] = {}
@@ -64,6 +82,8 @@ def card(
     needs: Collection[Capability] = (),
     where: Where = Where.ANY,
     levers: bool = False,
+    key: KeyKind | None = None,
+    row: str = "",
     refused: Callable[[Scene], Any] | None = None,
 ) -> Callable[[Callable[[Scene], Any]], Callable[[Scene], Any]]:
     """Add the decorated function to the deck as the play of a card."""
@@ -71,7 +91,9 @@ def card(
     def add(play: Callable[[Scene], Any]) -> Callable[[Scene], Any]:
         if name in _DECK:
             raise ValueError(f"two cards are called {name}")
-        _DECK[name] = Card(name, capability, given, does, expects, play, frozenset(needs), where, levers, refused)
+        _DECK[name] = Card(
+            name, capability, given, does, expects, play, frozenset(needs), where, levers, key, row, refused
+        )
         return play
 
     return add
@@ -79,6 +101,6 @@ def card(
 
 def deck() -> tuple[Card, ...]:
     """Every card, by topic and within it as written."""
-    for path in sorted(CARDS.glob("[a-z]*.py")):
-        import_module(f"tests.conformance.cards.{path.stem}")
+    for topic in TOPICS:
+        import_module(f"tests.conformance.cards.{topic}")
     return tuple(_DECK.values())

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conformance import results
+from tests.conformance.card import deck
 from tests.conformance.field import SimulatedField, TestnetField, testnet_config
 from tests.conformance.playing import Outcome
 from tests.conformance.venue import VenueUnderTest
@@ -49,11 +50,15 @@ def record() -> Iterator[Record]:
         if WRITES:
             _WRITTEN.setdefault((venue, environment), []).append(outcome)
             return
-        known = committed.setdefault((venue, environment), results.read(venue, environment))
+        if (venue, environment) not in committed:
+            committed[venue, environment] = results.read(venue, environment)
+        known = committed[venue, environment]
         assert known.get(outcome.key) == outcome, (
             f"cli/conformance/{venue}.{environment}.json has another outcome; run: make conformance VENUE={venue}"
         )
 
     yield keep
+    if WRITES:
+        results.CARDS.write_text(results.words(deck()))
     for (venue, environment), outcomes in _WRITTEN.items():
         results.write(venue, environment, outcomes)

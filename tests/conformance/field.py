@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from brokers.clock import Clock, SystemClock
 from brokers.config import AccountConfig
 from brokers.factory import open_broker
-from brokers.ids import AccountId, Environment, Venue
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
+from brokers.port import Broker
 from tests.conformance.playing import Proof
 from tests.conformance.scene import Scene
 from tests.conformance.venue import KeyKind, VenueUnderTest
@@ -30,6 +31,10 @@ TESTNET_PREFIX = "CONFORMANCE"
 
 class NoCredentials(Exception):
     """The environment variables of a testnet run are not all there; the text names them."""
+
+
+class NotFlat(Exception):
+    """A card would trade where somebody else holds a position."""
 
 
 class Field(Protocol):
@@ -68,8 +73,19 @@ class SimulatedField:
                 own = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
                 return opened(changed(self.venue, own, kind, self._sim.url))
 
-            broker = opened(self.venue.wire.configure(self._sim.url, TIMEOUT_S))
-            yield Scene(self.venue, product, broker, clock, sim=self._sim, open_as=open_as)
+            config = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
+            levers = {"sim": self._sim, "open_as": open_as, "open_many": self._open_many}
+            yield Scene(self.venue, product, opened(config), clock, config, **levers)
+
+    @contextmanager
+    def _open_many(self) -> Iterator[tuple[Any, Broker, Sequence[InstrumentId]]]:
+        """Another simulator of the venue, with many instruments, and a broker on it."""
+        assert self.venue.many is not None
+        with self.venue.many(START) as (sim, ids):
+            clock = VenueClock(START)
+            clock.sim = sim
+            with open_broker(self.venue.wire.configure(sim.url, TIMEOUT_S), clock=clock) as broker:
+                yield sim, broker, ids
 
 
 class TestnetField:
@@ -90,8 +106,11 @@ class TestnetField:
     def scene(self, product: Product) -> Iterator[Scene]:
         with open_broker(self._config, clock=self._clock) as broker:
             broker.connect()
-            scene = Scene(self.venue, product, broker, self._clock, tag=secrets.token_hex(4).upper())
+            tag = secrets.token_hex(4).upper()
+            scene = Scene(self.venue, product, broker, self._clock, self._config, tag=tag)
             before = scene.held()
+            if scene.instrument.is_position and before:
+                raise NotFlat(f"{product.instrument_id} is held already ({before}); use an account of its own")
             try:
                 yield scene
             finally:

@@ -41,7 +41,7 @@ class Outcome:
     outcome: str
     product: str = ""
     reason: str = ""
-    requests: int | None = None
+    count: int | None = None  # requests, rows or cases: what the card is about
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -57,8 +57,7 @@ def play(card: Card, scene: Scene, proof: Proof) -> Outcome:
     lacking = scene.lacking(card)
     if lacking is None:
         card.play(scene)
-        requests = scene.notes.get("requests")
-        return Outcome(card.id, card.capability, proof, Ended.PASSED, product, requests=requests)
+        return Outcome(card.id, card.capability, proof, Ended.PASSED, product, count=scene.notes.get("count"))
     sent = scene.broker.order_requests_sent
     with pytest.raises(Unsupported) as caught:
         (card.refused or card.play)(scene)
@@ -75,6 +74,10 @@ def not_run(card: Card, product: Product, proof: Proof, reason: str) -> Outcome:
 
 def is_listed(card: Card, venue: VenueUnderTest, product: Product) -> bool:
     """Whether the venue has such a card: by what its products are, and by what its row has to offer."""
+    if card.key is not None and card.key not in venue.keys:
+        return False
+    if card.row and not getattr(venue, card.row):
+        return False
     if card.where is Where.ACCOUNT:
         return product is venue.products[0]
     return card.where is Where.ANY or venue.is_position(product) is (card.where is Where.POSITION)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from tests.conformance.card import Card
 from tests.conformance.playing import Outcome
 
 FOLDER = Path(__file__).resolve().parents[2] / "cli" / "conformance"
+CARDS = FOLDER / "cards.json"
 
 
 def path_of(venue: str, environment: str) -> Path:
@@ -37,15 +37,19 @@ def write(venue: str, environment: str, outcomes: Iterable[Outcome]) -> Path:
     return path
 
 
-def cards_file(cards: Iterable[Card]) -> Any:
-    """The deck's words, for the page."""
-    return [
-        {
-            "card": card.id,
-            "capability": card.capability,
-            "given": card.precondition,
-            "does": card.action,
-            "expects": card.expected,
-        }
+def words(cards: Iterable[Card]) -> str:
+    """The deck in words, one line per card: what the page of the matrix shows of it."""
+    lines = ",\n".join(
+        json.dumps(
+            {
+                "card": card.id,
+                "capability": card.capability,
+                "given": card.precondition,
+                "does": card.action,
+                "expects": card.expected,
+            },
+            ensure_ascii=False,
+        )
         for card in cards
-    ]
+    )
+    return f"[\n{lines}\n]\n"

@@ -7,8 +7,8 @@ and on a testnet alike: sizes are the smallest that the venue takes, resting pri
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -16,7 +16,7 @@ from typing import Any
 
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
-from brokers.closing import closing_requests
+from brokers.config import AccountConfig
 from brokers.errors import OrderAlreadyDone, OrderNotFound, Unsupported
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.port import Broker
@@ -71,9 +71,11 @@ class Scene:
     product: Product
     broker: Broker
     clock: Clock
+    config: AccountConfig
     sim: Any = None
     tag: str = "sim"
-    open_as: Callable[[KeyKind], Any] | None = None
+    open_as: Callable[[KeyKind], Broker] | None = None
+    open_many: Callable[[], AbstractContextManager[tuple[Any, Broker, Sequence[InstrumentId]]]] | None = None
     placed: list[Placed] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)  # what the result file keeps of this card, e.g. requests
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -157,6 +159,23 @@ class Scene:
         yield found
         found[0] = len(self.requests_since(before))
 
+    def as_key(self, kind: KeyKind) -> Broker:
+        """The same account through another key."""
+        assert self.open_as is not None, "other keys exist at simulators only"
+        return self.open_as(kind)
+
+    def human(self, side: str, quantity: Decimal, *, price: Decimal | None = None, **more: Any) -> Any:
+        """An order of the account's human, in the venue's own screens."""
+        return self.control.place_order(
+            account=self.owner,
+            symbol=self.product.symbol,
+            kind=self.product.kind,
+            side=side,
+            qty=quantity,
+            price=price,
+            **more,
+        )
+
     # -- terms ---------------------------------------------------------------------------------------------------
     def size(self, parts: int = 1) -> Decimal:
         """`parts` times the least quantity that the venue takes at the present price."""
@@ -189,7 +208,7 @@ class Scene:
             (True, True): OrderType.STOP_LIMIT,
         }[is_limit, is_stop]
         fields: dict[str, Any] = {
-            "instrument_id": self.instrument_id,
+            "instrument_id": terms.pop("instrument_id", self.instrument_id),
             "side": side,
             "order_type": kind,
             "time_in_force": self.usual_time(kind),
@@ -304,15 +323,14 @@ class Scene:
                 self.cancel(placed)
         for placed in self.placed:
             self.done(placed)
-        surplus = quantise_quantity(self.held() - held_before, lot=self.instrument.lot_size)
-        if not surplus:
-            return
-        position = self.position() if self.instrument.is_position else None
-        whole = position is not None and held_before == 0
-        requests = closing_requests(position, self.instrument) if whole and position else (self._back(surplus),)
-        for request in requests:
+        request = self.back(held_before)
+        if request is not None:
             self.done(self.send(self.broker.prepare_order(request, self.new_id())))
 
-    def _back(self, surplus: Decimal) -> OrderRequest:
-        side = SELL if surplus > 0 else BUY
-        return self.request(side, quantity=abs(surplus), reduce_only=self.instrument.is_position)
+    def back(self, held_before: Decimal) -> OrderRequest | None:
+        """The market order that brings what is held back to what it was, in whole lots; None where nothing is to do."""
+        surplus = quantise_quantity(self.held() - held_before, lot=self.instrument.lot_size)
+        if not surplus:
+            return None
+        reduces = self.instrument.is_position and self.has(Capability.REDUCE_ONLY)
+        return self.request(SELL if surplus > 0 else BUY, quantity=abs(surplus), reduce_only=reduces)

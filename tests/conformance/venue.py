@@ -2,9 +2,9 @@
 
 Every module there is found by itself; nothing else has to be edited to add a venue. What a row holds:
 
-`wire`       the venue's row of the wire proof (tests/proof): name, account, products with instrument, symbol and kind,
-             the paths of each verb, how the simulator is started on a clock of its own, how the account is configured.
-             The suite reads it and says none of it again.
+`wire`       the venue's row of the wire proof (tests/proof/venues): name, account, products with instrument, symbol and
+             kind, the paths of each verb, how the simulator is started on a clock of its own, how the account is
+             configured. The suite reads it and says none of it again.
 `lacks`      product name (or "*") -> capabilities that the venue has not although its `Capabilities` do not speak of
              them. The card must then end in the typed Unsupported; anything else fails.
 `as_positions`  products of kind spot that the venue shows as positions all the same.
@@ -51,7 +51,6 @@ from brokers.errors import BrokerError
 from brokers.ids import InstrumentId, Venue
 from tests.brokers.loopback import Loopback
 from tests.conformance.capability import Capability
-from tests.proof import wire_venues
 from tests.proof.wire_venues import Product, WireVenue
 
 VENUES = Path(__file__).parent / "venues"
@@ -127,8 +126,9 @@ class VenueUnderTest:
 
 
 def wire_row(name: str) -> WireVenue:
-    """The venue's row of the wire proof."""
-    return next(row for row in wire_venues.VENUES if row.name == name)
+    """The venue's row of the wire proof, tests/proof/venues/<name>.py."""
+    row: WireVenue = import_module(f"tests.proof.venues.{name}").VENUE
+    return row
 
 
 def venues() -> tuple[VenueUnderTest, ...]:

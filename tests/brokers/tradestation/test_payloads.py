@@ -121,7 +121,6 @@ def test_types_and_durations(terms: dict[str, Any], fields: dict[str, Any]) -> N
         (wanted(quantity="1.5"), "multiple of 1"),
         (wanted(order_type=OrderType.LIMIT, limit_price=D("210.005")), "limit_price must be a multiple"),
         (wanted(order_type=OrderType.STOP_MARKET, trigger_price=D("210.005")), "trigger_price must be a multiple"),
-        (wanted(position_side=PositionSide.LONG), "no hedge mode"),
     ],
 )
 def test_terms_that_cannot_be_sent(request_: OrderRequest, words: str) -> None:
@@ -129,9 +128,10 @@ def test_terms_that_cannot_be_sent(request_: OrderRequest, words: str) -> None:
         payloads.prepare(request_, SHARE, OUR_ID, account=ACCOUNT, position=D(0))
 
 
-def test_post_only_is_not_offered_and_ids_have_their_form() -> None:
-    request = wanted(order_type=OrderType.LIMIT, limit_price=D(210), post_only=True)
-    with pytest.raises(Unsupported, match="post_only"):
-        payloads.prepare(request, SHARE, OUR_ID, account=ACCOUNT, position=D(0))
+def test_what_is_not_offered_and_ids_have_their_form() -> None:
+    post_only = wanted(order_type=OrderType.LIMIT, limit_price=D(210), post_only=True)
+    for request, words in ((post_only, "post_only"), (wanted(position_side=PositionSide.LONG), "no hedge mode")):
+        with pytest.raises(Unsupported, match=words):
+            payloads.prepare(request, SHARE, OUR_ID, account=ACCOUNT, position=D(0))
     with pytest.raises(InvalidOrder, match="client_order_id"):
         payloads.prepare(wanted(), SHARE, ClientOrderId("at-0001"), account=ACCOUNT, position=D(0))

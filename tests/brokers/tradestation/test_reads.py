@@ -16,6 +16,7 @@ from brokers.errors import (
     EnvironmentMismatch,
     InstrumentUnknown,
     InvalidOrder,
+    NotSent,
     OrderNotFound,
     RateLimited,
     Unsupported,
@@ -366,3 +367,10 @@ def test_cancel_by_the_venues_id_only(broker: TradeStationBroker, loopback: Loop
     loopback.on(f"{PLACE_PATH}/7", reply(200, "{}"))
     with pytest.raises(AnswerUnreadable):
         broker.cancel(instrument_id=MSFT, venue_order_id=VenueOrderId("7"))
+
+
+def test_a_closed_broker_sends_nothing_and_says_so(broker: TradeStationBroker, loopback: Loopback) -> None:
+    broker.close()
+    with pytest.raises(NotSent, match="closed"):
+        broker.positions()
+    assert loopback.requests == []

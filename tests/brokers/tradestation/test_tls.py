@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from brokers import transport_httpx
 from brokers.clock import SystemClock
 from brokers.errors import AnswerTimedOut, ConnectFailed
 from brokers.guard import Origin, SendGuard
@@ -122,10 +122,9 @@ def test_a_certificate_that_nobody_signed_ends_before_a_byte(server: Server) -> 
 
 
 def trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def context(**_: Any) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(certificate))
-
-    monkeypatch.setattr(httpx, "create_ssl_context", context)
+    monkeypatch.setattr(
+        transport_httpx, "verifying_context", lambda: ssl.create_default_context(cafile=str(certificate))
+    )
 
 
 def test_a_trusted_one_carries_an_order_and_is_kept(

@@ -1,0 +1,86 @@
+"""Requests per operation, measured at the simulator: as few as the venue offers, and no more tomorrow than today."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.conformance.capability import Capability as C
+from tests.conformance.card import Where, card
+from tests.conformance.scene import Scene
+
+QUOTES = "quotes of 50 symbols"
+OPERATIONS: dict[str, Callable[[Scene], Any]] = {
+    "connect": lambda scene: scene.broker.connect(),
+    "balances": lambda scene: scene.broker.balances(),
+    "positions": lambda scene: scene.broker.positions(),
+    "margin health": lambda scene: scene.broker.margin_health(),
+    "one quote": lambda scene: scene.quote(),
+    "open orders": lambda scene: scene.broker.open_orders(),
+    "order history of 6 h": lambda scene: scene.broker.order_history(**scene.window()),
+    "fills of 6 h, one instrument": lambda scene: scene.fills(),
+    "place": lambda scene: scene.send(
+        scene.broker.prepare_order(
+            scene.request(limit_price=scene.placed[0].request.limit_price, quantity=scene.placed[0].request.quantity),
+            scene.new_id(),
+        )
+    ),
+    "find an open order": lambda scene: scene.find(scene.placed[0]),
+    "cancel": lambda scene: scene.cancel(scene.placed[0]),
+}
+
+
+def measured(scene: Scene, operation: str, call: Callable[[Scene], Any]) -> None:
+    """Count the requests of one call of a broker that is warm: clock, instruments and margin mode were read before."""
+    scene.broker.connect()
+    placed = scene.rest()
+    scene.working(placed)
+    scene.broker.balances()
+    scene.clock.wait(15)
+    with scene.counted() as found:
+        call(scene)
+    scene.notes["count"] = found[0]
+    stated = scene.venue.requests.get(operation)
+    assert stated is None or found[0] <= stated, f"{operation} needs {stated} requests at this venue, made {found[0]}"
+
+
+def _costs(name: str, operation: str, call: Callable[[Scene], Any]) -> None:
+    @card(
+        f"REQUESTS-{name}-01",
+        C.REQUESTS,
+        given="a broker that has read instruments, clock and margin mode before",
+        does=f"call: {operation}",
+        expects="no more requests than the venue needs for it; the number is shown",
+        where=Where.ACCOUNT,
+        levers=True,
+    )
+    def play(scene: Scene) -> None:
+        measured(scene, operation, call)
+
+
+for _operation, _call in OPERATIONS.items():
+    _costs(_operation.upper().split(" OF ")[0].replace(" ", "-"), _operation, _call)
+
+
+@card(
+    "REQUESTS-QUOTES-50-01",
+    C.REQUESTS,
+    given="fifty instruments, all read before",
+    does="read the quotes of all fifty",
+    expects="no more requests than the venue needs for it; the number is shown",
+    where=Where.ACCOUNT,
+    levers=True,
+    row="many",
+)
+def quotes_of_fifty(scene: Scene) -> None:
+    assert scene.open_many is not None
+    with scene.open_many() as (sim, broker, ids):
+        assert len(ids) == len(set(ids)) == 50
+        broker.instruments(ids)
+        broker.quotes(ids)
+        before = int(sim.control.health()["requests"])
+        assert len(broker.quotes(ids)) == 50
+        found = len(sim.control.requests(since=before))
+    scene.notes["count"] = found
+    stated = scene.venue.requests.get(QUOTES)
+    assert stated is None or found <= stated, f"{QUOTES} need {stated} requests at this venue, made {found}"
