@@ -13,12 +13,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import warnings
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import requests
-from binance.client import Client
 
 from brokers.binance import codes
 from brokers.binance.fields import form
@@ -28,6 +28,10 @@ from brokers.errors import AnswerUnreadable, DeadlinePassed, InvalidOrder
 from brokers.guard import SendGuard, Verb
 from brokers.strictjson import decode
 from brokers.transport import GuardedAdapter
+
+with warnings.catch_warnings():  # the SDK imports websockets by names that are on their way out; we open none
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from binance.client import Client
 
 SPOT_ORDER = "/api/v3/order"
 FUTURES_ORDER = "/fapi/v1/order"
@@ -98,7 +102,7 @@ class BinanceClient(Client):  # type: ignore[misc]  # python-binance carries no 
         self._guard.close()
         self.session.close()
 
-    def venue_now(self) -> Any:
+    def venue_now(self) -> datetime:
         """Our clock plus the measured offset."""
         return self._clock.now() + self.offset
 
