@@ -28,7 +28,8 @@ class AccountConfig:
     `venue_account` is the venue's own number of the account, where one key reaches several; `secrets_folder` is where
     the tokens of a login are kept. `api_passphrase` is what its owner chose when the key was made, at venues that ask
     for one. `instruments` are those that the account trades, where the venue's order, fill and history reads need a
-    symbol.
+    symbol. `key_cannot_withdraw` is the owner's statement that the key was made without that right, where the venue
+    does not show a key's rights: without it such a key counts as one that may.
     """
 
     account_id: AccountId
@@ -44,6 +45,7 @@ class AccountConfig:
     secrets_folder: Path | None = None
     api_passphrase: SecretStr = NO_PASSPHRASE
     instruments: tuple[InstrumentId, ...] = ()
+    key_cannot_withdraw: bool = False
 
     def __post_init__(self) -> None:
         for name in ("read_timeout_s", "write_timeout_s"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from brokers.binance.profile import CAPABILITIES as BINANCE
 from brokers.bybit.profile import CAPABILITIES as BYBIT
 from brokers.capabilities import Capabilities
 from brokers.clock import Clock
@@ -26,6 +27,12 @@ class Entry:
     open: Callable[[AccountConfig, str, Clock], Broker]
 
 
+def _open_binance(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
+    from brokers.binance.adapter import BinanceBroker
+
+    return BinanceBroker(config, base_url=base_url, clock=clock)
+
+
 def _open_bybit(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
     from brokers.bybit.adapter import BybitBroker
 
@@ -39,6 +46,7 @@ def _open_tradestation(config: AccountConfig, base_url: str, clock: Clock) -> Br
 
 
 _ENTRIES: dict[Venue, Entry] = {
+    Venue.BINANCE: Entry(capabilities=BINANCE, open=_open_binance),
     Venue.BYBIT: Entry(capabilities=BYBIT, open=_open_bybit),
     Venue.TRADESTATION: Entry(capabilities=TRADESTATION, open=_open_tradestation),
 }

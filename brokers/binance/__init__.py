@@ -1,0 +1,1 @@
+"""Binance: Spot and USDⓈ-M Futures, one account, on python-binance."""

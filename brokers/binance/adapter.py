@@ -1,0 +1,398 @@
+"""Binance as a `Broker`: Spot and USDⓈ-M Futures of one account on one guarded python-binance client.
+
+Built by `brokers.factory.open_broker` only. An answer to a placement is the order as it stands in the engine, but what
+became of it later is read with `find_order`. Ids are unique among open orders only: nothing here ever sends again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl
+
+from brokers.binance import mapping, orders, payloads
+from brokers.binance.account import Account, ask
+from brokers.binance.client import BinanceClient, classify, committed_part
+from brokers.binance.fields import form, row_of, rows_of
+from brokers.binance.instruments import InstrumentBook, Market, market_of
+from brokers.binance.paging import by, pages, windows
+from brokers.binance.profile import ANSWER_BYTES_MAX, CAPABILITIES, FUTURES, product_of
+from brokers.capabilities import OrderIdentity
+from brokers.clock import Clock
+from brokers.config import AccountConfig, require_listed
+from brokers.errors import (
+    AnswerUnreadable,
+    EnvironmentMismatch,
+    InvalidOrder,
+    NotModified,
+    OrderNotFound,
+    Unsupported,
+    VerificationFailed,
+)
+from brokers.fields import Row, from_ms, integer, required, text
+from brokers.guard import Origin, SendGuard
+from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
+from brokers.port import Broker
+from brokers.rounding import decimal_text
+from brokers.types import (
+    AccountProof,
+    Balance,
+    CashEvent,
+    ClockReading,
+    Fill,
+    Instrument,
+    LeverageInfo,
+    MarginHealth,
+    MarginMode,
+    Order,
+    OrderAck,
+    OrderRequest,
+    Position,
+    PositionMode,
+    PreparedOrder,
+    ProductKind,
+    ProfitAndLoss,
+    Quote,
+)
+from brokers.wire import SendTicket, WireRecord
+
+_MARGIN_TYPES = {MarginMode.CROSS: "CROSSED", MarginMode.ISOLATED: "ISOLATED"}
+_NO_SUCH_ORDER = "-2013"
+
+
+class BinanceBroker(Broker):
+    """One account at Binance. What is asked of one instrument goes to its product, the rest to each one configured."""
+
+    def __init__(self, config: AccountConfig, *, base_url: str, clock: Clock) -> None:
+        self.account_id = config.account_id
+        self.capabilities = CAPABILITIES.of_products(config.products)
+        self._config = config
+        self._clock = clock
+        _require_products(config)
+        futures_url = CAPABILITIES.other_url(
+            FUTURES, environment=config.account_id.environment, host=config.host, base_url=base_url
+        )
+        self._guard = SendGuard(
+            origins=frozenset({Origin.of(base_url), Origin.of(futures_url)}),
+            classify=classify,
+            clock=clock,
+            timeout_s=config.read_timeout_s,
+            answer_bytes_max=ANSWER_BYTES_MAX,
+            secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
+            committed_part=committed_part,
+        )
+        self._client = BinanceClient(
+            spot_url=base_url,
+            futures_url=futures_url,
+            api_key=config.api_key.get_secret_value(),
+            api_secret=config.api_secret.get_secret_value(),
+            guard=self._guard,
+            clock=clock,
+        )
+        self._book = InstrumentBook(self._exchange_info, products=config.products, clock=clock)
+        self._account = Account(config, client=self._client, book=self._book, base_url=base_url)
+        self._is_timed = False
+
+    @property
+    def order_requests_sent(self) -> int:
+        return self._guard.order_requests_sent
+
+    # -- connection ---------------------------------------------------------------------------------------------
+    def connect(self) -> AccountProof:
+        """Prove clock, key and what the account may do. See `Account.proof` for what no answer of Binance shows."""
+        return self._account.proof(self.clock_reading())
+
+    def clock_reading(self) -> ClockReading:
+        read = self._client.get_server_time if self._has(ProductKind.SPOT) else self._client.futures_time
+        before = self._clock.now()
+        answer = row_of(ask(read), "time")
+        after = self._clock.now()
+        venue_time, half = from_ms(integer(answer, "serverTime"), "serverTime"), (after - before) / 2
+        reading = ClockReading(venue_time=venue_time, offset=venue_time - (before + half), error=half)
+        self._client.offset = reading.offset
+        self._is_timed = True
+        return reading
+
+    def close(self) -> None:
+        self._client.close()
+
+    # -- market data --------------------------------------------------------------------------------------------
+    def instruments(self, ids: Iterable[InstrumentId] | None = None) -> tuple[Instrument, ...]:
+        return self._book.all() if ids is None else self._book.some(ids)
+
+    def quotes(self, ids: Sequence[InstrumentId]) -> tuple[Quote, ...]:
+        """Two requests per product: best prices and last prices, of one symbol or of all."""
+        markets = [market_of(item) for item in self._book.some(ids)]
+        found: dict[InstrumentId, Quote] = {}
+        for product in sorted({market.product for market in markets}):
+            wanted = {market.symbol: market for market in markets if market.product is product}
+            only = {"symbol": next(iter(wanted))} if len(wanted) == 1 else {}
+            is_spot, client = product is ProductKind.SPOT, self._client
+            last = ask(client.get_symbol_ticker if is_spot else client.futures_symbol_ticker, **only)
+            books = ask(client.get_orderbook_ticker if is_spot else client.futures_orderbook_ticker, **only)
+            time = client.venue_now()
+            prices = {text(row, "symbol"): row for row in rows_of(last, "ticker/price")}
+            for row in rows_of(books, "bookTicker"):
+                market = wanted.get(text(row, "symbol"))
+                if market is not None and market.symbol in prices:
+                    found[market.instrument_id] = mapping.quote(row, prices[market.symbol], market, time)
+        for instrument_id in ids:
+            if instrument_id not in found:
+                raise AnswerUnreadable(f"the venue's tickers do not show {instrument_id}")
+        return tuple(found[instrument_id] for instrument_id in ids)
+
+    # -- account ------------------------------------------------------------------------------------------------
+    def balances(self) -> tuple[Balance, ...]:
+        return self._account.balances()
+
+    def margin_health(self) -> MarginHealth:
+        return self._account.margin_health()
+
+    def positions(self) -> tuple[Position, ...]:
+        return self._account.positions()
+
+    def profit_and_loss(self) -> tuple[ProfitAndLoss, ...]:
+        raise Unsupported(
+            "Binance totals realised profit of no instrument: it is told trade by trade, in fills and wallet changes"
+        )
+
+    def leverage(self, instrument_id: InstrumentId) -> LeverageInfo:
+        return self._account.leverage(self._contract(instrument_id))
+
+    def set_leverage(self, instrument_id: InstrumentId, leverage: Decimal) -> LeverageInfo:
+        """Both legs share one leverage; VerificationFailed when the venue shows another afterwards."""
+        market = self._contract(instrument_id)
+        if not leverage.is_finite() or leverage < 1 or leverage != leverage.to_integral_value():
+            raise InvalidOrder(f"leverage of {instrument_id} must be a whole number of at least 1, was {leverage}")
+        wanted = decimal_text(leverage)
+        self._write(self._client.futures_change_leverage, symbol=market.symbol, leverage=wanted)
+        found = self._account.leverage(market)
+        if (found.long_leverage, found.short_leverage) != (leverage, leverage):
+            raise VerificationFailed(
+                f"leverage of {instrument_id} must read {wanted} after setting it, was {found.long_leverage}"
+            )
+        return found
+
+    def set_margin_mode(self, instrument_id: InstrumentId, mode: MarginMode) -> LeverageInfo:
+        """Of one symbol. The venue refuses while a position or an order in it is open."""
+        market = self._contract(instrument_id)
+        if mode not in _MARGIN_TYPES:
+            raise Unsupported(f"margin mode of {instrument_id} must be cross or isolated, was {mode}")
+        self._write(self._client.futures_change_margin_type, symbol=market.symbol, marginType=_MARGIN_TYPES[mode])
+        found = self._account.leverage(market)
+        if found.margin_mode is not mode:
+            raise VerificationFailed(
+                f"margin mode of {instrument_id} must read {mode} after setting it, was {found.margin_mode}"
+            )
+        return found
+
+    def set_position_mode(self, instrument_id: InstrumentId, mode: PositionMode) -> LeverageInfo:
+        """Of the whole account, every contract in it. The venue refuses while a position or an order is open."""
+        market = self._contract(instrument_id)
+        wanted = "true" if mode is PositionMode.HEDGE else "false"
+        self._write(self._client.futures_change_position_mode, dualSidePosition=wanted)
+        found = self._account.leverage(market)
+        if found.position_mode is not mode:
+            raise VerificationFailed(
+                f"position mode of {self.account_id} must read {mode} after setting it, was {found.position_mode}"
+            )
+        return found
+
+    # -- orders: reads ------------------------------------------------------------------------------------------
+    def find_order(
+        self,
+        *,
+        instrument_id: InstrumentId,
+        client_order_id: ClientOrderId | None = None,
+        venue_order_id: VenueOrderId | None = None,
+    ) -> Order | None:
+        """One look-up shows open orders and history. An order that the venue has archived is not an absent one."""
+        market = self._market(instrument_id)
+        wanted = _order_filter(market, client_order_id, venue_order_id)
+        read = self._client.get_order if market.is_spot else self._client.futures_get_order
+        try:
+            row = row_of(ask(read, symbol=market.symbol, **wanted), "order")
+        except OrderNotFound as error:
+            if error.code == _NO_SUCH_ORDER:
+                return None
+            raise
+        shown = {"origClientOrderId": text(row, "clientOrderId"), "orderId": text(row, "orderId")}
+        if text(row, "symbol") != market.symbol or any(shown[name] != value for name, value in wanted.items()):
+            raise AnswerUnreadable(
+                f"asked for the order {wanted} of {market.symbol}, the venue showed another: {shown}"
+            )
+        return self._order(row, market)
+
+    def open_orders(self) -> tuple[Order, ...]:
+        """Of every symbol, listed or not, in one request per product."""
+        found: dict[VenueOrderId, Order] = {}
+        for product in sorted(self._config.products):
+            is_spot = product is ProductKind.SPOT
+            read = self._client.get_open_orders if is_spot else self._client.futures_get_open_orders
+            for row in rows_of(ask(read), "openOrders"):
+                order = self._order(row, self._book.market(product, required(row, "symbol")))
+                found[order.venue_order_id] = order
+        return tuple(order for order in found.values() if order.status.is_open)
+
+    def order_history(self, *, since: datetime, until: datetime) -> tuple[Order, ...]:
+        """Orders of the account's instruments that were created in `since <= time < until` and are over."""
+        found: dict[VenueOrderId, Order] = {}
+        for market in self._listed():
+            read = self._client.get_all_orders if market.is_spot else self._client.futures_get_all_orders
+            for row in self._history(read, market, since, until, identity=by("orderId")):
+                order = self._order(row, market)
+                if not order.status.is_open and since <= order.created_at < until:
+                    found[order.venue_order_id] = order
+        return tuple(sorted(found.values(), key=lambda order: (order.created_at, order.venue_order_id)))
+
+    def fills(self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None) -> tuple[Fill, ...]:
+        """Trades in `since <= time < until` of the instrument, or of each that the account lists."""
+        found: dict[str, Fill] = {}
+        for market in [self._market(instrument_id)] if instrument_id else self._listed():
+            read = self._client.get_my_trades if market.is_spot else self._client.futures_account_trades
+            for row in self._history(read, market, since, until, identity=by("id", "orderId")):
+                fill: Fill = self._mapped(orders.fill, row, market)
+                known = found.setdefault(fill.trade_id.value, fill)
+                if known.venue_order_id != fill.venue_order_id:
+                    raise AnswerUnreadable(
+                        f"trade {fill.trade_id} is shown for the orders {known.venue_order_id} and "
+                        f"{fill.venue_order_id}; one trade id must name one fill"
+                    )
+        return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
+
+    def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
+        """Income rows of futures in `since <= time < until`; Unsupported for an account that trades spot too."""
+        if not self.capabilities.cash_events:
+            raise Unsupported(
+                "Binance shows the wallet changes of futures only: those of spot are told by /sapi, which is not called"
+            )
+        found: dict[str, CashEvent] = {}
+        for start, end in windows(ProductKind.LINEAR, since, until, now=self._client.venue_now()):
+            read = _asking(self._client.futures_income_history)
+            for row in pages(read, start=start, end=end, identity=orders.income_id):
+                event = orders.cash_event(
+                    row, lambda symbol: self._book.market(ProductKind.LINEAR, symbol), account_id=self.account_id
+                )
+                found.setdefault(event.event_id, event)
+        return tuple(sorted(found.values(), key=lambda event: event.time))
+
+    # -- orders: writes -----------------------------------------------------------------------------------------
+    def identity(self, instrument_id: InstrumentId) -> OrderIdentity:
+        return self.capabilities.identity[product_of(instrument_id.value)]
+
+    def prepare_order(self, request: OrderRequest, client_order_id: ClientOrderId) -> PreparedOrder:
+        """No order leaves here; the instrument is read from the venue when it is not known yet."""
+        require_listed(self._config, request.instrument_id)
+        return payloads.prepare(request, self._book.get(request.instrument_id), client_order_id)
+
+    def place(self, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck:
+        parameters = _parameters(prepared)
+        market = self._market(prepared.request.instrument_id)
+        if not self._is_timed:
+            self.clock_reading()  # not_after is venue time: without an offset the deadline would mean nothing
+        send = self._client.create_order if market.is_spot else self._client.futures_create_order
+        with self._guard.sending(ticket, sha256=prepared.sha256):
+            return orders.ack(row_of(ask(send, **parameters), "order"), market, prepared.client_order_id)
+
+    def cancel(
+        self,
+        *,
+        instrument_id: InstrumentId,
+        client_order_id: ClientOrderId | None = None,
+        venue_order_id: VenueOrderId | None = None,
+    ) -> WireRecord:
+        market = self._market(instrument_id)
+        wanted = _order_filter(market, client_order_id, venue_order_id)
+        send = self._client.cancel_order if market.is_spot else self._client.futures_cancel_order
+        with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
+            ask(send, symbol=market.symbol, **wanted)
+        return record
+
+    # -- shared -------------------------------------------------------------------------------------------------
+    def _has(self, product: ProductKind) -> bool:
+        return product in self._config.products
+
+    def _exchange_info(self, product: ProductKind, symbol: str) -> Any:
+        if product is ProductKind.SPOT:
+            return ask(self._client.exchange_info, symbol=symbol)
+        return ask(self._client.futures_exchange_info)
+
+    def _write(self, call: Callable[..., Any], **parameters: Any) -> None:
+        """A setter. "It was so already" is success: the reading that follows is the proof."""
+        with self._guard.recording(timeout_s=self._config.write_timeout_s), suppress(NotModified):
+            ask(call, **parameters)
+
+    def _history(
+        self,
+        call: Callable[..., Any],
+        market: Market,
+        since: datetime,
+        until: datetime,
+        *,
+        identity: Callable[[Row], str],
+    ) -> Iterable[Row]:
+        for start, end in windows(market.product, since, until, now=self._client.venue_now()):
+            yield from pages(_asking(call), start=start, end=end, identity=identity, symbol=market.symbol)
+
+    def _listed(self) -> list[Market]:
+        """The account's instruments as far as the venue lists them or their names tell; each is read."""
+        return [market_of(item) for item in self._book.some(sorted(self._config.instruments))]
+
+    def _market(self, instrument_id: InstrumentId) -> Market:
+        return market_of(self._book.get(instrument_id))
+
+    def _contract(self, instrument_id: InstrumentId) -> Market:
+        market = self._market(instrument_id)
+        if market.is_spot:
+            raise Unsupported(f"{instrument_id} is spot: it has no leverage, no margin mode and no position mode")
+        return market
+
+    def _mapped(self, make: Callable[..., Any], row: Row, market: Market) -> Any:
+        """Build a value; its own validation failing means that the row was not what is documented."""
+        try:
+            return make(row, market, account_id=self.account_id)
+        except ValueError as error:
+            raise AnswerUnreadable(f"{make.__name__} row of {market.symbol}: {error}") from error
+
+    def _order(self, row: Row, market: Market) -> Order:
+        order: Order = self._mapped(orders.order, row, market)
+        return order
+
+
+def _asking(call: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda **parameters: ask(call, **parameters)
+
+
+def _require_products(config: AccountConfig) -> None:
+    """Each listed instrument must be of a product that the account is configured for."""
+    for instrument_id in config.instruments:
+        product = product_of(instrument_id.value)
+        if product not in config.products:
+            raise EnvironmentMismatch(
+                f"instruments of {config.account_id} name {instrument_id}, which is {product}; its products are "
+                f"{', '.join(sorted(config.products))}: add the product, or leave the instrument out"
+            )
+
+
+def _order_filter(
+    market: Market, client_order_id: ClientOrderId | None, venue_order_id: VenueOrderId | None
+) -> dict[str, str]:
+    """Our own id where it is known: it is the one that was stored before sending."""
+    if client_order_id is not None:
+        return {"origClientOrderId": client_order_id.value}
+    if venue_order_id is not None:
+        return {"orderId": orders.order_id_of(venue_order_id, market)}
+    raise InvalidOrder("client_order_id or venue_order_id must be given, both were absent")
+
+
+def _parameters(prepared: PreparedOrder) -> dict[str, str]:
+    """The frozen form as parameters; whatever would be written another way is refused before it is signed."""
+    parameters = dict(parse_qsl(prepared.payload, keep_blank_values=True))
+    if form(parameters) != prepared.payload:
+        raise InvalidOrder(f"prepared payload must be a canonical form, was {prepared.payload[:200]!r}")
+    if parameters.get("newClientOrderId") != prepared.client_order_id.value:
+        raise InvalidOrder(f"prepared payload must carry newClientOrderId {prepared.client_order_id}")
+    return parameters

@@ -1,0 +1,67 @@
+"""Reading to the end: time windows that Binance accepts, and pages that end when a window has shown everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from brokers.binance.fields import rows_of
+from brokers.binance.profile import PAGE_SIZE
+from brokers.clock import epoch_ms
+from brokers.errors import AnswerUnreadable, Unsupported
+from brokers.fields import Row, integer, required
+from brokers.types import ProductKind
+
+_DAY_MS = 86_400_000
+WINDOW_MS_MAX = {ProductKind.SPOT: _DAY_MS, ProductKind.LINEAR: 7 * _DAY_MS}
+RETENTION = {
+    ProductKind.SPOT: timedelta(days=3_650),  # no end is documented; a window without one would never come to it
+    ProductKind.LINEAR: timedelta(days=90),
+}
+PAGES_MAX = 10_000
+
+
+def windows(product: ProductKind, since: datetime, until: datetime, *, now: datetime) -> Iterator[tuple[int, int]]:
+    """Consecutive windows (spot 24 hours, futures 7 days), as inclusive milliseconds, over `since <= time < until`.
+
+    Unsupported when `since` lies before what Binance keeps: the answer could not be complete.
+    """
+    if until < since:
+        raise Unsupported(f"until must not be before since, was {until} before {since}")
+    earliest = now - RETENTION[product]
+    if since < earliest:
+        raise Unsupported(
+            f"{RETENTION[product].days} days of Binance's {product} history are read; since must be after {earliest}, "
+            f"was {since}"
+        )
+    start, end = epoch_ms(since), epoch_ms(until - timedelta(microseconds=1))
+    while start <= end:
+        last = min(start + WINDOW_MS_MAX[product] - 1, end)
+        yield start, last
+        start = last + 1
+
+
+def pages(
+    fetch: Callable[..., Any], *, start: int, end: int, identity: Callable[[Row], str], **parameters: Any
+) -> Iterator[Row]:
+    """Every row of one window, oldest first. After a full page the next begins at its last millisecond, which may hold
+    more; rows that were shown already are left out."""
+    seen: set[str] = set()
+    for _ in range(PAGES_MAX):
+        found = rows_of(fetch(**parameters, startTime=start, endTime=end, limit=PAGE_SIZE), "history")
+        fresh = [row for row in found if identity(row) not in seen]
+        seen.update(identity(row) for row in fresh)
+        yield from fresh
+        if len(found) < PAGE_SIZE:
+            return
+        last = max(integer(row, "time") for row in found)
+        if not fresh or last < start:
+            raise AnswerUnreadable(f"more than {PAGE_SIZE} rows of one millisecond ({last}): not all of them are shown")
+        start = last
+    raise AnswerUnreadable(f"the venue gave more than {PAGES_MAX} pages; ask for a shorter window")
+
+
+def by(*names: str) -> Callable[[Row], str]:
+    """What tells rows apart."""
+    return lambda row: ":".join(required(row, name) for name in names)

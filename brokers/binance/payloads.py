@@ -1,0 +1,150 @@
+"""Order terms to Binance's wording, frozen before anything is sent. Pure.
+
+Sources: Spot and USDⓈ-M "New order". Quantities are always in base currency, never `quoteOrderQty`. What is frozen is
+the form itself, sorted and percent-encoded: all of the body before recvWindow, timestamp and signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from decimal import Decimal
+
+from brokers.binance.fields import form
+from brokers.binance.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX
+from brokers.errors import InvalidOrder, Unsupported
+from brokers.ids import ClientOrderId
+from brokers.rounding import MONEY, decimal_text, is_multiple
+from brokers.types import (
+    Instrument,
+    OrderRequest,
+    OrderSide,
+    OrderType,
+    PositionSide,
+    PreparedOrder,
+    ProductKind,
+    TimeInForce,
+)
+
+_CLIENT_ID = re.compile(f"{CLIENT_ID_ALPHABET}{{1,{CLIENT_ID_LENGTH_MAX}}}", re.ASCII)
+_LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT)
+_STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+_TIMES_IN_FORCE = (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
+_SPOT_TYPES = {
+    OrderType.MARKET: "MARKET",
+    OrderType.LIMIT: "LIMIT",
+    OrderType.STOP_MARKET: "STOP_LOSS",
+    OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+}
+_CLOSES = {PositionSide.LONG: OrderSide.SELL, PositionSide.SHORT: OrderSide.BUY}
+
+
+def prepare(request: OrderRequest, instrument: Instrument, client_order_id: ClientOrderId) -> PreparedOrder:
+    """Check the terms against the instrument and freeze them; InvalidOrder names field, value and remedy."""
+    require_client_id(client_order_id)
+    _check_terms(request)
+    _check_quantity(request, instrument)
+    _check_prices(request, instrument)
+    is_spot = instrument.product is ProductKind.SPOT
+    own = _spot(request, instrument) if is_spot else _linear(request, instrument)
+    payload = form({**own, "newClientOrderId": client_order_id.value})
+    return PreparedOrder(
+        client_order_id=client_order_id,
+        request=request,
+        payload=payload,
+        sha256=hashlib.sha256(payload.encode()).hexdigest(),
+    )
+
+
+def require_client_id(client_order_id: ClientOrderId) -> None:
+    if not _CLIENT_ID.fullmatch(client_order_id.value):
+        raise InvalidOrder(
+            f"client_order_id must be 1-{CLIENT_ID_LENGTH_MAX} of {CLIENT_ID_ALPHABET}, was {client_order_id.value!r}"
+        )
+
+
+def _common(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
+    fields = {
+        "symbol": instrument.venue_symbol,
+        "side": request.side.value.upper(),
+        "quantity": decimal_text(request.quantity),
+    }
+    if request.limit_price is not None:
+        fields["price"] = decimal_text(request.limit_price)
+    return fields
+
+
+def _spot(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
+    """LIMIT_MAKER takes no timeInForce, nor do market orders. A stop buys into a rise and sells into a fall."""
+    if request.reduce_only:
+        raise InvalidOrder(f"reduce_only is for contracts, {instrument.instrument_id} is spot; leave it out")
+    if request.position_side is not None:
+        raise InvalidOrder(f"position_side is for contracts, {instrument.instrument_id} is spot; leave it out")
+    fields = _common(request, instrument) | {"newOrderRespType": "RESULT"}
+    fields["type"] = "LIMIT_MAKER" if request.post_only else _SPOT_TYPES[request.order_type]
+    if request.order_type in _LIMITS and not request.post_only:
+        fields["timeInForce"] = request.time_in_force.value.upper()
+    if request.trigger_price is not None:
+        fields["stopPrice"] = decimal_text(request.trigger_price)
+    return fields
+
+
+def _linear(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
+    """RESULT, because the answer would otherwise show even an executed market order as new and unfilled."""
+    if request.order_type in _STOPS:
+        raise Unsupported(
+            f"{request.order_type} of {instrument.instrument_id}: Binance takes conditional futures orders as algo "
+            "orders only, which have other ids, lists and look-ups; place the stop when it is due, or on its site"
+        )
+    fields = _common(request, instrument) | {"newOrderRespType": "RESULT", "type": request.order_type.value.upper()}
+    if request.order_type in _LIMITS:
+        fields["timeInForce"] = "GTX" if request.post_only else request.time_in_force.value.upper()
+    if request.position_side is None:
+        return fields | {"positionSide": "BOTH", "reduceOnly": "true" if request.reduce_only else "false"}
+    return fields | {"positionSide": _leg(request)}
+
+
+def _leg(request: OrderRequest) -> str:
+    """In hedge mode leg and side say whether an order opens or closes; reduceOnly is refused there (-1106)."""
+    side = request.position_side
+    if side is None or side is PositionSide.FLAT:
+        raise InvalidOrder("position_side must be long or short in hedge mode and absent in one-way mode, was flat")
+    if request.reduce_only and request.side is not _CLOSES[side]:
+        raise InvalidOrder(f"reduce_only on the {side} side needs side {_CLOSES[side]}, was {request.side}")
+    return side.value.upper()
+
+
+def _check_terms(request: OrderRequest) -> None:
+    if request.time_in_force not in _TIMES_IN_FORCE:
+        raise Unsupported(f"time_in_force {request.time_in_force} is not offered by Binance; use gtc, ioc or fok")
+    if request.post_only and request.time_in_force is not TimeInForce.GTC:
+        raise InvalidOrder(f"post_only needs time_in_force gtc, was {request.time_in_force}")
+    if request.order_type not in _LIMITS and request.time_in_force is TimeInForce.FOK:
+        raise Unsupported("Binance executes market orders as ioc; fok needs order_type limit")
+
+
+def _check_quantity(request: OrderRequest, instrument: Instrument) -> None:
+    quantity = request.quantity
+    if not is_multiple(quantity, step=instrument.lot_size):
+        raise InvalidOrder(
+            f"quantity must be a multiple of the lot size {instrument.lot_size}, was {quantity}; round it toward zero"
+        )
+    if quantity < instrument.quantity_min:
+        raise InvalidOrder(f"quantity must be at least {instrument.quantity_min}, was {quantity}")
+    is_limit = request.order_type in _LIMITS
+    most = instrument.quantity_max_limit if is_limit else instrument.quantity_max_market
+    if most is not None and quantity > most:
+        raise InvalidOrder(f"quantity must be at most {most} for {request.order_type}, was {quantity}; split the order")
+
+
+def _check_prices(request: OrderRequest, instrument: Instrument) -> None:
+    for name in ("limit_price", "trigger_price"):
+        price: Decimal | None = getattr(request, name)
+        if price is not None and not is_multiple(price, step=instrument.tick_size):
+            raise InvalidOrder(f"{name} must be a multiple of the tick size {instrument.tick_size}, was {price}")
+    if request.limit_price is not None and not request.reduce_only:
+        notional = MONEY.multiply(request.quantity, request.limit_price)
+        if notional < instrument.notional_min:
+            raise InvalidOrder(
+                f"notional must be at least {instrument.notional_min} {instrument.quote_currency}, was {notional}"
+            )
