@@ -14,6 +14,7 @@ from brokers.clock import Clock
 from brokers.config import AccountConfig
 from brokers.errors import Unsupported
 from brokers.ids import Venue
+from brokers.okx.profile import CAPABILITIES as OKX
 from brokers.port import Broker
 from brokers.tradestation.profile import CAPABILITIES as TRADESTATION
 
@@ -32,6 +33,12 @@ def _open_bybit(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
     return BybitBroker(config, base_url=base_url, clock=clock)
 
 
+def _open_okx(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
+    from brokers.okx.adapter import OKXBroker
+
+    return OKXBroker(config, base_url=base_url, clock=clock)
+
+
 def _open_tradestation(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
     from brokers.tradestation.adapter import TradeStationBroker
 
@@ -40,6 +47,7 @@ def _open_tradestation(config: AccountConfig, base_url: str, clock: Clock) -> Br
 
 _ENTRIES: dict[Venue, Entry] = {
     Venue.BYBIT: Entry(capabilities=BYBIT, open=_open_bybit),
+    Venue.OKX: Entry(capabilities=OKX, open=_open_okx),
     Venue.TRADESTATION: Entry(capabilities=TRADESTATION, open=_open_tradestation),
 }
 
