@@ -236,6 +236,16 @@ class OKXBroker(Broker):
             raise VerificationFailed(f"position mode of the account must read {mode} after setting it, was {found}")
         return self.leverage(instrument_id)
 
+    def set_margin_mode(self, instrument_id: InstrumentId, mode: MarginMode) -> LeverageInfo:
+        """OKX has no such setting: each order names its margin, and ours name cross."""
+        self._contract(instrument_id)
+        if mode is not MarginMode.CROSS:
+            raise Unsupported(
+                f"margin mode {mode} of {instrument_id}: orders at OKX name their margin, and this adapter sends them "
+                "with cross margin"
+            )
+        return self.leverage(instrument_id)
+
     # -- orders: reads ------------------------------------------------------------------------------------------
     def find_order(
         self,

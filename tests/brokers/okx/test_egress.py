@@ -19,7 +19,7 @@ from brokers.errors import BrokerError, ConnectFailed, NotSent
 from brokers.factory import open_broker
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
 from brokers.port import Broker
-from brokers.types import OrderRequest, OrderSide, OrderType, PositionMode, PreparedOrder
+from brokers.types import MarginMode, OrderRequest, OrderSide, OrderType, PositionMode, PreparedOrder
 from tests.brokers.loopback import ticket
 from tests.egress import egress
 
@@ -41,6 +41,7 @@ METHODS: dict[str, Callable[[Broker], object]] = {
     "leverage": lambda b: b.leverage(SWAP),
     "set_leverage": lambda b: b.set_leverage(SWAP, Decimal(2)),
     "set_position_mode": lambda b: b.set_position_mode(SWAP, PositionMode.HEDGE),
+    "set_margin_mode": lambda b: b.set_margin_mode(SWAP, MarginMode.CROSS),
     "find_order": lambda b: b.find_order(instrument_id=BTC, venue_order_id=VenueOrderId("1")),
     "open_orders": lambda b: b.open_orders(),
     "order_history": lambda b: b.order_history(**WINDOW),

@@ -292,6 +292,13 @@ def test_modes_without_a_leverage_of_the_instrument(broker: OKXBroker, loopback:
         broker.leverage(BTC)
 
 
+def test_the_margin_is_named_by_orders_and_is_cross(broker: OKXBroker, loopback: Loopback) -> None:
+    loopback.on(f"{V5}/account/leverage-info", answer(lever("3")))
+    assert broker.set_margin_mode(SWAP, MarginMode.CROSS).margin_mode is MarginMode.CROSS
+    with pytest.raises(Unsupported, match="orders at OKX name their margin"):
+        broker.set_margin_mode(SWAP, MarginMode.ISOLATED)
+
+
 def test_the_position_mode_is_sent_only_where_it_differs(broker: OKXBroker, loopback: Loopback) -> None:
     loopback.on(f"{V5}/account/leverage-info", answer(lever("3")))
     assert broker.set_position_mode(SWAP, PositionMode.ONE_WAY).position_mode is PositionMode.ONE_WAY
