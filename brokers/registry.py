@@ -15,6 +15,7 @@ from brokers.clock import Clock
 from brokers.config import AccountConfig
 from brokers.errors import Unsupported
 from brokers.ids import Venue
+from brokers.okx.profile import CAPABILITIES as OKX
 from brokers.port import Broker
 from brokers.tradestation.profile import CAPABILITIES as TRADESTATION
 
@@ -39,6 +40,12 @@ def _open_bybit(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
     return BybitBroker(config, base_url=base_url, clock=clock)
 
 
+def _open_okx(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
+    from brokers.okx.adapter import OKXBroker
+
+    return OKXBroker(config, base_url=base_url, clock=clock)
+
+
 def _open_tradestation(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
     from brokers.tradestation.adapter import TradeStationBroker
 
@@ -48,6 +55,7 @@ def _open_tradestation(config: AccountConfig, base_url: str, clock: Clock) -> Br
 _ENTRIES: dict[Venue, Entry] = {
     Venue.BINANCE: Entry(capabilities=BINANCE, open=_open_binance),
     Venue.BYBIT: Entry(capabilities=BYBIT, open=_open_bybit),
+    Venue.OKX: Entry(capabilities=OKX, open=_open_okx),
     Venue.TRADESTATION: Entry(capabilities=TRADESTATION, open=_open_tradestation),
 }
 

@@ -11,7 +11,8 @@ FILE_BYTES_MAX = 64_000_000
 FLOWS_SECRET = "canary-7f3a9-never-in-any-log"  # of every account at the stack's simulator
 LOOPBACK_SECRET = "loopback-secret-111"  # of every account at a scripted server
 LOOPBACK_CLIENT_SECRET = "loopback-client-secret-000"  # of every TradeStation client at a scripted server
-SUITE_SECRETS = (FLOWS_SECRET, LOOPBACK_SECRET, LOOPBACK_CLIENT_SECRET)
+LOOPBACK_PASSPHRASE = "loopback-passphrase-222"  # of every OKX account at a scripted server
+SUITE_SECRETS = (FLOWS_SECRET, LOOPBACK_SECRET, LOOPBACK_CLIENT_SECRET, LOOPBACK_PASSPHRASE)
 
 
 def forms(secret: str) -> frozenset[bytes]:
