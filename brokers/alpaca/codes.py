@@ -49,15 +49,15 @@ CODES: Mapping[int, type[BrokerError]] = {
     50010000: VenueFaulted,
     50410000: VenueFaulted,
 }
-# Messages without a code, by status: the edge's own words.
+# Messages without a code, by status: the edge's own words. Its 404 speaks of the path, and never of an order.
 BARE: Mapping[int, type[BrokerError]] = {
     400: OrderInvalid,
     401: AuthenticationRefused,
     403: AuthenticationRefused,  # "forbidden.": a wrong key, or a key of the other environment
-    404: OrderNotFound,
     422: OrderInvalid,
     429: RateLimited,
 }
+_WITHOUT_WORDS = (401, 403, 429)  # of reads: what a status says that carries no message
 # In this order: the first that fits. Matched without regard to case, within the statuses 400 to 429 only.
 TEXTS: Texts = (
     (r"client.?order.?id\b.*(unique|exist|duplicate)", DuplicateClientOrderId),
@@ -129,7 +129,7 @@ def words(body: bytes) -> Said | None:
 def _without_words(status: int, *, is_order: bool) -> type[BrokerError]:
     if status >= 500 or is_order:
         return VenueFaulted if status >= 400 else AnswerUnreadable
-    return BARE.get(status, VenueFaulted if status >= 400 else AnswerUnreadable)
+    return BARE[status] if status in _WITHOUT_WORDS else AnswerUnreadable
 
 
 def _by_words(status: int, said: Said, *, is_cancel: bool) -> type[BrokerError]:

@@ -47,6 +47,7 @@ SAID = [
     (403, 42210000, "subscription does not permit querying recent SIP data", PermissionRefused),
     (404, 40410000, "order not found for 61e69015", OrderNotFound),
     (404, 40410000, "position does not exist", OrderNotFound),
+    (404, None, "endpoint not found.", VenueFaulted),
     (404, 40410000, "asset not found for XYZ", InstrumentUnknown),
     (422, 42210000, 'could not find asset "XYZ"', InstrumentUnknown),
     (422, 42210000, 'asset "XYZ" is not active', InstrumentUnknown),
@@ -107,7 +108,7 @@ def test_a_refused_cancel(status: int, code: int, text: str, wanted: type[Broker
 def test_without_alpacas_words_a_status_proves_nothing_of_an_order(status: int, body: bytes) -> None:
     assert type(codes.answer_error(status, body, headers={}, is_order=True)) is VenueFaulted
     read = codes.answer_error(status, body, headers={}, is_order=False)
-    assert isinstance(read, OutcomeUnknown if status in (418, 500, 502, 503, 504) else Refused)
+    assert isinstance(read, Refused if status in (401, 403, 429) else OutcomeUnknown)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
