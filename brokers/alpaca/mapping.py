@@ -65,10 +65,12 @@ class TradingDay:
 def balances(account: Row, positions: Iterable[Row], *, account_id: AccountId, time: datetime) -> tuple[Balance, ...]:
     """Dollars, and each coin.
 
-    What of the dollars may be spent is `non_marginable_buying_power`: cash that open orders do not hold. The larger
-    `buying_power` counts loans, which coins and parts of shares may not be bought with.
+    What of the dollars may be spent is `non_marginable_buying_power`, which open orders make less, and never more than
+    there is: in a margin account it counts what shares could be borrowed upon. The larger `buying_power` counts loans
+    that coins and parts of shares may not be bought with.
     """
-    total, available = number(account, "cash"), number_or_none(account, "non_marginable_buying_power")
+    total, stated = number(account, "cash"), number_or_none(account, "non_marginable_buying_power")
+    available = None if stated is None else min(max(stated, ZERO), max(total, ZERO))
     held = ZERO if available is None else max(MONEY.subtract(total, available), ZERO)
     dollars = Balance(account_id=account_id, currency=CURRENCY, total=total, available=available, held=held, time=time)
     coins = [coin(row, account_id=account_id, time=time) for row in positions if text(row, "asset_class") == CRYPTO]

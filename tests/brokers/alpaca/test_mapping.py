@@ -49,6 +49,9 @@ def test_a_debit_and_an_account_that_says_less() -> None:
     row = {**recorded.ACCOUNT, "cash": "-23140.2", "non_marginable_buying_power": "0"}
     (debit,) = mapping.balances(row, [], account_id=ACCOUNT, time=NOW)
     assert (debit.total, debit.available, debit.held) == (D("-23140.2"), D(0), D(0))
+    row = {**recorded.ACCOUNT, "non_marginable_buying_power": "250000"}  # counts what shares could be borrowed upon
+    (lent,) = mapping.balances(row, [], account_id=ACCOUNT, time=NOW)
+    assert (lent.total, lent.available, lent.held) == (D(100000), D(100000), D(0))
     row = {**recorded.ACCOUNT, "non_marginable_buying_power": None}
     (silent,) = mapping.balances(row, [], account_id=ACCOUNT, time=NOW)
     assert silent.available is None and silent.held == 0, "what the venue does not say is not worked out"
