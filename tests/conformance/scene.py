@@ -135,12 +135,12 @@ class Scene:
 
     def fault(self, kind: str, verb: str, *, times: int | None = 1, **fields: Any) -> list[str]:
         """Arm a fault on every path of a verb, or of a role of the wire proof."""
-        return [self.control.fault(kind, path=path, times=times, **fields) for path in self.venue.wire.paths[verb]]
+        return [self.control.fault(kind, **target, times=times, **fields) for target in self.venue.wire.targets(verb)]
 
     def requests_since(self, number: int, verb: str = "") -> list[Any]:
         """What reached the simulator after that many requests, of one verb or of all."""
         found = self.control.requests(since=number)
-        return [r for r in found if not verb or self.venue.wire.covers(verb, r.path)]
+        return [r for r in found if not verb or self.venue.wire.covers(verb, r.path, r.method)]
 
     @property
     def request_count(self) -> int:

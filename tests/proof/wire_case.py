@@ -121,7 +121,9 @@ class Watched:
 
     def _note(self, verb: Verb, known: Known, error: str, seconds: float, number: int, *, is_refused: bool) -> None:
         requests = self._sim.control.requests(since=number)
-        own = [r for r in requests if self._venue.covers(verb, r.path) and (verb in READS or r.method != "GET")]
+        own = [
+            r for r in requests if self._venue.covers(verb, r.path, r.method) and (verb in READS or r.method != "GET")
+        ]
         orders = [r for r in requests if r.path in self._venue.order_paths and r.method == "POST"]
         faulted = is_refused or any(set(request.faults) & self.main_faults for request in requests)
         self.calls.append(Call(verb, known, error, seconds, len(own), len(orders), faulted))
@@ -211,8 +213,8 @@ class Stage:
         if fields.get("location") == "decoy":
             fields["location"] = f"{decoy.url}/elsewhere"
         role = self.case.verb.value if arm.role == "verb" else arm.role
-        for path in self.case.venue.paths[role]:
-            armed = self.sim.control.fault(arm.kind, path=path, times=arm.times or None, **fields)
+        for target in self.case.venue.targets(role):
+            armed = self.sim.control.fault(arm.kind, **target, times=arm.times or None, **fields)
             self.all_ids.append(armed)
             if arm.is_main:
                 self.watched.main_faults.add(armed)
@@ -246,8 +248,9 @@ def played(case: Case, *, seed: int) -> Iterator[Played]:
         stage = Stage(case, sim, directory, stack)
         if seed:
             noise = random.Random(f"{seed} {case.name}").choice(("", "find_order", "positions", "fills"))
-            for path in case.venue.paths[noise] if noise else ():
-                sim.control.fault("status", path=path, method="GET", times=None, probability=0.05, status=503)
+            for target in case.venue.targets(noise) if noise else ():
+                noisy = {**target, "method": "GET"}
+                sim.control.fault("status", **noisy, times=None, probability=0.05, status=503)
         with egress().recording() as seen:
             view, end = _PLAYS.get(case.verb, _play_read)(stage, decoy)
             result = _at_rest(stage, view, end, decoy, seen)
@@ -272,7 +275,7 @@ def _play_cancel(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     """A resting order that is taken back."""
     is_partly = stage.case.fault.before == "partly"
     if is_partly:
-        stage.sim.control.fault("partial_fill", path=stage.case.venue.order_paths[0], ratio="0.5")
+        stage.sim.control.fault("partial_fill", **stage.case.venue.targets(Verb.PLACE)[0], ratio="0.5")
     view = stage.desk.submit(stage.wanted(resting=True))
     (view,) = stage.desk.drive([view.intent_id], timeout_s=2.0)
     rests = S.PARTIALLY_FILLED if is_partly else S.WORKING
@@ -289,7 +292,7 @@ def _play_read(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     case = stage.case
     needs_ladder = case.verb in (Verb.OPEN_ORDERS, Verb.ORDER_HISTORY, Verb.POSITIONS)
     is_placed = not needs_ladder
-    stage.sim.control.fault("execute_then_drop" if is_placed else "drop", path=case.venue.order_paths[0])
+    stage.sim.control.fault("execute_then_drop" if is_placed else "drop", **case.venue.targets(Verb.PLACE)[0])
     wanted = stage.wanted()
     prepare = _PREPARED.get(case.fault.before, _nothing)
 

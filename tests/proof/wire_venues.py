@@ -45,7 +45,8 @@ class Product:
 
 @dataclass(frozen=True)
 class WireVenue:
-    """`paths` maps a verb, or a role, to the paths of its requests; a path may end in `*`.
+    """`paths` maps a verb, or a role, to the paths of its requests; a path may end in `*`, and begin with a method and
+    a blank where verbs share it ("POST /v2/orders").
 
     `proves` and `ends` hold what differs from the table at this venue: what a call under a fault proves (None: there is
     no such case), and where the history ends. `fills_are_totals`: an order has one fill, told at its end.
@@ -68,10 +69,19 @@ class WireVenue:
     in_suite: Mapping[Verb, int] = field(default_factory=lambda: SELDOM)
     turn: int = 0
 
-    def covers(self, verb: str, path: str) -> bool:
-        """Whether a request to this path is one of the verb."""
-        return any(path == own or (own.endswith("*") and path.startswith(own[:-1])) for own in self.paths[verb])
+    def targets(self, role: str) -> tuple[dict[str, str], ...]:
+        """What a fault on each of the role's paths has to match."""
+        parts = [own.rpartition(" ") for own in self.paths[role]]
+        return tuple({"path": path, "method": method} if method else {"path": path} for method, _, path in parts)
+
+    def covers(self, verb: str, path: str, method: str = "") -> bool:
+        """Whether a request to this path, by this method where it is known, is one of the verb."""
+        return any(
+            (path == own["path"] or (own["path"].endswith("*") and path.startswith(own["path"][:-1])))
+            and method in ("", own.get("method", method))
+            for own in self.targets(verb)
+        )
 
     @property
     def order_paths(self) -> tuple[str, ...]:
-        return self.paths[Verb.PLACE]
+        return tuple(target["path"] for target in self.targets(Verb.PLACE))
