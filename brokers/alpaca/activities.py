@@ -72,7 +72,7 @@ def fill(row: Row, *, account_id: AccountId) -> Fill:
     instrument_id, direction = instrument_id_of(required(row, "symbol")), side(row)
     return Fill(
         account_id=account_id,
-        trade_id=TradeId(required(row, "id")),
+        trade_id=_execution_id(row),
         venue_order_id=VenueOrderId(required(row, "order_id")),
         client_order_id=None,
         instrument_id=instrument_id,
@@ -84,6 +84,12 @@ def fill(row: Row, *, account_id: AccountId) -> Fill:
         liquidity=LiquiditySide.UNKNOWN,
         time=moment(row, "transaction_time"),
     )
+
+
+def _execution_id(row: Row) -> TradeId:
+    """The execution's own id, which the trade stream shows as well: an activity's is a moment, `::` and that."""
+    number = required(row, "id")
+    return TradeId(number.rpartition("::")[2] or number)
 
 
 def cash_events(row: Row, *, account_id: AccountId) -> tuple[CashEvent, ...]:

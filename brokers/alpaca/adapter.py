@@ -93,13 +93,12 @@ class AlpacaBroker(Broker):
             classify=classify,
             clock=clock,
             timeout_s=config.read_timeout_s,
-            answer_bytes_max=ASSETS_BYTES_MAX,
             secrets=(key, secret),
         )
         self._client = AlpacaClient(
             base_url=base_url, data_url=data_url, api_key=key, api_secret=secret, guard=self._guard
         )
-        self._book = InstrumentBook(self._read, products=config.products, clock=clock)
+        self._book = InstrumentBook(self._read_assets, products=config.products, clock=clock)
         self._offset = timedelta(0)
 
     @property
@@ -363,6 +362,11 @@ class AlpacaBroker(Broker):
 
     def _read(self, path: str, **query: str) -> Any:
         return self._call(lambda: self._client.read(path, **query))
+
+    def _read_assets(self, path: str, **query: str) -> Any:
+        """The list of all shares is longer than any other answer may be."""
+        with self._guard.recording(answer_bytes_max=ASSETS_BYTES_MAX):
+            return self._read(path, **query)
 
     def _read_data(self, path: str, *, version: str, **query: str) -> Row:
         found: Row = self._call(lambda: self._client.read_data(path, version=version, **query))

@@ -307,7 +307,8 @@ def test_which_orders_the_port_has_words_for(changes: dict[str, Any], wanted: bo
 # -- fills and cash -----------------------------------------------------------------------------------------------
 def test_a_fill() -> None:
     found = activities.fill(recorded.FILL, account_id=ACCOUNT)
-    assert (found.trade_id.value, found.venue_order_id.value) == (recorded.FILL["id"], recorded.FILL["order_id"])
+    assert found.trade_id.value == "8efc7b9a-8b2b-4000-9955-d36e7db0df74"
+    assert found.venue_order_id.value == recorded.FILL["order_id"]
     assert (found.instrument_id, found.side) == (InstrumentId("LPCN"), OrderSide.BUY)
     assert (found.quantity, found.price, found.fee, found.fee_currency) == (D(1), D("1.63"), D(0), "USD")
     assert found.time == at("2019-05-24T15:34:06.977+00:00") and found.client_order_id is None

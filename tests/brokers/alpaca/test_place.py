@@ -164,13 +164,14 @@ def test_a_stream_of_bytes_without_an_end_is_refused(loopback: Loopback) -> None
         classify=classify,
         clock=SystemClock(),
         timeout_s=5.0,
-        answer_bytes_max=1_000_000,
     )
     client = AlpacaClient(
         base_url=loopback.url, data_url=loopback.url, api_key=API_KEY, api_secret=API_SECRET, guard=guard
     )
     loopback.on("/v2/assets", endless)
-    with pytest.raises(AnswerUnreadable, match="at most 1000000 bytes"):
+    with pytest.raises(AnswerUnreadable, match="at most 5000000 bytes"):
+        client.read("/assets")
+    with pytest.raises(AnswerUnreadable, match="at most 6000000 bytes"), guard.recording(answer_bytes_max=6_000_000):
         client.read("/assets")
 
 
