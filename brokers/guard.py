@@ -89,6 +89,7 @@ class _Scope:
     ticket: SendTicket | None = None
     sha256: str = ""
     timeout_s: float | None = None
+    answer_bytes_max: int | None = None
 
 
 _SCOPE: ContextVar[_Scope | None] = ContextVar("brokers_guard_scope", default=None)
@@ -180,10 +181,13 @@ class SendGuard:
                 raise NotSent(f"nothing was sent: {_text(error)}") from error
 
     @contextmanager
-    def recording(self, *, timeout_s: float | None = None) -> Iterator[WireRecord]:
-        """Give the record of the calls made inside (the last one wins); reads and repeatable writes only."""
+    def recording(self, *, timeout_s: float | None = None, answer_bytes_max: int | None = None) -> Iterator[WireRecord]:
+        """Give the record of the calls made inside (the last one wins); reads and repeatable writes only.
+
+        `answer_bytes_max` is for the one list that is known to be longer than other answers may be.
+        """
         record = WireRecord()
-        with self._active(_Scope(self, record, timeout_s=timeout_s)):
+        with self._active(_Scope(self, record, timeout_s=timeout_s, answer_bytes_max=answer_bytes_max)):
             yield record
 
     def begin(self, *, method: str, url: str, body: bytes) -> GuardedCall:
@@ -244,6 +248,8 @@ class GuardedCall:
         self.record = scope.record if scope and borrows else WireRecord()
         timeout_s = scope.timeout_s if scope and scope.timeout_s is not None else guard.timeout_s
         self.timeout_s = timeout_s
+        own_bytes_max = scope.answer_bytes_max if scope and borrows else None
+        self.answer_bytes_max = guard.answer_bytes_max if own_bytes_max is None else own_bytes_max
         self._deadline = guard.io_clock.monotonic() + timeout_s
         self._left = False
 
@@ -345,8 +351,7 @@ class GuardedCall:
 
     def too_large(self) -> AnswerUnreadable:
         """The error for an answer above the size limit."""
-        limit = self._guard.answer_bytes_max
-        return AnswerUnreadable(f"answer must have at most {limit} bytes, was larger")
+        return AnswerUnreadable(f"answer must have at most {self.answer_bytes_max} bytes, was larger")
 
     def _check_send_by(self, ticket: SendTicket) -> None:
         late_s = self._guard.clock.monotonic() - ticket.send_by_monotonic_s

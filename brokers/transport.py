@@ -87,7 +87,7 @@ class GuardedAdapter(HTTPAdapter):
         try:
             for part in response.iter_content(_CHUNK_BYTES):
                 size += len(part)
-                if size > self._guard.answer_bytes_max:
+                if size > call.answer_bytes_max:
                     raise call.too_large()
                 parts.append(part)
             call.answered(status=response.status_code, headers=response.raw.headers, body=b"".join(parts))

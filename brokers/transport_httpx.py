@@ -93,7 +93,7 @@ class GuardedTransport(httpx.BaseTransport):
         size = 0
         for part in raw.iter_bytes(_CHUNK_BYTES):  # unpacked: a small answer may hide a large one
             size += len(part)
-            if size > self._guard.answer_bytes_max:
+            if size > call.answer_bytes_max:
                 raise call.too_large()
             parts.append(part)
         call.answered(status=answer.status, headers=raw.headers, body=b"".join(parts))

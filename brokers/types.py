@@ -118,7 +118,8 @@ class Instrument:
     """What may be traded and in which steps.
 
     `tick_size` is in quote currency; `lot_size` and the quantities are in units of the instrument, each worth
-    `contract_size` units of the base currency; notionals are in quote currency.
+    `contract_size` units of the base currency; notionals are in quote currency. `fraction_size` is a finer step that
+    orders for the day alone may use (parts of a share); None where there is none.
     """
 
     instrument_id: InstrumentId
@@ -139,12 +140,18 @@ class Instrument:
     leverage_step: Decimal | None = None
     is_trading: bool = True
     held_as_balance: bool | None = None  # None: as usual for its product
+    fraction_size: Decimal | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tick_size", "lot_size", "contract_size"):
-            value: Decimal = getattr(self, name)
-            if not value.is_finite() or value <= 0:
+        for name in ("tick_size", "lot_size", "contract_size", "fraction_size"):
+            value: Decimal | None = getattr(self, name)
+            if value is not None and (not value.is_finite() or value <= 0):
                 raise ValueError(f"Instrument {self.instrument_id} {name} must be above 0, was {value}")
+
+    def lot_for(self, time_in_force: TimeInForce) -> Decimal:
+        """The step of quantities that an order of this time in force may have."""
+        is_for_the_day = time_in_force in (TimeInForce.DAY, TimeInForce.DAY_EXTENDED)
+        return self.fraction_size if self.fraction_size is not None and is_for_the_day else self.lot_size
 
     @property
     def is_position(self) -> bool:

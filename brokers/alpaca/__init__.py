@@ -1,0 +1,1 @@
+"""Alpaca: US equities and crypto over its Trading API v2, paper and live."""
