@@ -21,7 +21,7 @@ from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
 from brokers.port import Broker
 from brokers.tradestation.profile import AUTH_BASE
 from brokers.tradestation.tokens import Tokens, TokenStore
-from brokers.types import OrderRequest, OrderSide, OrderType, PositionMode, PreparedOrder, ProductKind
+from brokers.types import MarginMode, OrderRequest, OrderSide, OrderType, PositionMode, PreparedOrder, ProductKind
 from tests.brokers.loopback import ticket
 from tests.brokers.tradestation.conftest import CLIENT_ID, CLIENT_SECRET
 from tests.egress import egress
@@ -43,6 +43,7 @@ METHODS: dict[str, Callable[[Broker, str], object]] = {
     "leverage": lambda b, _: b.leverage(MSFT),
     "set_leverage": lambda b, _: b.set_leverage(MSFT, Decimal(2)),
     "set_position_mode": lambda b, _: b.set_position_mode(MSFT, PositionMode.HEDGE),
+    "set_margin_mode": lambda b, _: b.set_margin_mode(MSFT, MarginMode.ISOLATED),
     "find_order": lambda b, _: b.find_order(instrument_id=MSFT, venue_order_id=VenueOrderId("1")),
     "open_orders": lambda b, _: b.open_orders(),
     "order_history": lambda b, _: b.order_history(**WINDOW),
@@ -54,8 +55,8 @@ METHODS: dict[str, Callable[[Broker, str], object]] = {
     "arm_dead_man": lambda b, _: b.arm_dead_man(30),
 }
 WITHOUT_A_REQUEST = {
-    "identity", "close", "profit_and_loss", "leverage", "set_leverage", "set_position_mode", "cash_events",
-    "arm_dead_man",
+    "identity", "close", "profit_and_loss", "leverage", "set_leverage", "set_position_mode",
+    "set_margin_mode", "cash_events", "arm_dead_man",
 }  # fmt: skip
 
 
