@@ -313,7 +313,8 @@ class _Executor:
             self._runtime.desk.drive(ids, timeout_s=timeout_s, step=self._step, until=_rests)
 
         shares = [views[place :: self._limits.legs_at_once] for place in range(self._limits.legs_at_once)]
-        self._beside([partial(drive, share) for share in shares if share])
+        with self._runtime.desk.together(views):
+            self._beside([partial(drive, share) for share in shares if share])
 
     def _look_at_resting(self) -> None:
         """Follow what rests for a moment, and take back what should rest no longer or elsewhere."""

@@ -15,7 +15,7 @@ from typing import Any
 from brokers.bybit import mapping, orders, payloads
 from brokers.bybit.client import BybitClient, classify
 from brokers.bybit.fields import Row, integer, moment, required, rows, text
-from brokers.bybit.instruments import CATEGORY, PRODUCT, InstrumentBook, Market, market_of
+from brokers.bybit.instruments import AGE_ASKED_MAX, CATEGORY, PRODUCT, InstrumentBook, Market, market_of
 from brokers.bybit.paging import pages, windows
 from brokers.bybit.profile import CAPABILITIES
 from brokers.capabilities import OrderIdentity
@@ -26,7 +26,6 @@ from brokers.errors import (
     AuthenticationRefused,
     BrokerError,
     EnvironmentMismatch,
-    InstrumentUnknown,
     InvalidOrder,
     NotModified,
     OrderNotFound,
@@ -156,15 +155,10 @@ class BybitBroker(Broker):
 
     # -- market data --------------------------------------------------------------------------------------------
     def instruments(self, ids: Iterable[InstrumentId] | None = None) -> tuple[Instrument, ...]:
-        found = self._book.all()
+        """All from the venue now; those asked for from what was read within a minute."""
         if ids is None:
-            return found
-        by_id = {item.instrument_id: item for item in found}
-        wanted = tuple(ids)
-        for instrument_id in wanted:
-            if instrument_id not in by_id:
-                raise InstrumentUnknown(f"Bybit lists no {instrument_id}")
-        return tuple(by_id[instrument_id] for instrument_id in wanted)
+            return self._book.all()
+        return tuple(self._book.get(instrument_id, age_max=AGE_ASKED_MAX) for instrument_id in ids)
 
     def quotes(self, ids: Sequence[InstrumentId]) -> tuple[Quote, ...]:
         """One request per product: by symbol for a single instrument, the whole list for several."""

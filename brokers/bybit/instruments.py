@@ -23,6 +23,7 @@ from brokers.types import Instrument, ProductKind
 CATEGORY = {ProductKind.LINEAR: "linear", ProductKind.SPOT: "spot"}
 PRODUCT = {category: product for product, category in CATEGORY.items()}
 AGE_MAX = timedelta(hours=1)
+AGE_ASKED_MAX = timedelta(minutes=1)  # where filters are asked for, not only names
 # Quote currencies by which the symbol of a delisted pair can still be split; longest match first.
 _QUOTES = ("USDT", "USDC", "USDE", "USDR", "BRZ", "EUR", "BRL", "TRY", "PLN", "DAI", "BTC", "ETH", "MNT", "SOL")
 
@@ -156,12 +157,12 @@ class InstrumentBook:
                 self._read(product)
             return tuple(self._by_id.values())
 
-    def get(self, instrument_id: InstrumentId) -> Instrument:
+    def get(self, instrument_id: InstrumentId, *, age_max: timedelta = AGE_MAX) -> Instrument:
         """One instrument from memory where it is fresh; InstrumentUnknown when the venue does not list it."""
         product = ProductKind.LINEAR if ":" in instrument_id.value else ProductKind.SPOT
         with self._lock:
             if product in self._products:
-                self._refresh(product)
+                self._refresh(product, age_max)
             found = self._by_id.get(instrument_id)
         if found is None:
             raise InstrumentUnknown(
@@ -177,9 +178,9 @@ class InstrumentBook:
             found = self._by_symbol.get((product, symbol)) or self._read_one(product, symbol)
         return market_of(found) if found else delisted(symbol, product)
 
-    def _refresh(self, product: ProductKind) -> None:
+    def _refresh(self, product: ProductKind, age_max: timedelta = AGE_MAX) -> None:
         read_at = self._read_at.get(product)
-        if read_at is None or self._clock.now() - read_at > AGE_MAX:
+        if read_at is None or self._clock.now() - read_at > age_max:
             self._read(product)
 
     def _read(self, product: ProductKind) -> None:

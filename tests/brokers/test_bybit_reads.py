@@ -284,6 +284,19 @@ def test_instruments_are_remembered_for_an_hour(loopback: Loopback) -> None:
             assert len(loopback.to("/v5/market/instruments-info")) == reads
 
 
+def test_instruments_that_are_asked_for_are_read_once_a_minute_and_only_in_their_product(loopback: Loopback) -> None:
+    clock = ManualClock(NOW)
+    loopback.on("/v5/market/instruments-info", instruments_route)
+    with open_broker(account_config(loopback.url), clock=clock) as broker:
+        for seconds, reads in ((0, 1), (60, 1), (1, 2)):
+            clock.advance(timedelta(seconds=seconds))
+            for _ in range(3):
+                broker.instruments([LINEAR])
+            assert len(loopback.to("/v5/market/instruments-info")) == reads
+        broker.instruments()
+        assert len(loopback.to("/v5/market/instruments-info")) == reads + 2
+
+
 def test_products_that_are_not_configured_stay_unread(loopback: Loopback) -> None:
     loopback.on("/v5/market/instruments-info", instruments_route)
     config = account_config(loopback.url, products=frozenset({ProductKind.SPOT}))

@@ -25,6 +25,7 @@ from trading.arming import ArmingGuard
 from trading.orders.crash import crash_point
 from trading.orders.pool import held_instruments
 from trading.orders.protocol import ProtocolLimits
+from trading.orders.quotes import SharedQuotes
 from trading.orders.reasons import OrderReason
 from trading.orders.spool import Spool
 from trading.risk import RiskPolicy, policy_sha256
@@ -161,6 +162,13 @@ class DeskContext:
     def quote(self, instrument_id: InstrumentId) -> Quote:
         """A fresh quote, or the venue's error."""
         return self.broker.quotes([instrument_id])[0]
+
+    @cached_property
+    def quotes(self) -> SharedQuotes:
+        """The quotes of orders that are sent, shared among those that are sent together."""
+        return SharedQuotes(
+            self.broker, clock=self.clock, venue_now=self.venue_now, age_s_max=self.policy.quote_age_limit
+        )
 
     def account(self, *, instrument_id: InstrumentId, fresh: bool = False) -> AccountReading:
         """Positions and equity (balances too for spot), not older than the policy allows."""

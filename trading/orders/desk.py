@@ -7,8 +7,8 @@ intents of the account that others left behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -46,6 +46,7 @@ S = IntentState
 _PASS_PAUSE_S = 0.02
 _FRESH_S = 0.5  # a decision older than that is made again
 _HISTORY_S = 86_400.0
+_UNSENT = frozenset({S.RECEIVED, S.READY})
 
 Handler = Callable[[DeskContext, OrderIntent, Step], None]
 Decided = tuple[OrderIntent, Step, datetime]
@@ -209,15 +210,33 @@ class OrderDesk:
 
         `until` says what is enough of one order, for those who need not see its end.
         """
-        clock = self._ctx.clock
+        ids = list(dict.fromkeys(str(intent_id) for intent_id in intent_ids))
+        with self._ctx.ledger.read() as session:
+            views = {intent_id: view_of(store.load(session, intent_id)) for intent_id in ids}
+        with self.together(views.values()):
+            return self._drive(views, timeout_s=timeout_s, step=step, until=until)
+
+    @contextmanager
+    def together(self, views: Iterable[IntentView]) -> Iterator[None]:
+        """While the block runs, those of them that are yet to be sent share their reads of quotes."""
+        unsent = {str(view.intent_id): view.request.instrument_id for view in views if view.state in _UNSENT}
+        with self._ctx.quotes.together(unsent):
+            yield
+
+    def _drive(
+        self,
+        views: dict[str, IntentView],
+        *,
+        timeout_s: float,
+        step: JobStep,
+        until: Callable[[IntentView], bool],
+    ) -> tuple[IntentView, ...]:
+        clock, ids = self._ctx.clock, list(views)
 
         def is_enough(view: IntentView) -> bool:
             return view.is_over or until(view)
 
-        ids = list(dict.fromkeys(str(intent_id) for intent_id in intent_ids))
         deadline = clock.monotonic() + timeout_s
-        with self._ctx.ledger.read() as session:
-            views = {intent_id: view_of(store.load(session, intent_id)) for intent_id in ids}
         due_at_s = dict.fromkeys(ids, clock.monotonic())
         decided: dict[str, Decided] = {}
         while True:

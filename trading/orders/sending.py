@@ -104,7 +104,7 @@ def _prepare(ctx: DeskContext, row: OrderIntent) -> OutgoingOrder | Obstacle:
     try:
         prepared, number, is_new = _prepared(ctx, row, request, identity)
         instrument = ctx.instrument(request.instrument_id)
-        quote = ctx.quote(request.instrument_id)
+        quote = ctx.quotes.of(row.intent_id, request.instrument_id)
     except NotSent as error:
         state = S.READY if error.retryable else S.DENIED
         return Obstacle(state, error.reason, error.message, ctx.limits.wait_s)
