@@ -116,9 +116,23 @@ class TradingAccount(Block):
         description="Where one key reaches several accounts (TradeStation): its number, for instance SIM1234567M.",
     )
     settle_currencies: list[str] = Field(
-        default=[], title="Settle currencies", description="Empty: the venue's own, USDT at Bybit, USD at TradeStation."
+        default=[],
+        title="Settle currencies",
+        description="Empty: the venue's own, for instance USDT at Bybit, USD at Alpaca.",
     )
     products: list[ProductKind] = Field(default=[], title="Products", description="Empty: all that the venue offers.")
+    instruments: list[str] = Field(
+        default=[],
+        title="Instruments",
+        description="Where the venue shows orders and fills of one symbol at a time (Binance): all that the account "
+        "trades, for instance BTC/USDT and BTC/USDT:USDT. Nothing else is sent. Empty elsewhere.",
+    )
+    key_cannot_withdraw: bool = Field(
+        default=False,
+        title="The key cannot withdraw",
+        description="Your statement, where the venue does not show a key's rights (Binance): say yes only if you made "
+        "the key without the right to withdraw.",
+    )
     leverage: list[LeverageTarget] = Field(default=[], title="Leverage targets")
     risk_overrides: dict[str, Any] = Field(
         default={},
@@ -158,6 +172,8 @@ class TradingAccount(Block):
                 settle_currencies=tuple(self.settle_currencies) or facts.settle_currencies,
                 products=frozenset(self.products) or facts.products,
                 venue_account=self.venue_account,
+                instruments=tuple(InstrumentId(text) for text in self.instruments),
+                key_cannot_withdraw=self.key_cannot_withdraw,
             ),
             policy=risk_policy(self.environment, self.risk_overrides),
             leverage={InstrumentId(row.instrument): Decimal(row.leverage) for row in self.leverage},
@@ -176,6 +192,8 @@ class TradingAccount(Block):
             settle_currencies=list(settings.settle_currencies),
             products=sorted(settings.products),
             venue_account=settings.venue_account,
+            instruments=list(map(str, settings.instruments)),
+            key_cannot_withdraw=settings.key_cannot_withdraw,
             leverage=[
                 LeverageTarget(instrument=str(instrument), leverage=decimal_text(value))
                 for instrument, value in settings.leverage.items()

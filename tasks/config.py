@@ -141,6 +141,8 @@ class AccountSettings(_Strict):
     venue_account: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{0,32}$")] = ""
     settle_currencies: tuple[Currency, ...] = ()
     products: frozenset[ProductKind] = frozenset()
+    instruments: tuple[InstrumentKey, ...] = ()
+    key_cannot_withdraw: bool = False
     risk: Mapping[str, Any] = Field(default_factory=dict)
     leverage: Mapping[InstrumentKey, Annotated[Exact, Field(gt=0, le=100)]] = Field(default_factory=dict)
 
@@ -166,6 +168,7 @@ class AccountSettings(_Strict):
             raise ValueError(f"base_url of {self.account_id} may be given for simulated accounts only; name a host")
         if self.venue in supported_venues():
             self._require_access(capabilities(self.venue).access)
+            self._require_instruments(is_read_by_them=capabilities(self.venue).reads_by_instrument)
         risk_policy(self.environment, self.risk)
         return self
 
@@ -192,6 +195,20 @@ class AccountSettings(_Strict):
         if self.venue_account and not access.names_account:
             raise ValueError(f"venue_account of {self.account_id} must be left out: its key reaches one account")
 
+    def _require_instruments(self, *, is_read_by_them: bool) -> None:
+        listed, venue = ", ".join(map(str, self.instruments)), self.venue.value
+        if len(set(self.instruments)) != len(self.instruments):
+            raise ValueError(f"instruments of {self.account_id} must be named once each, were {listed}")
+        if is_read_by_them and not self.instruments:
+            raise ValueError(
+                f"instruments of {self.account_id} must name what the account trades: {venue} shows orders and fills "
+                "of one symbol at a time"
+            )
+        if self.instruments and not is_read_by_them:
+            raise ValueError(
+                f"instruments of {self.account_id} must be left out: {venue} shows the account whole, were {listed}"
+            )
+
     @property
     def account_id(self) -> AccountId:
         return AccountId(self.venue, self.environment, self.name)
@@ -212,6 +229,8 @@ class AccountSettings(_Strict):
                 settle_currencies=tuple(self.settle_currencies),
                 products=self.products,
                 venue_account=self.venue_account,
+                instruments=self.instruments,
+                key_cannot_withdraw=self.key_cannot_withdraw,
             ),
             policy=risk_policy(self.environment, self.risk),
             leverage=dict(self.leverage),

@@ -24,7 +24,7 @@ from tasks.blocks import (
     TradeStationCredentials,
     TradingAccount,
 )
-from tasks.config import ConfigRefused, load
+from tasks.config import AccountSettings, ConfigRefused, load
 from trading.rebalancing.portfolio import DriftRule, Portfolio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +141,17 @@ def test_a_tradestation_block_says_what_the_yaml_says() -> None:
     assert block.to_account(key).connection == given and given.venue_account == "SIM1234567M"
     with pytest.raises(ValidationError, match="asterisks"):
         TradeStationCredentials(environment=Environment.TESTNET, api_key=SecretStr("k"), api_secret=SecretStr("****"))
+
+
+EVERY_VENUE = [a for a in load(ROOT / "examples" / "venues.yaml").accounts if a.venue in supported_venues()]
+
+
+@pytest.mark.parametrize("settings", EVERY_VENUE, ids=lambda item: item.block_name)
+def test_a_block_of_every_venue_says_what_the_yaml_says(settings: AccountSettings) -> None:
+    names = [name for name in CREDENTIALS[settings.venue].model_fields if name.startswith("api_")]
+    given = settings.resolve({getattr(settings.credentials, f"{name}_env"): f"the {name}" for name in names})
+    key = credentials_of(given.connection)
+    assert TradingAccount.from_settings(settings).to_account(key) == given  # type: ignore[arg-type]
 
 
 def test_what_a_block_leaves_out_is_the_venues_own() -> None:

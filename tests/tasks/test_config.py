@@ -10,8 +10,9 @@ import yaml
 
 from brokers.capabilities import Access
 from brokers.errors import EnvironmentMismatch
+from brokers.factory import base_url_of
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
-from brokers.registry import capabilities
+from brokers.registry import capabilities, supported_venues
 from brokers.types import ProductKind
 from tasks.config import ConfigRefused, block_name, load, parse, require_environment, risk_policy
 
@@ -287,3 +288,46 @@ def test_a_simulated_accounts_passphrase_may_stand_inline() -> None:
 def test_a_passphrase_where_keys_have_none_is_refused() -> None:
     with pytest.raises(ConfigRefused, match=r"api_passphrase of bybit\.testnet\.main must be left out"):
         parse(file_with(WITH_PHRASE))
+
+
+# -- venues that are read by instrument -------------------------------------------------------------------------
+BY_SYMBOL = ACCOUNT.replace("bybit", "binance") + '    instruments: ["BTC/USDT", "BTC/USDT:USDT"]\n'
+
+
+def test_instruments_reach_the_connection() -> None:
+    settings = parse(file_with(BY_SYMBOL + "    key_cannot_withdraw: true\n")).account("binance-testnet-main")
+    connection = settings.resolve({"THE_KEY": "k", "THE_SECRET": "s"}).connection
+    assert connection.instruments == (InstrumentId("BTC/USDT"), InstrumentId("BTC/USDT:USDT"))
+    assert connection.key_cannot_withdraw
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (ACCOUNT.replace("bybit", "binance"), "must name what the account trades: binance"),
+        (BY_SYMBOL.replace("binance", "bybit"), r"must be left out: bybit shows the account whole, were BTC/USDT, BTC"),
+        (BY_SYMBOL.replace('"BTC/USDT:USDT"', '"BTC/USDT"'), "must be named once each, were BTC/USDT, BTC/USDT"),
+        (BY_SYMBOL.replace('"BTC/USDT:USDT"', "1"), "instruments"),
+    ],
+)
+def test_instruments_are_named_exactly_where_they_are_needed(text: str, told: str) -> None:
+    with pytest.raises(ConfigRefused, match=told):
+        parse(file_with(text))
+
+
+def test_the_example_of_every_venue_resolves() -> None:
+    example = load(ROOT / "examples" / "venues.yaml")
+    supported = set(supported_venues())
+    assert {account.venue for account in example.accounts} >= supported
+
+    class Exported(dict[str, str]):
+        def __missing__(self, name: str) -> str:
+            return f"value of {name}"
+
+        def get(self, name: str, default: object = None) -> str:  # type: ignore[override]
+            return self[name] if name else ""
+
+    for settings in (account for account in example.accounts if account.venue in supported):
+        connection = settings.resolve(Exported()).connection
+        assert connection.api_key.get_secret_value().startswith("value of ")
+        assert base_url_of(connection).startswith("https://")
