@@ -78,10 +78,9 @@ class Addresses:
     """Where a running stack listens; kept in stack.json so that other commands find it and restarts keep the ports."""
 
     prefect_port: int
-    simulator_port: int  # of Bybit
+    simulator_ports: Mapping[str, int]  # of each simulated venue, by its name
     supervisor_pid: int = 0  # 0: not running
     pools: tuple[str, ...] = field(default_factory=tuple)
-    tradestation_port: int = 0
     receiver_port: int = 0  # of alerts for the first pool
 
     @property
@@ -93,21 +92,13 @@ class Addresses:
         return f"http://127.0.0.1:{self.prefect_port}/v2"
 
     @property
-    def simulator_url(self) -> str:
-        return f"http://127.0.0.1:{self.simulator_port}"
-
-    @property
-    def tradestation_url(self) -> str:
-        return f"http://127.0.0.1:{self.tradestation_port}"
-
-    @property
     def receiver_url(self) -> str:
         return f"http://127.0.0.1:{self.receiver_port}"
 
     @property
     def simulators(self) -> Mapping[Venue, str]:
         """Each simulated venue's address."""
-        return {Venue.BYBIT: self.simulator_url, Venue.TRADESTATION: self.tradestation_url}
+        return {Venue(name): f"http://127.0.0.1:{port}" for name, port in self.simulator_ports.items()}
 
     def write(self, file: Path) -> None:
         """Replace the file in one step."""

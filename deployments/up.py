@@ -59,15 +59,16 @@ def keep(home: Home, pools: tuple[Environment, ...], console: Console) -> int:
 
 def _card(stack: Stack) -> Panel:
     account = "bybit-simulated-main"
+    simulators = "\n             ".join(f"{url} ({venue.value})" for venue, url in stack.addresses.simulators.items())
     return Panel(
         f"Prefect UI:  [bold]{stack.addresses.ui_url}[/]\n"
-        f"Simulators:  {stack.addresses.simulator_url} (Bybit), {stack.addresses.tradestation_url} (TradeStation)\n"
+        f"Simulators:  {simulators}\n"
         f"Folder:      {stack.home.root}\n\n"
         f"1. Deployments > [bold]sync-positions-{account}[/] > Run > Quick run: opens the ledger of the account.\n"
         f"2. Deployments > [bold]rebalance-{account}[/] > Run > Custom run: mode [bold]plan[/] shows what would be "
         "traded,\n   mode [bold]execute[/] trades. The report is on the run's Artifacts tab.\n"
         f"3. Deployments > [bold]reconcile-{account}[/] > Run > Quick run: compares venue and ledger.\n"
-        "4. Deployments > [bold]rebalance-portfolio-simulated[/] > Run > Custom run: one book over both venues.\n\n"
+        "4. Deployments > [bold]rebalance-portfolio-simulated[/] > Run > Custom run: one book over several venues.\n\n"
         "Ctrl-C stops everything. docs/operator.md explains each job and each state.",
         title="AlgoTrendy is up",
         title_align="left",

@@ -299,7 +299,7 @@ def test_prefect_keeps_no_secret(stack: Any, pool_environment: Path, tmp_path: P
             environment=Environment.SIMULATED,
             account_name="canary",
             credentials_name=block,
-            base_url=stack.addresses.simulator_url,
+            base_url=stack.addresses.simulators[Venue.BYBIT],
         ).save(block, overwrite=bool(number))
         _portfolio()
         check_account(block, return_state=True)

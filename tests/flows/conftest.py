@@ -61,7 +61,7 @@ def venue(stack: Stack, pool_environment: Path) -> SimulatedAccount:
         environment=Environment.SIMULATED,
         account_name=name,
         credentials_name=block,
-        base_url=stack.addresses.simulator_url,
+        base_url=stack.addresses.simulators[Venue.BYBIT],
         risk_overrides={"reconciled_first": False},  # each test has a new account; test_sweep_account.py has it on
         leverage=[
             LeverageTarget(instrument="AAPL/USDT:USDT", leverage="2"),
