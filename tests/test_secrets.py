@@ -6,7 +6,8 @@ import json
 import logging
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,10 +25,12 @@ from brokers.types import OrderRequest, OrderSide, OrderType
 from cli.main import main
 from deployments.pools import Pool
 from ledger.engine import Ledger
-from simulators import Control, Running, running_bybit
+from simulators import Control, Running, running_binance, running_bybit, running_okx
 from simulators.core.config import AccountConfig as VenueAccount
 from simulators.core.config import KeyConfig
 from simulators.testing import small_config
+from simulators.testing_binance import small_binance_config
+from simulators.testing_okx import small_okx_config
 from tasks.config import Account, risk_policy
 from tasks.runtime import open_runtime
 from tests.canaries import forms, leaking_files, leaks
@@ -229,6 +232,72 @@ def test_credentials_that_are_wrong_show_nothing_of_themselves(run: Run, debug_l
     run.accounts.write_text(ACCOUNTS.replace(f'"{KEY}"', f'"{KEY} "', 1))
     assert run.cli(capfd, "balances", "--account", "bybit-simulated-canary") == 3
     clean(run, debug_log)
+
+
+# -- the other venues -------------------------------------------------------------------------------------------
+PHRASE = "cnryPhrase;2f7d 9b=x"
+PLAIN_KEY = "cnryKey-5e0d3c-82-y"  # keys of these venues have letters, digits and dashes only
+
+
+def _owner(**secrets: str) -> VenueAccount:
+    key = {"api_key": PLAIN_KEY, "api_secret": SECRET, **secrets}
+    return VenueAccount.model_validate({"name": "canary", "balances": {"USDT": "1000"}, "keys": [key]})
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another venue whose account has canaries for keys, and codes with which it refuses whoever calls."""
+
+    start: Callable[[], AbstractContextManager[Running[Any]]]
+    connection: Mapping[str, Any]
+    codes: tuple[object, ...]
+
+
+ELSEWHERE = {
+    "okx": Elsewhere(
+        lambda: running_okx(small_okx_config(accounts=(_owner(passphrase=PHRASE),))),
+        {"api_passphrase": SecretStr(PHRASE)},
+        (50_113, 50_105, 987_654),
+    ),
+    "binance": Elsewhere(
+        lambda: running_binance(small_binance_config(accounts=(_owner(),))),
+        {"instruments": (InstrumentId("BTC/USDT"),)},
+        (-1022, -2014, -987_654),
+    ),
+}
+
+
+@pytest.mark.parametrize("venue", ELSEWHERE)
+def test_no_failure_of_another_venue_shows_a_secret(venue: str, debug_log: Path) -> None:
+    """The good answer, HTML, broken JSON, and refusals, documented or not, that quote whatever they were sent."""
+    told = ELSEWHERE[venue]
+    secrets = (PLAIN_KEY, SECRET, *([PHRASE] if "api_passphrase" in told.connection else []))
+    words = f"what you sent ({' and '.join(secrets)}) is wrong"
+    faults = [("html", {}), ("bad_json", {}), ("drop", {}), ("status", {"status": 502})]
+    faults += [("error", {"code": code, "message": words}) for code in told.codes]
+    shown: list[str] = []
+    with told.start() as sim:
+        config = AccountConfig(
+            account_id=AccountId.parse(f"{venue}.simulated.canary"),
+            api_key=SecretStr(PLAIN_KEY),
+            api_secret=SecretStr(SECRET),
+            base_url=sim.url,
+            **told.connection,
+        )
+        shown.append(repr(config))
+        with open_broker(config, clock=SystemClock()) as broker:
+            shown += [repr(broker.connect()), repr(broker.balances()), repr(broker), repr(vars(broker))]
+            for kind, fields in faults:
+                sim.control.clear_faults()
+                sim.control.fault(kind, path="*", times=None, **fields)
+                for call in (broker.connect, broker.balances):
+                    with pytest.raises(BrokerError) as caught:
+                        call()
+                    error = caught.value
+                    shown += [repr(error), repr(error.__cause__), *traceback.format_exception(error), _pickled(error)]
+    assert leaks("".join(shown), secrets) == []
+    assert leaks(debug_log.read_bytes(), secrets) == []
+    assert "is wrong" in "".join(shown)
 
 
 # -- passwords of databases and servers -------------------------------------------------------------------------
