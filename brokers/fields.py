@@ -87,6 +87,13 @@ def flag(row: Row, name: str) -> bool:
     return value
 
 
+def listed(result: Row, name: str = "list") -> list[Row]:
+    """A list of objects that must be there: an answer without its list does not say that the list is empty."""
+    if name not in result:
+        raise AnswerUnreadable(f"answer has no {name}: it holds {', '.join(sorted(result))[:200] or 'nothing'}")
+    return rows(result, name)
+
+
 def rows(result: Row, name: str = "list") -> list[Row]:
     """A list of objects; null is an empty list."""
     found = result.get(name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from brokers.bybit import mapping, orders, payloads
 from brokers.bybit.client import BybitClient, classify
-from brokers.bybit.fields import Row, integer, moment, required, rows, text
+from brokers.bybit.fields import Row, integer, listed, moment, required, text
 from brokers.bybit.instruments import AGE_ASKED_MAX, CATEGORY, PRODUCT, InstrumentBook, Market, market_of
 from brokers.bybit.paging import pages, windows
 from brokers.bybit.profile import CAPABILITIES
@@ -169,7 +169,7 @@ class BybitBroker(Broker):
             only = {"symbol": next(iter(wanted))} if len(wanted) == 1 else {}
             envelope = self._envelope(self._client.get_tickers, category=category, **only)
             time = moment(envelope, "time")
-            for row in rows(envelope["result"]):
+            for row in listed(envelope["result"]):
                 market = wanted.get(text(row, "symbol"))
                 if market is not None:
                     found[market.instrument_id] = mapping.quote(row, market, time)
@@ -184,7 +184,7 @@ class BybitBroker(Broker):
         wallet, time = self._wallet()
         return tuple(
             mapping.balance(row, account_id=self.account_id, mode=mode, time=time)
-            for row in rows(wallet, "coin")
+            for row in listed(wallet, "coin")
             if mapping.has_money(row)
         )
 
@@ -204,7 +204,7 @@ class BybitBroker(Broker):
     def leverage(self, instrument_id: InstrumentId) -> LeverageInfo:
         market = self._contract(instrument_id)
         result = self._result(self._client.get_positions, category=market.category, symbol=market.symbol)
-        return mapping.leverage_info(rows(result), market, self._known_margin_mode())
+        return mapping.leverage_info(listed(result), market, self._known_margin_mode())
 
     def set_leverage(self, instrument_id: InstrumentId, leverage: Decimal) -> LeverageInfo:
         """Both sides get the same leverage; VerificationFailed when the venue shows another afterwards."""
@@ -265,7 +265,7 @@ class BybitBroker(Broker):
         market = market_of(self._book.get(instrument_id))
         wanted = _order_filter(client_order_id, venue_order_id)
         for read in (self._client.get_open_orders, self._client.get_order_history):
-            found = rows(self._result(read, category=market.category, **wanted))
+            found = listed(self._result(read, category=market.category, **wanted))
             for row in found:
                 if all(text(row, name) == value for name, value in wanted.items()):
                     return self._order(market.product, row)
@@ -311,13 +311,18 @@ class BybitBroker(Broker):
         return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
-        """Transaction-log rows in `since <= time < until`."""
+        """Transaction-log rows in `since <= time < until`; AnswerUnreadable when one id shows two changes."""
         found: dict[str, CashEvent] = {}
         read = self._paged(self._client.get_transaction_log)
         for start, end in windows(since, until, now=self._client.venue_now()):
             for row in pages(read, accountType="UNIFIED", startTime=start, endTime=end, limit=50):
                 event = self._mapped(orders.cash_event, row, self._market_of_log_row(row))
-                found.setdefault(event.event_id, event)
+                known = found.setdefault(event.event_id, event)
+                if known != event:
+                    raise AnswerUnreadable(
+                        f"transaction {event.event_id} is shown with {known.amount} and with {event.amount} "
+                        f"{event.currency}; one id must name one change of the wallet"
+                    )
         events = list(found.values())
         events.reverse()  # Bybit lists newest first: this keeps the order of rows within one millisecond
         events.sort(key=lambda event: event.time)
@@ -430,7 +435,7 @@ class BybitBroker(Broker):
 
     def _wallet(self) -> tuple[Row, datetime]:
         envelope = self._envelope(self._client.get_wallet_balance, accountType="UNIFIED")
-        accounts = rows(envelope["result"])
+        accounts = listed(envelope["result"])
         if len(accounts) != 1:
             raise AnswerUnreadable(f"wallet-balance must show one unified account, showed {len(accounts)}")
         return accounts[0], moment(envelope, "time")

@@ -7,13 +7,13 @@ from brokers.fields import (
     flag,
     from_ms,
     integer,
+    listed,
     moment,
     number,
     number_or_none,
     number_or_zero,
     positive_or_none,
     required,
-    rows,
     text,
 )
 
@@ -21,6 +21,7 @@ __all__ = [
     "flag",
     "from_ms",
     "integer",
+    "listed",
     "moment",
     "number",
     "number_or_none",
@@ -28,6 +29,5 @@ __all__ = [
     "positive_or_none",
     "required",
     "Row",
-    "rows",
     "text",
 ]

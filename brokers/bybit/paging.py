@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from brokers.bybit.fields import Row, rows, text
+from brokers.bybit.fields import Row, listed, text
 from brokers.clock import epoch_ms
 from brokers.errors import AnswerUnreadable, Unsupported
 
@@ -38,7 +38,7 @@ def pages(fetch: Callable[..., dict[str, Any]], **params: Any) -> Iterator[Row]:
     cursor: str | None = None
     for _ in range(PAGES_MAX):
         result = fetch(**params, cursor=cursor) if cursor else fetch(**params)
-        found = rows(result)
+        found = listed(result)
         yield from found
         cursor = text(result, "nextPageCursor")
         if not found or not cursor or cursor in seen:

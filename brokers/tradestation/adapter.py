@@ -25,7 +25,7 @@ from brokers.errors import (
     OrderNotFound,
     Unsupported,
 )
-from brokers.fields import Row, required, rows, text
+from brokers.fields import Row, listed, required, rows, text
 from brokers.guard import Origin, SendGuard
 from brokers.ids import ClientOrderId, Environment, InstrumentId, VenueOrderId
 from brokers.port import Broker
@@ -157,7 +157,7 @@ class TradeStationBroker(Broker):
     def _accounts(self) -> list[Row]:
         answer = self._client.get("brokerage", "accounts", resource="accounts")
         self._client.refuse_errors(answer, what="the accounts")
-        return rows(answer, "Accounts")
+        return listed(answer, "Accounts")
 
     def _own_account(self) -> Row:
         found = self._accounts()
@@ -220,7 +220,7 @@ class TradeStationBroker(Broker):
         time = self._client.venue_time.now()
         return tuple(
             self._mapped(mapping.position, row, account_id=self.account_id, time=time)
-            for row in self._own(rows(answer, "Positions"))
+            for row in self._own(listed(answer, "Positions"))
         )
 
     def profit_and_loss(self) -> tuple[ProfitAndLoss, ...]:
@@ -241,7 +241,7 @@ class TradeStationBroker(Broker):
     def _balance_row(self) -> tuple[Row, datetime]:
         answer = self._client.get("brokerage", "accounts", self._account, "balances", resource="balances")
         self._client.refuse_errors(answer, what=f"balances of {self._account}")
-        row = mapping.only_row(rows(answer, "Balances"), self._account, what="balances")
+        row = mapping.only_row(listed(answer, "Balances"), self._account, what="balances")
         return row, self._client.venue_time.now()
 
     # -- orders: reads ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import httpx
 
 from brokers.clock import Clock
 from brokers.errors import AnswerUnreadable
-from brokers.fields import Row, rows, text
+from brokers.fields import Row, listed, rows, text
 from brokers.guard import SendGuard, Verb
 from brokers.strictjson import decode
 from brokers.tradestation import codes
@@ -77,7 +77,7 @@ class TradeStationClient:
             more = {"nextToken": token} if token else {}
             answer = self.get(*segments, resource=resource, pageSize=str(PAGE_SIZE), **query, **more)
             self.refuse_errors(answer, what="/".join(segments))
-            yield from rows(answer, name)
+            yield from listed(answer, name)
             following = text(answer, "NextToken")
             if not following or following == token:
                 return

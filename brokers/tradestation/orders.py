@@ -84,6 +84,9 @@ _STATUSES: Mapping[str, str] = {
 }
 
 
+_SAYS_FILLED = frozenset({"FLL", "FLP", "FPR"})
+
+
 def is_shown(row: Row) -> bool:
     """Whether the port has words for an order: one leg, of shares or a future."""
     legs = rows(row, "Legs")
@@ -93,7 +96,7 @@ def is_shown(row: Row) -> bool:
 def order(row: Row, *, account_id: AccountId) -> Order:
     leg = _leg(row)
     opened, closed = moment(row, "OpenedDateTime"), moment_or_none(row, "ClosedDateTime")
-    filled, side = number_or_zero(leg, "ExecQuantity"), _side(leg)
+    filled, side = _filled(row, leg), _side(leg)
     order_type = _order_type(row)
     has_limit = order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
     has_stop = order_type in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
@@ -120,6 +123,12 @@ def order(row: Row, *, account_id: AccountId) -> Order:
     )
 
 
+def _filled(row: Row, leg: Row) -> Decimal:
+    """What has been executed; where the status itself says that something was, its quantity must be there."""
+    read = number if text(row, "Status") in _SAYS_FILLED else number_or_zero
+    return read(leg, "ExecQuantity")
+
+
 def order_id(row: Row) -> str:
     """The id without the dashes that some screens of TradeStation write into it."""
     return required(row, "OrderID").replace("-", "")
@@ -129,7 +138,7 @@ def status(row: Row) -> OrderStatus:
     """What the venue says of the order now. A code that nobody documents is open: it is watched, never called over."""
     code = required(row, "Status")
     leg = _leg(row)
-    filled, ordered = number_or_zero(leg, "ExecQuantity"), number(leg, "QuantityOrdered")
+    filled, ordered = _filled(row, leg), number(leg, "QuantityOrdered")
     is_closed = moment_or_none(row, "ClosedDateTime") is not None
     kind = _STATUSES.get(code, _Kind.OPEN)
     if kind == _Kind.BY_CLOSE:

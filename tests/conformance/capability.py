@@ -49,6 +49,7 @@ class Capability(StrEnum):
     LEVERAGE = "leverage"
     POSITION_MODE = "position mode"
     MARGIN_MODE = "margin mode"
+    SET_MARGIN_MODE = "setting the margin mode"
     DEAD_MAN = "dead-man switch"
     ERRORS = "error table"
     RATE_LIMITS = "rate limits"

@@ -37,6 +37,16 @@ TOPICS = (
 )
 
 
+class Proof(StrEnum):
+    """What stands behind an outcome."""
+
+    SIMULATOR = "simulator"
+    CLIENT = "independent client"
+    RECORDED = "recorded body"
+    TESTNET = "testnet"
+    WIRE = "wire layer"
+
+
 class Where(StrEnum):
     """Which products of a venue a card speaks of; a product that it does not speak of has no such card."""
 
@@ -65,6 +75,7 @@ class Card:
     where: Where = Where.ANY
     levers: bool = False
     key: KeyKind | None = None  # listed only where the venue's row knows such a key
+    proof: Proof | None = None  # other than that of the environment
     row: str = ""  # listed only where this field of the venue's row is there
     refused: Callable[[Scene], Any] | None = None
 
@@ -83,6 +94,7 @@ def card(
     where: Where = Where.ANY,
     levers: bool = False,
     key: KeyKind | None = None,
+    proof: Proof | None = None,
     row: str = "",
     refused: Callable[[Scene], Any] | None = None,
 ) -> Callable[[Callable[[Scene], Any]], Callable[[Scene], Any]]:
@@ -92,7 +104,7 @@ def card(
         if name in _DECK:
             raise ValueError(f"two cards are called {name}")
         _DECK[name] = Card(
-            name, capability, given, does, expects, play, frozenset(needs), where, levers, key, row, refused
+            name, capability, given, does, expects, play, frozenset(needs), where, levers, key, proof, row, refused
         )
         return play
 

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conformance import results
+from tests.conformance import results, seats
 from tests.conformance.card import deck
 from tests.conformance.field import SimulatedField, TestnetField, testnet_config
 from tests.conformance.playing import Outcome
-from tests.conformance.venue import VenueUnderTest
+from tests.conformance.venue import VenueUnderTest, venues
 
 WRITES = os.environ.get("CONFORMANCE_WRITE") == "1"
 Fields = Callable[[VenueUnderTest, str], SimulatedField | TestnetField]
@@ -60,5 +60,6 @@ def record() -> Iterator[Record]:
     yield keep
     if WRITES:
         results.CARDS.write_text(results.words(deck()))
+    rows = {row.name: row for row in venues()}
     for (venue, environment), outcomes in _WRITTEN.items():
-        results.write(venue, environment, outcomes)
+        results.write(venue, environment, outcomes, keys=seats.keys(rows[venue]))

@@ -18,7 +18,7 @@ from brokers.config import AccountConfig
 from brokers.factory import open_broker
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.port import Broker
-from tests.conformance.playing import Proof
+from tests.conformance.card import Proof
 from tests.conformance.scene import Scene
 from tests.conformance.venue import KeyKind, VenueUnderTest
 from tests.proof.wire_venues import Product

@@ -9,20 +9,10 @@ from typing import Any
 import pytest
 
 from brokers.errors import Unsupported
-from tests.conformance.card import Card, Where
+from tests.conformance.card import Card, Proof, Where
 from tests.conformance.scene import Scene
 from tests.conformance.venue import VenueUnderTest
 from tests.proof.wire_venues import Product
-
-
-class Proof(StrEnum):
-    """What stands behind an outcome."""
-
-    SIMULATOR = "simulator"
-    CLIENT = "independent client"
-    RECORDED = "recorded body"
-    TESTNET = "testnet"
-    WIRE = "wire layer"
 
 
 class Ended(StrEnum):
@@ -53,7 +43,7 @@ class Outcome:
 
 def play(card: Card, scene: Scene, proof: Proof) -> Outcome:
     """Play the card; an AssertionError or any error that it does not expect is a failure of the venue's adapter."""
-    product = "" if card.where is Where.ACCOUNT else scene.product.name
+    product, proof = product_of(card, scene.product), card.proof or proof
     lacking = scene.lacking(card)
     if lacking is None:
         card.play(scene)
@@ -68,8 +58,13 @@ def play(card: Card, scene: Scene, proof: Proof) -> Outcome:
 
 
 def not_run(card: Card, product: Product, proof: Proof, reason: str) -> Outcome:
-    where = "" if card.where is Where.ACCOUNT else product.name
-    return Outcome(card.id, card.capability, proof, Ended.NOT_RUN, where, reason=reason)
+    own = card.proof or proof
+    return Outcome(card.id, card.capability, own, Ended.NOT_RUN, product_of(card, product), reason=reason)
+
+
+def product_of(card: Card, product: Product) -> str:
+    """The product that an outcome is filed under: none where the card speaks of the account."""
+    return "" if card.where is Where.ACCOUNT else product.name
 
 
 def is_listed(card: Card, venue: VenueUnderTest, product: Product) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from tests.conformance.card import Card
@@ -26,9 +26,14 @@ def read(venue: str, environment: str) -> dict[tuple[str, str, str], Outcome]:
     return {outcome.key: outcome for outcome in rows}
 
 
-def write(venue: str, environment: str, outcomes: Iterable[Outcome]) -> Path:
-    """Write the file, one line per outcome, sorted: two runs of the same code give the same bytes."""
-    rows = sorted(outcomes, key=lambda outcome: outcome.key)
+def write(venue: str, environment: str, outcomes: Iterable[Outcome], *, keys: Collection[tuple[str, str, str]]) -> Path:
+    """Write the file, one line per outcome, sorted: two runs of the same code give the same bytes.
+
+    `keys` are those of a whole run: what a run of a part did not play is kept, what nothing plays any more goes.
+    """
+    new = {outcome.key: outcome for outcome in outcomes}
+    kept = {key: outcome for key, outcome in read(venue, environment).items() if key in keys}
+    rows = [outcome for _, outcome in sorted({**kept, **new}.items())]
     lines = ",\n".join(f"  {json.dumps(outcome.as_row(), ensure_ascii=False)}" for outcome in rows)
     head = f'{{\n "venue": {json.dumps(venue)},\n "environment": {json.dumps(environment)},\n'
     path = path_of(venue, environment)

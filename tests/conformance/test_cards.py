@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-
 import pytest
 
-from tests.conformance.card import Card, deck
-from tests.conformance.conftest import Fields, Record
-from tests.conformance.playing import is_listed, not_run, play
+from tests.conformance import results
+from tests.conformance.card import deck
+from tests.conformance.conftest import WRITES, Fields, Record
+from tests.conformance.playing import not_run, play
+from tests.conformance.seats import ENVIRONMENT, IS_SIMULATED, Seat, chosen, keys, seats
 from tests.conformance.venue import VenueUnderTest, venues
-from tests.proof.wire_venues import Product
-
-ENVIRONMENT = os.environ.get("ENVIRONMENT", "simulated")
-CHOSEN = os.environ.get("VENUE", "")
-
-
-@dataclass(frozen=True)
-class Seat:
-    """One card of one product of one venue."""
-
-    venue: VenueUnderTest
-    product: Product
-    card: Card
-
-    @property
-    def name(self) -> str:
-        return f"{self.venue.name}-{self.product.name}-{self.card.id}"
-
 
 SEATS = [
-    Seat(venue, product, card)
-    for venue in venues()
-    for product in venue.products
-    for card in deck()
-    if (not CHOSEN or venue.name == CHOSEN) and is_listed(card, venue, product)
+    pytest.param(seat, marks=pytest.mark.xdist_group(f"conformance-{venue.name}"), id=seat.name)
+    for venue in chosen()
+    for seat in seats(venue)
 ]
+NEEDS_LEVERS = "needs the simulator's control API"
+
+
+@pytest.mark.parametrize("seat", SEATS)
+def test_card(seat: Seat, field_of: Fields, record: Record) -> None:
+    field = field_of(seat.venue, ENVIRONMENT)
+    if seat.card.levers and not field.has_levers:
+        record(seat.venue.name, ENVIRONMENT, not_run(seat.card, seat.product, field.proof, NEEDS_LEVERS))
+        return
+    with field.scene(seat.product) as scene:
+        outcome = play(seat.card, scene, field.proof)
+    record(seat.venue.name, ENVIRONMENT, outcome)
 
 
 def test_the_environment_is_one_that_conformance_runs_in() -> None:
     assert ENVIRONMENT in ("simulated", "testnet"), f"conformance never runs in {ENVIRONMENT}"
 
 
-@pytest.mark.parametrize(
-    "seat", [pytest.param(s, marks=pytest.mark.xdist_group(f"conformance-{s.venue.name}"), id=s.name) for s in SEATS]
-)
-def test_card(seat: Seat, field_of: Fields, record: Record) -> None:
-    field = field_of(seat.venue, ENVIRONMENT)
-    if seat.card.levers and not field.has_levers:
-        record(
-            seat.venue.name,
-            ENVIRONMENT,
-            not_run(seat.card, seat.product, field.proof, "needs the simulator's control API"),
-        )
-        return
-    with field.scene(seat.product) as scene:
-        outcome = play(seat.card, scene, field.proof)
-    record(seat.venue.name, ENVIRONMENT, outcome)
+@pytest.mark.skipif(WRITES or not IS_SIMULATED, reason="compares what is committed")
+@pytest.mark.parametrize("venue", venues(), ids=lambda venue: venue.name)
+def test_the_committed_file_holds_what_is_played_and_nothing_else(venue: VenueUnderTest) -> None:
+    assert set(results.read(venue.name, ENVIRONMENT)) == keys(venue), f"run: make conformance VENUE={venue.name}"
+
+
+@pytest.mark.skipif(WRITES, reason="compares what is committed")
+def test_the_cards_words_are_those_that_are_shown() -> None:
+    assert results.CARDS.read_text() == results.words(deck()), "run: make conformance"
+
+
+def test_cards_are_many_and_each_says_what_it_is() -> None:
+    cards = deck()
+    assert len(cards) >= 100
+    for card in cards:
+        assert card.precondition.strip() and card.action.strip() and card.expected.strip(), card.id
+        assert card.id.isupper() and card.id[-2:].isdigit(), card.id

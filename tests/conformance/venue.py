@@ -16,7 +16,7 @@ Every module there is found by itself; nothing else has to be edited to add a ve
 `requests`   operation -> how many requests the venue needs for it at least; a card measures at the simulator.
 `many`       starts a simulator with fifty instruments and gives their ids, for quotes of fifty symbols.
 `serve`      adds to a loopback server what the adapter asks for before an operation's own request (clock, token,
-             instruments); recorded bodies come on top.
+             instruments) at the time of a recorded body, which comes on top.
 `recorded_account`  the AccountConfig for that loopback server.
 `client`     an independent client (ccxt, an SDK) on the simulator and how its reading differs: see differential.py.
 
@@ -75,16 +75,18 @@ ErrorRow = tuple[int | tuple[int, str], type[BrokerError]]
 class Shape:
     """Where one operation's rows lie in a recorded body, and which of their fields matter.
 
-    `recording` names the file (without .json) whose body is spoiled; `row` is the way to one row of it (keys and
+    `recording` is the id of the recorded body that is spoiled; `row` is the way to one row of it (keys and
     indices). `closed_set`: fields whose value is one of a closed set and decides what the row means: an unknown value
-    must be AnswerUnreadable. `required`: absent or empty must be AnswerUnreadable. `optional`: an empty text must read
-    as "the venue says nothing" (None), never as zero: names of the venue's field -> attribute of our value.
+    must be AnswerUnreadable. `required`: absent, null or empty must be AnswerUnreadable. `numbers`: what is no finite
+    number must be AnswerUnreadable. `optional`: absent or empty must read as "the venue says nothing" (None), never as
+    zero: names of the venue's field -> attribute of our value.
     """
 
     recording: str
     row: tuple[str | int, ...]
     closed_set: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     optional: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -100,7 +102,7 @@ class VenueUnderTest:
     shapes: tuple[Shape, ...] = ()
     requests: Mapping[str, int] = field(default_factory=dict)
     many: Callable[[datetime], AbstractContextManager[tuple[Any, Sequence[InstrumentId]]]] | None = None
-    serve: Callable[[Loopback], None] | None = None
+    serve: Callable[[Loopback, datetime], None] | None = None
     recorded_account: Callable[[str], AccountConfig] | None = None
     client: Any = None
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from brokers.errors import BrokerError, InvalidOrder
-from brokers.types import OrderSide, PositionMode
+from brokers.types import MarginMode, OrderSide, PositionMode
 from tests.conformance.capability import Capability as C
 from tests.conformance.card import card
 from tests.conformance.scene import Scene
@@ -142,3 +142,38 @@ def margin_modes_are_known(scene: Scene) -> None:
     known = scene.venue.capabilities.margin_modes
     assert scene.broker.connect().margin_mode in known
     assert scene.broker.leverage(scene.instrument_id).margin_mode in known
+
+
+@card(
+    "MARGIN-MODE-SET-01",
+    C.SET_MARGIN_MODE,
+    given="an instrument without a position or an order",
+    does="set isolated margin twice, then cross margin",
+    expects="each reads back as set; the second time is success as well",
+    levers=True,
+    refused=lambda scene: scene.broker.set_margin_mode(scene.instrument_id, MarginMode.ISOLATED),
+)
+def the_margin_mode_is_set(scene: Scene) -> None:
+    for mode in (MarginMode.ISOLATED, MarginMode.ISOLATED, MarginMode.CROSS):
+        assert scene.broker.set_margin_mode(scene.instrument_id, mode).margin_mode is mode
+        assert scene.broker.leverage(scene.instrument_id).margin_mode is mode
+
+
+@card(
+    "MARGIN-MODE-SET-02",
+    C.SET_MARGIN_MODE,
+    given="an open position",
+    does="set the other margin mode",
+    expects="set and read back, or a typed refusal after which the mode is unchanged; the position is unchanged",
+    levers=True,
+    refused=lambda scene: scene.broker.set_margin_mode(scene.instrument_id, MarginMode.ISOLATED),
+)
+def the_margin_mode_of_an_open_position(scene: Scene) -> None:
+    scene.buy()
+    held, before = scene.held(), scene.broker.leverage(scene.instrument_id).margin_mode
+    other = MarginMode.ISOLATED if before is MarginMode.CROSS else MarginMode.CROSS
+    try:
+        assert scene.broker.set_margin_mode(scene.instrument_id, other).margin_mode is other
+    except BrokerError:
+        assert scene.broker.leverage(scene.instrument_id).margin_mode is before
+    assert scene.held() == held
