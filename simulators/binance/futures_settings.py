@@ -106,7 +106,7 @@ def set_leverage(context: Context) -> Row:
 def set_margin_type(context: Context) -> Row:
     """POST /fapi/v1/marginType: recorded and shown; the core margins every position across its wallet."""
     instrument, params = context.listed(), context.params
-    words = {kind.value: kind for kind in MarginType} | {"CROSS": MarginType.CROSSED}
+    words = {kind.value: kind for kind in MarginType}
     error = BinanceError(-1130, "Data sent for parameter 'marginType' is not valid.")
     wanted = params.word("marginType", words, error, required=True)
     assert wanted is not None
