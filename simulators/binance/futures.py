@@ -20,6 +20,7 @@ from simulators.binance.words import (
     futures_type,
     is_conditional,
     limit_price,
+    shown_id,
     status_of,
     time_in_force,
 )
@@ -178,7 +179,7 @@ def order_row(order: Order, instrument: Instrument, *, fresh: bool = False) -> R
         "orderId": int(order.order_id),
         "symbol": request.symbol,
         "status": status_of(order),
-        "clientOrderId": order.client_id,
+        "clientOrderId": shown_id(order),
         "price": price(limit_price(order), instrument) if limit_price(order) or fresh else "0",
         "avgPrice": nothing if average is None else fixed(average, AVERAGE_PLACES),
         "origQty": qty(order.qty, instrument),

@@ -63,7 +63,7 @@ def account_v2(context: Context) -> Row:
     """GET /fapi/v2/account: every symbol and every asset, with the account's rights."""
     rights: Row = {
         "feeTier": 0,
-        "feeBurn": False,
+        "feeBurn": context.me.name in context.house.bnb_fees,
         "canTrade": True,
         "canDeposit": True,
         "canWithdraw": True,

@@ -144,6 +144,20 @@ def set_position_mode(context: Context) -> Row:
     return DONE
 
 
+def bnb_fees(context: Context) -> Row:
+    """GET /fapi/v1/feeBurn: whether fees are paid in BNB; one switch for both products here."""
+    return {"feeBurn": context.me.name in context.house.bnb_fees}
+
+
+def set_bnb_fees(context: Context) -> Row:
+    """POST /fapi/v1/feeBurn."""
+    change = (
+        context.house.bnb_fees.add if context.params.flag("feeBurn", required=True) else context.house.bnb_fees.discard
+    )
+    change(context.me.name)
+    return DONE
+
+
 def multi_assets_mode(context: Context) -> Row:
     """GET /fapi/v1/multiAssetsMargin: single-asset mode."""
     return {"multiAssetsMargin": False}

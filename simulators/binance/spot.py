@@ -15,6 +15,7 @@ from simulators.binance.words import (
     expiry_reason,
     is_conditional,
     limit_price,
+    shown_id,
     spot_type,
     status_of,
     time_in_force,
@@ -144,7 +145,7 @@ def _response_level(params: Params) -> int:
 
 
 def _placed(context: Context, order: Order, level: int) -> Row:
-    row = _identity(order) | {"clientOrderId": order.client_id, "transactTime": order.updated_ms}
+    row = _identity(order) | {"clientOrderId": shown_id(order), "transactTime": order.updated_ms}
     if level == 0:
         return row
     row |= _amounts_row(order)
@@ -204,7 +205,7 @@ def order_row(order: Order) -> Row:
     """Return one row of order, openOrders and allOrders."""
     return (
         _identity(order)
-        | {"clientOrderId": order.client_id}
+        | {"clientOrderId": shown_id(order)}
         | _amounts_row(order)
         | {
             "stopPrice": fixed(order.request.trigger_price or ZERO),
@@ -257,7 +258,7 @@ def _cancelled(context: Context, order: Order, cancel_id: str = "") -> Row:
     made = cancel_id or venue.ids.client_id(MarketKind.SPOT, venue.now_ms(), venue.rng)
     return (
         _identity(after)
-        | {"origClientOrderId": after.client_id, "clientOrderId": made, "transactTime": after.updated_ms}
+        | {"origClientOrderId": shown_id(after), "clientOrderId": made, "transactTime": after.updated_ms}
         | _amounts_row(after)
         | {"selfTradePreventionMode": STP_MODE}
         | _conditional_fields(after)
