@@ -77,7 +77,7 @@ def _of_others(context: Context, client_id: str, view_ms: int | None) -> list[Or
 def one_order(context: Context, instrument: Instrument) -> Order:
     """Return the order that a query names, the latest of several with the same client id."""
     view = context.view_ms(context.venue.lags.orders_ms)
-    mismatch = BinanceError(-2039, "Client order ID is not correct for this order ID.")
+    mismatch = BinanceError(-2039)
     found = [o for o in visible(context, by_ids(context, instrument, view_ms=view, mismatch=mismatch)) if in_book(o)]
     found = [order for order in found if not is_dropped(context, order)]
     if not found:
@@ -134,7 +134,7 @@ def window(context: Context, length_ms: int) -> tuple[int, int] | None:
         return None
     if start is not None and end is not None:
         if start > end:
-            raise BinanceError(-1023, "Start time is greater than end time.")
+            raise BinanceError(-1023)
         if end - start > length_ms:
             raise _too_wide(context.kind, length_ms)
         return start, end
@@ -188,7 +188,7 @@ def trades(context: Context, instrument: Instrument) -> list[Execution]:
     order_id, first = params.integer("orderId"), params.integer("fromId")
     span = window(context, SPOT_WINDOW_MS if spot else FUTURES_WINDOW_MS)
     if (first is not None and span is not None) or (spot and order_id is not None and span is not None):
-        raise BinanceError(-1128, "Combination of optional parameters invalid.")
+        raise BinanceError(-1128)
     now = context.venue.now_ms()
     latest = span is None and first is None
     if not spot and span is None and first is None and order_id is None:

@@ -56,6 +56,8 @@ def balance(context: Context) -> Rows:
 
 def _updated(context: Context, coin: str) -> int:
     wallet = futures_wallet(coin)
+    if wallet not in context.me.wallets():
+        return 0
     return next((entry.time_ms for entry in newest_first(context.me.entries) if entry.coin == wallet), 0)
 
 

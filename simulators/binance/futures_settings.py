@@ -111,12 +111,12 @@ def set_margin_type(context: Context) -> Row:
     wanted = params.word("marginType", words, error, required=True)
     assert wanted is not None
     if context.house.margin_type(context.me.name, instrument.symbol) is wanted:
-        raise BinanceError(-4046, "No need to change margin type.")
+        raise BinanceError(-4046)
     open_ones = [order for order in context.me.open_orders() if order.request.symbol == instrument.symbol]
     if any(order.request.kind is MarketKind.LINEAR for order in open_ones):
-        raise BinanceError(-4047, "Margin type cannot be changed if there exists open orders.")
+        raise BinanceError(-4047)
     if not flat(context.me, instrument.symbol):
-        raise BinanceError(-4048, "Margin type cannot be changed if there exists position.")
+        raise BinanceError(-4048)
     context.house.margin_types[context.me.name][instrument.symbol] = wanted
     return DONE
 
@@ -167,4 +167,4 @@ def set_multi_assets_mode(context: Context) -> Row:
     """POST /fapi/v1/multiAssetsMargin: there is single-asset mode only."""
     if context.params.flag("multiAssetsMargin", required=True):
         raise not_simulated("multi-assets mode")
-    raise BinanceError(-4171, "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.")
+    raise BinanceError(-4171)

@@ -76,10 +76,10 @@ def test_order(context: Context) -> Row:
 def _request(context: Context) -> OrderRequest:
     params = context.params
     instrument = context.listed()
-    side = params.word("side", SIDE_WORDS, BinanceError(-1117, "Invalid side."), required=True)
+    side = params.word("side", SIDE_WORDS, BinanceError(-1117), required=True)
     name = params.text("type", required=True)
     if name not in _TYPES:
-        raise BinanceError(-1116, "Invalid orderType.")
+        raise BinanceError(-1116)
     assert side is not None
     _refuse_unsupported(params)
     order_type, stop = _TYPES[name]
@@ -132,7 +132,7 @@ def _time(params: Params, name: str) -> TimeInForce:
         if params.given("timeInForce"):
             raise not_required("timeInForce")
         return TimeInForce.POST_ONLY if name == "LIMIT_MAKER" else TimeInForce.IOC
-    found = params.word("timeInForce", SPOT_TIMES, BinanceError(-1115, "Invalid timeInForce."), required=True)
+    found = params.word("timeInForce", SPOT_TIMES, BinanceError(-1115), required=True)
     assert found is not None
     return found
 
@@ -243,7 +243,7 @@ def trade_row(execution: Execution) -> Row:
 def cancel_order(context: Context) -> Row:
     """DELETE /api/v3/order: `clientOrderId` of the answer is the cancel's, not the order's."""
     params = context.params
-    error = BinanceError(-1145, "Invalid cancelRestrictions")
+    error = BinanceError(-1145)
     wanted = params.word("cancelRestrictions", _RESTRICTIONS, error)
     cancel_id = params.client_id("newClientOrderId", MarketKind.SPOT)
     order = open_order(context, context.listed())

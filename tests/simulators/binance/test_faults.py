@@ -41,11 +41,12 @@ def test_statuses(
     assert len(control.orders("main")) == control.requests(path=path)[-1].executed == int(execute)
 
 
-@pytest.mark.parametrize("code", sorted({*TEXTS, *STATUSES}))
-def test_codes_come_with_their_status(wire: Any, control: Control, code: int):
-    control.fault("error", path=ORDER, code=code)
-    answer = wire.send("POST", ORDER, **MARKET)
-    assert (answer.status_code, answer.json()) == (STATUSES.get(code, 400), {"code": code, "msg": TEXTS[code]})
+def test_codes_come_with_their_status(wire: Any, control: Control):
+    assert set(STATUSES) <= set(TEXTS)
+    for code, text in TEXTS.items():
+        control.fault("error", path=ORDER, code=code)
+        answer = wire.send("POST", ORDER, **MARKET)
+        assert (answer.status_code, answer.json()) == (STATUSES.get(code, 400), {"code": code, "msg": text})
     assert control.requests(path=ORDER)[-1].code == str(code)
     assert control.orders("main") == []
 
