@@ -64,13 +64,13 @@ def _request(context: Context) -> OrderRequest:
     params, instrument = context.params, context.listed()
     if params.text("algoType", required=True) != "CONDITIONAL":
         raise BinanceError(-1130, "Data sent for parameter 'algoType' is not valid.")
-    side = params.word("side", SIDE_WORDS, BinanceError(-1117, "Invalid side."), required=True)
+    side = params.word("side", SIDE_WORDS, BinanceError(-1117), required=True)
     assert side is not None
     name = params.text("type", required=True)
     if name == "TRAILING_STOP_MARKET":
         raise not_simulated(name)
     if name not in _TYPES:
-        raise BinanceError(-1116, "Invalid orderType.")
+        raise BinanceError(-1116)
     refuse_unsupported(params)
     _refuse_other_triggers(params)
     order_type, stop = _TYPES[name]
@@ -124,11 +124,11 @@ def _check_closing(context: Context, instrument: Instrument, side: OrderSide, po
     hedged = context.me.mode(instrument) is PositionMode.HEDGE
     enlarges = (position_side is PositionSide.LONG) == (side is OrderSide.BUY)
     if hedged and enlarges:
-        raise BinanceError(-4061, "Order's position side does not match user's setting.")
+        raise BinanceError(-4061)
 
 
 def _time(params: Params, order_type: OrderType) -> TimeInForce:
-    found = params.word("timeInForce", FUTURES_TIMES, BinanceError(-1115, "Invalid timeInForce."))
+    found = params.word("timeInForce", FUTURES_TIMES, BinanceError(-1115))
     return TimeInForce.IOC if order_type is OrderType.MARKET else found or TimeInForce.GTC
 
 

@@ -1,12 +1,12 @@
 """Which stored order or trade a request means: by id, client id, window or first number; and what has been dropped."""
 
+import itertools
 from collections.abc import Iterable, Iterator
-from itertools import islice, takewhile
 from typing import TypeVar
 
 from simulators.binance.errors import BinanceError
 from simulators.binance.params import DAY_MS, Context
-from simulators.binance.words import is_conditional
+from simulators.binance.words import is_conditional, shown_id
 from simulators.core.accounts import newest_first
 from simulators.core.types import Execution, ExecutionKind, Instrument, MarketKind, Order, OrderStatus
 
@@ -60,17 +60,24 @@ def by_ids(
         one = account.order(str(number), view_ms)
         found = [one] if one is not None else []
     else:
-        found = account.orders_by_client(context.kind, client_id, view_ms)
+        found = account.orders_by_client(context.kind, client_id, view_ms) or _of_others(context, client_id, view_ms)
     found = [o for o in found if o.request.kind is context.kind and o.request.symbol == instrument.symbol]
-    if number is not None and client_id and found and found[0].client_id != client_id:
+    if number is not None and client_id and found and shown_id(found[0]) != client_id:
         raise mismatch
     return found
+
+
+def _of_others(context: Context, client_id: str, view_ms: int | None) -> list[Order]:
+    """Return the order that the account's human or the venue placed, by the id that it is shown with."""
+    number = "".join(itertools.takewhile(str.isdigit, reversed(client_id)))[::-1]
+    order = context.me.order(number, view_ms)
+    return [order] if order is not None and shown_id(order) == client_id else []
 
 
 def one_order(context: Context, instrument: Instrument) -> Order:
     """Return the order that a query names, the latest of several with the same client id."""
     view = context.view_ms(context.venue.lags.orders_ms)
-    mismatch = BinanceError(-2039, "Client order ID is not correct for this order ID.")
+    mismatch = BinanceError(-2039)
     found = [o for o in visible(context, by_ids(context, instrument, view_ms=view, mismatch=mismatch)) if in_book(o)]
     found = [order for order in found if not is_dropped(context, order)]
     if not found:
@@ -115,7 +122,7 @@ def alive(context: Context, instrument: Instrument) -> list[Order]:
 
 def fills_of(context: Context, order: Order) -> list[Execution]:
     """Return an order's fills, oldest first."""
-    later = takewhile(lambda row: row.sequence > order.sequence, newest_first(context.me.executions))
+    later = itertools.takewhile(lambda row: row.sequence > order.sequence, newest_first(context.me.executions))
     return [execution for execution in later if execution.order_id == order.order_id][::-1]
 
 
@@ -127,7 +134,7 @@ def window(context: Context, length_ms: int) -> tuple[int, int] | None:
         return None
     if start is not None and end is not None:
         if start > end:
-            raise BinanceError(-1023, "Start time is greater than end time.")
+            raise BinanceError(-1023)
         if end - start > length_ms:
             raise _too_wide(context.kind, length_ms)
         return start, end
@@ -147,7 +154,7 @@ def first_or_last(newest: Iterable[T], *, limit: int, oldest: bool) -> list[T]:
     """Return at most `limit` rows, oldest first: the oldest of them, or the latest."""
     if oldest:
         return list(reversed(list(newest)))[:limit]
-    return list(reversed(list(islice(newest, limit))))
+    return list(reversed(list(itertools.islice(newest, limit))))
 
 
 def all_orders(context: Context, instrument: Instrument) -> list[Order]:
@@ -181,7 +188,7 @@ def trades(context: Context, instrument: Instrument) -> list[Execution]:
     order_id, first = params.integer("orderId"), params.integer("fromId")
     span = window(context, SPOT_WINDOW_MS if spot else FUTURES_WINDOW_MS)
     if (first is not None and span is not None) or (spot and order_id is not None and span is not None):
-        raise BinanceError(-1128, "Combination of optional parameters invalid.")
+        raise BinanceError(-1128)
     now = context.venue.now_ms()
     latest = span is None and first is None
     if not spot and span is None and first is None and order_id is None:

@@ -20,6 +20,7 @@ from simulators.binance.words import (
     futures_type,
     is_conditional,
     limit_price,
+    shown_id,
     status_of,
     time_in_force,
 )
@@ -48,7 +49,6 @@ ORDER_FIELDS = (
 )
 MODIFY_FIELDS = ("symbol", "orderId", "origClientOrderId", "side", "quantity", "price", "priceMatch")
 CONDITIONAL_TYPES = frozenset({"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"})
-ALGO_ONLY = "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
 ALL_CANCELLED: Row = {"code": 200, "msg": "The operation of cancel all open order is done."}
 _TYPES = {"LIMIT": OrderType.LIMIT, "MARKET": OrderType.MARKET}
 
@@ -73,7 +73,7 @@ def test_order(context: Context) -> Row:
 
 def response_type(params: Params) -> bool:
     """Tell whether the final state is asked for."""
-    error = BinanceError(-1136, "Invalid newOrderRespType.")
+    error = BinanceError(-1136)
     return bool(params.word("newOrderRespType", {"ACK": False, "RESULT": True}, error))
 
 
@@ -85,13 +85,13 @@ def acknowledged(order: Order) -> Order:
 def _request(context: Context) -> OrderRequest:
     params = context.params
     instrument = context.listed()
-    side = params.word("side", SIDE_WORDS, BinanceError(-1117, "Invalid side."), required=True)
+    side = params.word("side", SIDE_WORDS, BinanceError(-1117), required=True)
     assert side is not None
     name = params.text("type", required=True)
     if name in CONDITIONAL_TYPES:
-        raise BinanceError(-4120, ALGO_ONLY)
+        raise BinanceError(-4120)
     if name not in _TYPES:
-        raise BinanceError(-1116, "Invalid orderType.")
+        raise BinanceError(-1116)
     refuse_unsupported(params)
     order_type = _TYPES[name]
     for unwanted in ("stopPrice", "closePosition", "activationPrice", "callbackRate"):
@@ -136,7 +136,7 @@ def _time(params: Params, order_type: OrderType) -> TimeInForce:
         if params.given("timeInForce"):
             raise not_required("timeInForce")
         return TimeInForce.IOC
-    found = params.word("timeInForce", FUTURES_TIMES, BinanceError(-1115, "Invalid timeInForce."), required=True)
+    found = params.word("timeInForce", FUTURES_TIMES, BinanceError(-1115), required=True)
     assert found is not None
     return found
 
@@ -151,10 +151,10 @@ def direction(
     """
     params, account = context.params, context.me
     hedged = account.mode(instrument) is PositionMode.HEDGE
-    named = params.word("positionSide", POSITION_SIDE_WORDS, BinanceError(-4060, "Invalid position side."))
+    named = params.word("positionSide", POSITION_SIDE_WORDS, BinanceError(-4060))
     position_side = named or PositionSide.BOTH
     if (position_side is not PositionSide.BOTH) != hedged:
-        raise BinanceError(-4061, "Order's position side does not match user's setting.")
+        raise BinanceError(-4061)
     asked = params.flag("reduceOnly")
     if hedged and asked is not None:
         raise not_required("reduceonly")
@@ -178,7 +178,7 @@ def order_row(order: Order, instrument: Instrument, *, fresh: bool = False) -> R
         "orderId": int(order.order_id),
         "symbol": request.symbol,
         "status": status_of(order),
-        "clientOrderId": order.client_id,
+        "clientOrderId": shown_id(order),
         "price": price(limit_price(order), instrument) if limit_price(order) or fresh else "0",
         "avgPrice": nothing if average is None else fixed(average, AVERAGE_PLACES),
         "origQty": qty(order.qty, instrument),
@@ -239,13 +239,13 @@ def modify_order(context: Context) -> Row:
     params = context.params
     instrument = context.listed()
     refuse_unsupported(params)
-    side = params.word("side", SIDE_WORDS, BinanceError(-1117, "Invalid side."), required=True)
+    side = params.word("side", SIDE_WORDS, BinanceError(-1117), required=True)
     quantity, new_price = params.decimal("quantity", required=True), params.decimal("price", required=True)
     order = open_order(context, instrument)
     if order.request.order_type is not OrderType.LIMIT:
-        raise BinanceError(-5025, "Only limit order is supported.")
+        raise BinanceError(-5025)
     if order.request.side is not side:
-        raise BinanceError(-1117, "Invalid side.")
+        raise BinanceError(-1117)
     try:
         after = context.venue.amend(context.me, order.order_id, qty=quantity, price=new_price)
     except Refusal as refusal:

@@ -56,6 +56,8 @@ def balance(context: Context) -> Rows:
 
 def _updated(context: Context, coin: str) -> int:
     wallet = futures_wallet(coin)
+    if wallet not in context.me.wallets():
+        return 0
     return next((entry.time_ms for entry in newest_first(context.me.entries) if entry.coin == wallet), 0)
 
 
@@ -63,7 +65,7 @@ def account_v2(context: Context) -> Row:
     """GET /fapi/v2/account: every symbol and every asset, with the account's rights."""
     rights: Row = {
         "feeTier": 0,
-        "feeBurn": False,
+        "feeBurn": context.me.name in context.house.bnb_fees,
         "canTrade": True,
         "canDeposit": True,
         "canWithdraw": True,

@@ -106,17 +106,17 @@ def set_leverage(context: Context) -> Row:
 def set_margin_type(context: Context) -> Row:
     """POST /fapi/v1/marginType: recorded and shown; the core margins every position across its wallet."""
     instrument, params = context.listed(), context.params
-    words = {kind.value: kind for kind in MarginType} | {"CROSS": MarginType.CROSSED}
+    words = {kind.value: kind for kind in MarginType}
     error = BinanceError(-1130, "Data sent for parameter 'marginType' is not valid.")
     wanted = params.word("marginType", words, error, required=True)
     assert wanted is not None
     if context.house.margin_type(context.me.name, instrument.symbol) is wanted:
-        raise BinanceError(-4046, "No need to change margin type.")
+        raise BinanceError(-4046)
     open_ones = [order for order in context.me.open_orders() if order.request.symbol == instrument.symbol]
     if any(order.request.kind is MarketKind.LINEAR for order in open_ones):
-        raise BinanceError(-4047, "Margin type cannot be changed if there exists open orders.")
+        raise BinanceError(-4047)
     if not flat(context.me, instrument.symbol):
-        raise BinanceError(-4048, "Margin type cannot be changed if there exists position.")
+        raise BinanceError(-4048)
     context.house.margin_types[context.me.name][instrument.symbol] = wanted
     return DONE
 
@@ -144,6 +144,20 @@ def set_position_mode(context: Context) -> Row:
     return DONE
 
 
+def bnb_fees(context: Context) -> Row:
+    """GET /fapi/v1/feeBurn: whether fees are paid in BNB; one switch for both products here."""
+    return {"feeBurn": context.me.name in context.house.bnb_fees}
+
+
+def set_bnb_fees(context: Context) -> Row:
+    """POST /fapi/v1/feeBurn."""
+    change = (
+        context.house.bnb_fees.add if context.params.flag("feeBurn", required=True) else context.house.bnb_fees.discard
+    )
+    change(context.me.name)
+    return DONE
+
+
 def multi_assets_mode(context: Context) -> Row:
     """GET /fapi/v1/multiAssetsMargin: single-asset mode."""
     return {"multiAssetsMargin": False}
@@ -153,4 +167,4 @@ def set_multi_assets_mode(context: Context) -> Row:
     """POST /fapi/v1/multiAssetsMargin: there is single-asset mode only."""
     if context.params.flag("multiAssetsMargin", required=True):
         raise not_simulated("multi-assets mode")
-    raise BinanceError(-4171, "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.")
+    raise BinanceError(-4171)

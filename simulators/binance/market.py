@@ -130,7 +130,7 @@ def _chosen(context: Context) -> list[Instrument] | None:
     """Return the instruments that `symbol` or `symbols` name; None when neither was sent."""
     params = context.params
     if params.given("symbols") and params.given("symbol"):
-        raise BinanceError(-1128, "Combination of optional parameters invalid.")
+        raise BinanceError(-1128)
     if params.given("symbols"):
         try:
             names = json.loads(params.text("symbols"))
@@ -139,7 +139,7 @@ def _chosen(context: Context) -> list[Instrument] | None:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise illegal("symbols", SYMBOLS_RANGE)
         if len(set(names)) != len(names):
-            raise BinanceError(-1151, "Symbol is present multiple times in the list.")
+            raise BinanceError(-1151)
         return [context.venue.instrument(context.kind, name) for name in names]
     one = context.instrument(required=False)
     return None if one is None else [one]

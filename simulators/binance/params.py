@@ -84,10 +84,10 @@ class Params:
     def client_id(self, name: str, kind: MarketKind) -> str:
         """Return a well-formed client order id, or "" when absent."""
         if self.values.get(name) == "":
-            raise BinanceError(-1118, "New client order ID was empty.")
+            raise BinanceError(-1118)
         value = self.text(name)
         if kind is MarketKind.LINEAR and len(value) > 36:
-            raise BinanceError(-4015, "Client order id length should be less than 36 chars")
+            raise BinanceError(-4015)
         if value and not _SPOT_ID.fullmatch(value):
             raise illegal(name, _LEGAL_ID if kind is MarketKind.SPOT else "^[.A-Z:/a-z0-9_-]{1,36}$")
         return value

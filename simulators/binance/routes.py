@@ -118,6 +118,8 @@ _FUTURES: Mapping[tuple[str, str], Route] = {
     ("POST", "/fapi/v1/positionSide/dual"): Route(
         futures_settings.set_position_mode, "trade", accepts=("dualSidePosition",)
     ),
+    ("GET", "/fapi/v1/feeBurn"): Route(futures_settings.bnb_fees, weight=30),
+    ("POST", "/fapi/v1/feeBurn"): Route(futures_settings.set_bnb_fees, "trade", accepts=("feeBurn",)),
     ("GET", "/fapi/v1/multiAssetsMargin"): Route(futures_settings.multi_assets_mode, weight=30),
     ("POST", "/fapi/v1/multiAssetsMargin"): Route(
         futures_settings.set_multi_assets_mode, "trade", accepts=("multiAssetsMargin",)

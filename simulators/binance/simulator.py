@@ -7,7 +7,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from simulators.binance.front import BinanceFront
-from simulators.binance.house import House, futures_wallet
+from simulators.binance.house import BnbFees, House, futures_wallet
 from simulators.binance.ids import BinanceIds
 from simulators.binance.limits import DAY, MINUTE, TEN_SECONDS, ProductLimits, RequestLimits
 from simulators.core.config import Strict, VenueConfig
@@ -59,13 +59,14 @@ class BinanceConfig(VenueConfig):
 
     Spot and futures have wallets of their own: an account's `balances` name a futures wallet `USDT@futures`. The
     `price_band` is futures' PERCENT_PRICE; spot's limit prices lie between `spot_multiplier_down` and `_up` times the
-    last price.
+    last price. `bnb_fees` lets every account pay fees in BNB, where BNB is listed and held; accounts may change it.
     """
 
     rate_limits: RateLimitConfig = RateLimitConfig()
     open_orders_max: int = 200
     spot_multiplier_up: Money = Decimal(5)
     spot_multiplier_down: Money = Decimal("0.2")
+    bnb_fees: bool = False
 
 
 def build_binance(config: BinanceConfig) -> Simulator:
@@ -80,6 +81,8 @@ def build_binance(config: BinanceConfig) -> Simulator:
         )
         assert isinstance(venue.ids, BinanceIds), "the venue was built with Binance's ids"
         venue.settlement.new_trade_id = venue.ids.trade_id
+        venue.settlement.fee_paid = BnbFees(venue, house)
+        house.bnb_fees.update(account.name for account in config.accounts if config.bnb_fees)
         return BinanceFront(venue, house)
 
     rules = VenueRules(

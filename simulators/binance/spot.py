@@ -15,6 +15,7 @@ from simulators.binance.words import (
     expiry_reason,
     is_conditional,
     limit_price,
+    shown_id,
     spot_type,
     status_of,
     time_in_force,
@@ -75,10 +76,10 @@ def test_order(context: Context) -> Row:
 def _request(context: Context) -> OrderRequest:
     params = context.params
     instrument = context.listed()
-    side = params.word("side", SIDE_WORDS, BinanceError(-1117, "Invalid side."), required=True)
+    side = params.word("side", SIDE_WORDS, BinanceError(-1117), required=True)
     name = params.text("type", required=True)
     if name not in _TYPES:
-        raise BinanceError(-1116, "Invalid orderType.")
+        raise BinanceError(-1116)
     assert side is not None
     _refuse_unsupported(params)
     order_type, stop = _TYPES[name]
@@ -131,7 +132,7 @@ def _time(params: Params, name: str) -> TimeInForce:
         if params.given("timeInForce"):
             raise not_required("timeInForce")
         return TimeInForce.POST_ONLY if name == "LIMIT_MAKER" else TimeInForce.IOC
-    found = params.word("timeInForce", SPOT_TIMES, BinanceError(-1115, "Invalid timeInForce."), required=True)
+    found = params.word("timeInForce", SPOT_TIMES, BinanceError(-1115), required=True)
     assert found is not None
     return found
 
@@ -144,7 +145,7 @@ def _response_level(params: Params) -> int:
 
 
 def _placed(context: Context, order: Order, level: int) -> Row:
-    row = _identity(order) | {"clientOrderId": order.client_id, "transactTime": order.updated_ms}
+    row = _identity(order) | {"clientOrderId": shown_id(order), "transactTime": order.updated_ms}
     if level == 0:
         return row
     row |= _amounts_row(order)
@@ -204,7 +205,7 @@ def order_row(order: Order) -> Row:
     """Return one row of order, openOrders and allOrders."""
     return (
         _identity(order)
-        | {"clientOrderId": order.client_id}
+        | {"clientOrderId": shown_id(order)}
         | _amounts_row(order)
         | {
             "stopPrice": fixed(order.request.trigger_price or ZERO),
@@ -242,7 +243,7 @@ def trade_row(execution: Execution) -> Row:
 def cancel_order(context: Context) -> Row:
     """DELETE /api/v3/order: `clientOrderId` of the answer is the cancel's, not the order's."""
     params = context.params
-    error = BinanceError(-1145, "Invalid cancelRestrictions")
+    error = BinanceError(-1145)
     wanted = params.word("cancelRestrictions", _RESTRICTIONS, error)
     cancel_id = params.client_id("newClientOrderId", MarketKind.SPOT)
     order = open_order(context, context.listed())
@@ -257,7 +258,7 @@ def _cancelled(context: Context, order: Order, cancel_id: str = "") -> Row:
     made = cancel_id or venue.ids.client_id(MarketKind.SPOT, venue.now_ms(), venue.rng)
     return (
         _identity(after)
-        | {"origClientOrderId": after.client_id, "clientOrderId": made, "transactTime": after.updated_ms}
+        | {"origClientOrderId": shown_id(after), "clientOrderId": made, "transactTime": after.updated_ms}
         | _amounts_row(after)
         | {"selfTradePreventionMode": STP_MODE}
         | _conditional_fields(after)

@@ -63,8 +63,8 @@ def commission(context: Context) -> Row:
         "specialCommission": nothing,
         "taxCommission": nothing,
         "discount": {
-            "enabledForAccount": False,
-            "enabledForSymbol": False,
+            "enabledForAccount": context.me.name in context.house.bnb_fees,
+            "enabledForSymbol": True,
             "discountAsset": "BNB",
             "discount": "0.75000000",
         },

@@ -9,6 +9,7 @@ from simulators.core.types import (
     OrderSide,
     OrderStatus,
     OrderType,
+    Origin,
     PositionSide,
     Reason,
     TimeInForce,
@@ -32,6 +33,7 @@ _OPEN = {
     OrderStatus.REJECTED: "REJECTED",
 }
 _BY_SOMEBODY = frozenset({Reason.CANCELLED_BY_USER, Reason.CANCELLED_BY_ADMIN, Reason.CANCELLED_BY_GROUP})
+_ORIGINS = {Origin.HUMAN: "web_", Origin.VENUE: "autoclose-"}
 _EXPIRY = {
     Reason.NOT_FULLY_FILLABLE: "UNFILLED_FOK_ORDER_EXPIRED",
     Reason.CANCELLED_BY_LIQUIDATION: "EXCHANGE_CANCELED",
@@ -55,6 +57,12 @@ def expiry_reason(order: Order) -> str | None:
         market = order.request.order_type is OrderType.MARKET
         return "INSUFFICIENT_LIQUIDITY" if market else "UNFILLED_IOC_QUANTITY_EXPIRED"
     return _EXPIRY.get(order.reason, "EXCHANGE_CANCELED")
+
+
+def shown_id(order: Order) -> str:
+    """Return clientOrderId: what the account's human or the venue itself placed bears an id of that origin."""
+    prefix = _ORIGINS.get(order.request.origin, "")
+    return order.client_id or f"{prefix}{order.order_id}"
 
 
 def is_conditional(request: OrderRequest) -> bool:

@@ -100,6 +100,10 @@ def trade_position(
     return PositionChange(after, realised, closing, entry_value, open_fee)
 
 
+FeePaid = Callable[[Account, Instrument, str, Decimal], tuple[str, Decimal]]
+"""Says in which coin, and how much of it, an account pays a fee that is due in a coin."""
+
+
 class Settlement:
     """Books trades, funding and transfers into accounts."""
 
@@ -111,6 +115,7 @@ class Settlement:
         self._spot_fee_in_received_coin = spot_fee_in_received_coin
         self._quantum = quantum
         self.new_trade_id: Callable[[Instrument, int], str] = self._trade_id
+        self.fee_paid: FeePaid = lambda account, instrument, coin, fee: (coin, fee)
         self._sequence = 0
         self.on_execution: list[Callable[[Execution], None]] = []
 
@@ -193,6 +198,7 @@ class Settlement:
         fee = fee_of(qty if in_base else value, rate, self._quantum) + instrument.fee_unit * qty
         if order.filled_qty == 0:
             fee += instrument.fee_flat
+        fee_coin, fee = self.fee_paid(account, instrument, fee_coin, fee)
         filled = self._advance(order, qty=qty, value=price * qty, fee=fee, fee_coin=fee_coin, at_ms=at_ms)
         execution = Execution(
             execution_id=self.new_trade_id(instrument, at_ms),
@@ -261,18 +267,25 @@ class Settlement:
                 execution=execution,
                 qty=amount,
             )
+        if execution.fee_coin not in (instrument.quote, instrument.base):
+            self._post_fee(account, execution, execution.fee_coin)
+
+    def _post_fee(self, account: Account, execution: Execution, wallet: str) -> None:
+        """Take a fee from a wallet that the trade itself does not touch."""
+        self.post(account, EntryKind.TRADE, wallet, at_ms=execution.time_ms, fee=execution.fee, execution=execution)
 
     def _settle_linear(
         self, account: Account, execution: Execution, order: Order, instrument: Instrument, *, leverage: Decimal
     ) -> Execution:
         held = account.position(instrument.symbol, order.request.position_side)
         before = replace(held, multiplier=instrument.multiplier)
+        own_fee = execution.fee if execution.fee_coin == instrument.settle else ZERO
         change = trade_position(
             before,
             side=execution.side,
             qty=execution.qty,
             price=execution.price,
-            fee=execution.fee,
+            fee=own_fee,
             at_ms=execution.time_ms,
             sequence=execution.sequence,
             quantum=self._quantum,
@@ -285,13 +298,17 @@ class Settlement:
             instrument.settle_wallet,
             at_ms=execution.time_ms,
             cash_flow=change.realised,
-            fee=execution.fee,
+            fee=own_fee,
             execution=execution,
             qty=execution.qty,
             position_qty=change.position.signed_qty,
         )
+        if execution.fee_coin != instrument.settle:
+            self._post_fee(
+                account, execution, instrument.settle_wallet.replace(instrument.settle, execution.fee_coin, 1)
+            )
         if change.closed_qty:
-            self._record_closed(account, execution, order, change, leverage=leverage)
+            self._record_closed(account, replace(execution, fee=own_fee), order, change, leverage=leverage)
         return execution
 
     def _record_closed(
