@@ -76,7 +76,7 @@ def balance(context: Context) -> list[Row]:
     named = context.params.many("ccy", COINS_MAX)
     view = context.view_ms(context.venue.lags.wallet_ms)
     venue, account = context.venue, context.me
-    held = [coin for coin, amount in account.wallets(view).items() if amount or _held_by_position(context, coin)]
+    held = [coin for coin, amount in account.wallets(view).items() if amount or _settles(context, coin, view)]
     states = {coin: venue.margin.state(account, coin, view_ms=view) for coin in held}
     stamp = str(account.entries[-1].time_ms if account.entries else venue.now_ms())
     shown = [coin for coin in states if not named or coin in named]
@@ -84,9 +84,10 @@ def balance(context: Context) -> list[Row]:
     return [_totals(context, states) | {"details": details, "uTime": stamp}]
 
 
-def _held_by_position(context: Context, coin: str) -> bool:
+def _settles(context: Context, coin: str, view: int | None) -> bool:
+    """Tell whether a position that settles in a coin was held, though the coin was not."""
     listed = context.venue.instruments
-    return any(listed[(MarketKind.LINEAR, p.symbol)].settle == coin for p in context.me.positions())
+    return any(listed[(MarketKind.LINEAR, p.symbol)].settle == coin for p in context.me.positions(view))
 
 
 def _totals(context: Context, states: dict[str, MarginState]) -> Row:

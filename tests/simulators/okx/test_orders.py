@@ -317,6 +317,7 @@ def pages(wire: Any, path: str, query: str, key: str) -> list[str]:
     after = ""
     while rows := wire.rows(path, f"{query}&limit=3{after}"):
         found += [row[key] for row in rows]
+        assert len(found) < 50, "pages that go in a circle"
         after = f"&after={found[-1]}"
     return found
 
