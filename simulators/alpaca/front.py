@@ -14,6 +14,7 @@ from simulators.alpaca.costs import CostBook
 from simulators.alpaca.errors import INTERNAL, NOT_AUTHORIZED, TOO_MANY, ApiError, edge, explain, refused, status_of
 from simulators.alpaca.fees import FeeBook
 from simulators.alpaca.fills import FillBook
+from simulators.alpaca.groups import Groups
 from simulators.alpaca.limits import RequestLimits
 from simulators.alpaca.limits import headers as limit_headers
 from simulators.alpaca.money import funds
@@ -104,6 +105,7 @@ class AlpacaFront:
             fees=FeeBook(venue, config, hours, assets),
             costs=CostBook(venue, assets),
             fills=FillBook(venue),
+            groups=Groups(venue, book),
             assets=assets,
             accounts={},
             one_sided={},
@@ -120,6 +122,7 @@ class AlpacaFront:
         self.venue.accounts[config.name] = opened
         self.house.accounts[config.name] = config
         self.house.book.watch(opened)
+        self.house.groups.watch(opened)
         self.house.change(config.name)
 
     def _open_later(self) -> None:
