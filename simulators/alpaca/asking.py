@@ -137,8 +137,6 @@ def check_form(house: House, asked: Asked) -> None:
         check_price(asked.asset, field, price)
     if asked.group is Group.MLEG:
         raise unprocessable("order_class mleg is not simulated: options are not listed")
-    if asked.kind is Kind.TRAILING_STOP:
-        raise unprocessable("trailing_stop orders are not simulated")
     if asked.asset.is_crypto:
         _check_crypto(house, asked)
     else:

@@ -18,6 +18,7 @@ from simulators.alpaca.groups import Groups
 from simulators.alpaca.limits import RequestLimits
 from simulators.alpaca.limits import headers as limit_headers
 from simulators.alpaca.money import funds
+from simulators.alpaca.trails import Trails
 from simulators.core.accounts import Account
 from simulators.core.tape import Tape
 from simulators.core.types import Refusal
@@ -112,6 +113,7 @@ class AlpacaFront:
             closing_equity={},
         )
         venue.matching.trades_now = book.trades_now
+        self._trails = Trails(venue, book)
         for one in config.accounts:
             self.adopt(venue.accounts[one.name], one)
         self._open_later()

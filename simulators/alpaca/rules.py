@@ -12,6 +12,7 @@ from simulators.alpaca.context import House
 from simulators.alpaca.errors import UNPROCESSABLE, ApiError, forbidden, refused, unprocessable
 from simulators.alpaca.moments import eastern
 from simulators.alpaca.money import Holding, funds, holding, opening_value, stop_limit_of, unit_value
+from simulators.alpaca.trails import stop_of
 from simulators.core.accounts import Account
 from simulators.core.money import ZERO, floor_to, plain
 from simulators.core.sessions import DAY_MS, AssetType, SessionMode
@@ -82,7 +83,13 @@ def judge(house: House, account: Account, asked: Asked, *, without: str = "") ->
         notional=asked.notional,
         extended=asked.extended,
         order_class="" if asked.group is Group.SIMPLE else asked.group.value,
+        trail_price=asked.trail_price,
+        trail_percent=asked.trail_percent,
     )
+    if asked.kind is Kind.TRAILING_STOP:
+        ticket.high_water = house.price(asset)
+        ticket.stop = stop_of(ticket, asked.side, ticket.high_water)
+        asked = replace(asked, stop=ticket.stop)
     return Terms(request_of(asked, closes=closes), ticket, timing_of(house, asked))
 
 

@@ -166,6 +166,8 @@ def _changed(context: Context, sight: Sight, body: Body) -> Asked:
     if total <= order.filled_qty:
         raise unprocessable("qty must be > filled_qty")
     trail = body.decimal("trail")
+    if trail is not None and ticket.kind is not Kind.TRAILING_STOP:
+        raise bad_parameter("trail is only valid for trailing stop orders")
     force = body.word("time_in_force", Force, "invalid time_in_force") if body.has("time_in_force") else ticket.force
     return Asked(
         asset=ticket.asset,
