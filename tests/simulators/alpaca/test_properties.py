@@ -86,7 +86,7 @@ PLACE = st.fixed_dictionaries(
         "side": st.sampled_from(["buy", "sell"]),
         "size": st.integers(1, 60),
         "price": st.none() | st.integers(-15, 15),
-        "stop": st.booleans(),
+        "stop": st.sampled_from([False, False, True]),
         "force": st.sampled_from(["day", "gtc", "gtc", "ioc", "fok", "opg", "cls"]),
     }
 )
@@ -98,6 +98,7 @@ STEPS = st.lists(
         st.tuples(st.just("time"), st.integers(1, 60_000), st.just(0)),
         st.tuples(st.just("close"), st.sampled_from(["AAPL", "BTCUSD"]), st.just(0)),
     ),
+    min_size=6,
     max_size=25,
 )
 EXCHANGE = SessionConfig(mode=SessionMode.EXCHANGE, holidays=(date(2026, 3, 3),))
