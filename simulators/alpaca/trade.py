@@ -83,6 +83,8 @@ def _release(context: Context, account: Account, order_id: str) -> None:
         instrument = venue.instrument(order.request.kind, order.request.symbol)
         account.put_order(replace(order, price=venue.matching.cap_price(order.request, instrument)), venue.now_ms())
     venue.release(account, order_id)
+    if account.orders[order_id].now.status is OrderStatus.UNTRIGGERED:
+        venue.matching.on_price(account, {order.request.symbol})  # the price may have passed the stop meanwhile
 
 
 # finding

@@ -156,6 +156,15 @@ def test_configurations_are_read_and_changed(wire: Any):
     assert answer.status_code == 422
 
 
+def test_a_blocked_account_may_still_close(wire: Any, control: AlpacaControl):
+    wire.place(qty="10")
+    wire.coin("0.1")
+    control.set_account("main", trading_blocked=True)
+    assert wire.refused()[2] == "account is restricted to liquidation only"
+    assert {row["status"] for row in wire.send("DELETE", "/v2/positions").json()} == {200}
+    assert control.positions("main") == []
+
+
 # wash trades
 def test_an_order_against_ones_own(wire: Any):
     wire.place(qty="10")
