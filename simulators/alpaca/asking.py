@@ -1,7 +1,7 @@
 """How an order is read from its body: what is absent, malformed or contradictory is refused with HTTP 422."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -104,6 +104,8 @@ def read_order(house: House, body: Body) -> Asked:
         trail_percent=body.decimal("trail_percent"),
     )
     check_form(house, asked)
+    if group is Group.OCO and asked.take_profit is not None:
+        asked = replace(asked, limit=asked.take_profit.limit)
     return asked
 
 
@@ -133,10 +135,8 @@ def check_form(house: House, asked: Asked) -> None:
             raise bad_parameter(f"{asked.kind.value.replace('_', ' ')} orders require no {name}")
     for field, price in (("limit_price", asked.limit), ("stop_price", asked.stop)):
         check_price(asked.asset, field, price)
-    if asked.group is not Group.SIMPLE:
-        raise unprocessable(f"order_class {asked.group.value} is not simulated")
-    if asked.kind is Kind.TRAILING_STOP:
-        raise unprocessable("trailing_stop orders are not simulated")
+    if asked.group is Group.MLEG:
+        raise unprocessable("order_class mleg is not simulated: options are not listed")
     if asked.asset.is_crypto:
         _check_crypto(house, asked)
     else:
@@ -209,6 +209,42 @@ def _check_equity(house: House, asked: Asked) -> None:
             raise forbidden(f"cost basis must be >= minimal amount of order {plain(asset.cost_min)}")
     if asked.kind is Kind.TRAILING_STOP:
         _check_trail(asked)
+    if group is not Group.SIMPLE:
+        _check_group(house, asked)
+
+
+def _check_group(house: House, asked: Asked) -> None:
+    """Refuse a group without the exits that it needs, or with them on the wrong side of its price."""
+    name, profit, loss = asked.group.value, asked.take_profit, asked.stop_loss
+    if asked.force not in (Force.DAY, Force.GTC) or asked.extended:
+        raise unprocessable(f"{name} orders must be DAY or GTC orders of regular hours")
+    if asked.group is Group.OCO and asked.kind is not Kind.LIMIT:
+        raise unprocessable("oco orders must be limit orders")
+    needs_both = asked.group is not Group.OTO
+    if (profit is None or profit.limit is None) and (needs_both or profit is not None):
+        raise bad_parameter(f"{name} orders require take_profit.limit_price")
+    if (loss is None or loss.stop is None) and (needs_both or loss is not None):
+        raise bad_parameter(f"{name} orders require stop_loss.stop_price")
+    if not needs_both and (profit is None) == (loss is None):
+        raise bad_parameter("oto orders require one of take_profit or stop_loss")
+    for field, price in (
+        ("take_profit.limit_price", profit.limit if profit else None),
+        ("stop_loss.stop_price", loss.stop if loss else None),
+        ("stop_loss.limit_price", loss.limit if loss else None),
+    ):
+        check_price(asked.asset, field, price)
+    base = asked.limit or house.price(asked.asset)
+    entering = asked.side if asked.group is not Group.OCO else asked.side.opposite
+    if asked.group is Group.OCO:
+        base = house.price(asked.asset)
+    if profit is not None and profit.limit is not None and (profit.limit - base) * entering.sign < PENNY:
+        raise unprocessable(f"take_profit.limit_price must be {_beyond(entering, 1)} base_price")
+    if loss is not None and loss.stop is not None and (base - loss.stop) * entering.sign < PENNY:
+        raise unprocessable(f"stop_loss.stop_price must be {_beyond(entering, -1)} base_price")
+
+
+def _beyond(entering: OrderSide, sign: int) -> str:
+    return "above" if entering.sign * sign > 0 else "below"
 
 
 def _check_trail(asked: Asked) -> None:

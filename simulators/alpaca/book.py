@@ -136,6 +136,8 @@ class Book:
             return "pending_cancel"
         if order.status is OrderStatus.PENDING:
             return "held" if ticket.parent else "accepted" if ticket.queued else "pending_new"
+        if order.status is OrderStatus.UNTRIGGERED and ticket.parent and ticket.order_class != "oto":
+            return "held"
         if not self.is_open(ticket, self.venue.now_ms()):
             return "done_for_day"
         return "partially_filled" if order.status is OrderStatus.PARTIALLY_FILLED else "new"

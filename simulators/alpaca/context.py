@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from simulators.alpaca.book import Book
 from simulators.alpaca.config import USD, AlpacaAccount, AlpacaAsset, AlpacaConfig
@@ -21,6 +21,9 @@ from simulators.core.tape import Tape
 from simulators.core.types import EntryKind, Instrument, PositionSide
 from simulators.core.venue import Venue
 from simulators.core.wire import Handling
+
+if TYPE_CHECKING:
+    from simulators.alpaca.groups import Groups
 
 Row = dict[str, object]
 W = TypeVar("W", bound=StrEnum)
@@ -38,6 +41,7 @@ class House:
     fees: FeeBook
     costs: CostBook
     fills: FillBook
+    groups: "Groups"
     assets: dict[str, AlpacaAsset]
     accounts: dict[str, AlpacaAccount]
     one_sided: dict[str, tuple[bool, bool]]

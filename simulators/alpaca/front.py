@@ -14,9 +14,11 @@ from simulators.alpaca.costs import CostBook
 from simulators.alpaca.errors import INTERNAL, NOT_AUTHORIZED, TOO_MANY, ApiError, edge, explain, refused, status_of
 from simulators.alpaca.fees import FeeBook
 from simulators.alpaca.fills import FillBook
+from simulators.alpaca.groups import Groups
 from simulators.alpaca.limits import RequestLimits
 from simulators.alpaca.limits import headers as limit_headers
 from simulators.alpaca.money import funds
+from simulators.alpaca.trails import Trails
 from simulators.core.accounts import Account
 from simulators.core.tape import Tape
 from simulators.core.types import Refusal
@@ -104,12 +106,14 @@ class AlpacaFront:
             fees=FeeBook(venue, config, hours, assets),
             costs=CostBook(venue, assets),
             fills=FillBook(venue),
+            groups=Groups(venue, book),
             assets=assets,
             accounts={},
             one_sided={},
             closing_equity={},
         )
         venue.matching.trades_now = book.trades_now
+        self._trails = Trails(venue, book)
         for one in config.accounts:
             self.adopt(venue.accounts[one.name], one)
         self._open_later()
@@ -120,6 +124,7 @@ class AlpacaFront:
         self.venue.accounts[config.name] = opened
         self.house.accounts[config.name] = config
         self.house.book.watch(opened)
+        self.house.groups.watch(opened)
         self.house.change(config.name)
 
     def _open_later(self) -> None:

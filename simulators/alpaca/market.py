@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import date, timedelta
 
 from simulators.alpaca.config import AlpacaAsset
 from simulators.alpaca.context import Context, House, Row
 from simulators.alpaca.errors import UNPROCESSABLE, ApiError
-from simulators.alpaca.moments import moment
+from simulators.alpaca.moments import midnight, moment
 from simulators.alpaca.render import bar_row, number, quote_row, trade_row
-from simulators.core.sessions import NEW_YORK, AssetType
+from simulators.core.sessions import AssetType
 from simulators.core.types import OrderSide
 
 FEEDS = ("iex", "sip", "delayed_sip", "boats", "overnight", "otc")
@@ -33,16 +33,18 @@ def trade(house: House, asset: AlpacaAsset) -> Row:
 def snapshot(house: House, asset: AlpacaAsset) -> Row:
     """Return quote, trade and bars of an asset."""
     bar = house.tape.bar(house.instrument(asset))
-    start = datetime.combine(bar.day, time(0), NEW_YORK).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    before = bar.previous_close
-    last = (house.price(asset),) * 4
+    before, last = bar.previous_close, house.price(asset)
     return {
         "latestTrade": trade(house, asset),
         "latestQuote": quote(house, asset),
-        "minuteBar": bar_row(_seen(house, asset)[:16] + ":00Z", (last[0], last[0], last[0], last[0])),
-        "dailyBar": bar_row(start, (bar.open, bar.high, bar.low, bar.last)),
-        "prevDailyBar": bar_row(start, (before, before, before, before)),
+        "minuteBar": bar_row(_seen(house, asset)[:16] + ":00Z", (last, last, last, last)),
+        "dailyBar": bar_row(_start(bar.day), (bar.open, bar.high, bar.low, bar.last)),
+        "prevDailyBar": bar_row(_start(bar.day - timedelta(days=1)), (before, before, before, before)),
     }
+
+
+def _start(day: date) -> str:
+    return moment(int(midnight(day).timestamp()) * 1_000_000)
 
 
 def orderbook(house: House, asset: AlpacaAsset) -> Row:

@@ -13,8 +13,9 @@ from simulators.alpaca.config import USD, AlpacaAsset
 from simulators.alpaca.context import House
 from simulators.core.accounts import Account
 from simulators.core.money import ZERO
-from simulators.core.types import MarketKind, Order, OrderSide, OrderType, PositionSide
+from simulators.core.types import MarketKind, Order, OrderSide, OrderStatus, OrderType, PositionSide
 
+_STOPS = frozenset({Kind.STOP, Kind.STOP_LIMIT})
 COLLAR_LOW, COLLAR_HIGH = Decimal("1.04"), Decimal("1.025")
 COLLAR_FROM = Decimal(50)
 SHORT_RESERVE = Decimal("1.03")
@@ -162,8 +163,8 @@ def holding(
 
 
 def _closes(order: Order, ticket: Ticket, asset: AlpacaAsset) -> bool:
-    """Tell whether an order gives away some of an asset; the second leg of a group binds nothing more."""
-    if ticket.parent and ticket.kind in (Kind.STOP, Kind.STOP_LIMIT):
+    """Tell whether an order gives away some of an asset; of a group's exits one binds it, once its entry is filled."""
+    if ticket.parent and (ticket.kind in _STOPS or order.status is OrderStatus.PENDING):
         return False
     if asset.is_crypto:
         sells = order.request.kind is MarketKind.SPOT and order.request.side is OrderSide.SELL

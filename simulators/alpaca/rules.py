@@ -12,6 +12,7 @@ from simulators.alpaca.context import House
 from simulators.alpaca.errors import UNPROCESSABLE, ApiError, forbidden, refused, unprocessable
 from simulators.alpaca.moments import eastern
 from simulators.alpaca.money import Holding, funds, holding, opening_value, stop_limit_of, unit_value
+from simulators.alpaca.trails import stop_of
 from simulators.core.accounts import Account
 from simulators.core.money import ZERO, floor_to, plain
 from simulators.core.sessions import DAY_MS, AssetType, SessionMode
@@ -69,6 +70,8 @@ def judge(house: House, account: Account, asked: Asked, *, without: str = "") ->
     held = holding(house, account, asset, without=without)
     closes = _check_holding(account, asked, held)
     _check_intent(asked, closes=closes)
+    if settings.trading_blocked and not _closing(asked, closes=closes):
+        raise forbidden("account is restricted to liquidation only")
     if not closes and not asset.is_crypto:
         _check_opening(house, account, asked, settings)
     _check_money(house, account, asked, closes=closes, without=without)
@@ -82,15 +85,19 @@ def judge(house: House, account: Account, asked: Asked, *, without: str = "") ->
         notional=asked.notional,
         extended=asked.extended,
         order_class="" if asked.group is Group.SIMPLE else asked.group.value,
+        trail_price=asked.trail_price,
+        trail_percent=asked.trail_percent,
     )
+    if asked.kind is Kind.TRAILING_STOP:
+        ticket.high_water = house.price(asset)
+        ticket.stop = stop_of(ticket, asked.side, ticket.high_water)
+        asked = replace(asked, stop=ticket.stop)
     return Terms(request_of(asked, closes=closes), ticket, timing_of(house, asked))
 
 
 def _check_account(settings: AlpacaAccount) -> None:
     if settings.account_blocked or settings.status != "ACTIVE":
         raise forbidden("account is not active")
-    if settings.trading_blocked:
-        raise forbidden("account is restricted to liquidation only")
     if settings.suspend_trade:
         raise forbidden("new orders are rejected by user request")
 
@@ -137,9 +144,13 @@ def _insufficient(coin: str, need: Decimal, available: Decimal, balance: Decimal
     return forbidden(text, **shown)
 
 
+def _closing(asked: Asked, *, closes: bool) -> bool:
+    """Tell whether an order gives away what is held; a sale of crypto always does."""
+    return closes or (asked.asset.is_crypto and asked.side is OrderSide.SELL)
+
+
 def _check_intent(asked: Asked, *, closes: bool) -> None:
-    closing = closes or (asked.asset.is_crypto and asked.side is OrderSide.SELL)
-    inferred = f"{asked.side.value}_to_{'close' if closing else 'open'}"
+    inferred = f"{asked.side.value}_to_{'close' if _closing(asked, closes=closes) else 'open'}"
     if asked.intent and asked.intent != inferred:
         raise unprocessable(f"position intent mismatch, inferred: {inferred}, specified: {asked.intent}")
 
@@ -194,7 +205,7 @@ def _wash_trade(house: House, order: Order, reason: str) -> ApiError:
 # money
 def _check_money(house: House, account: Account, asked: Asked, *, closes: bool, without: str) -> None:
     asset = asked.asset
-    if closes or (asset.is_crypto and asked.side is OrderSide.SELL):
+    if _closing(asked, closes=closes):
         return
     limit = asked.limit
     if asked.kind is Kind.STOP and asked.stop is not None and asked.side is OrderSide.BUY:

@@ -3,20 +3,18 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from simulators.alpaca.asking import Asked, check_form, client_id, read_order
+from simulators.alpaca.asking import Asked, Group, check_form, client_id, read_order
 from simulators.alpaca.book import Force, Kind, Sight
 from simulators.alpaca.config import AlpacaAsset
 from simulators.alpaca.context import Body, Context, Row
 from simulators.alpaca.errors import ApiError, bad_parameter, explain, not_found, unprocessable
 from simulators.alpaca.ids import is_uuid
 from simulators.alpaca.money import holding
-from simulators.alpaca.render import received_row
+from simulators.alpaca.render import order_row, received_row
 from simulators.alpaca.rules import Terms, judge
 from simulators.core.accounts import Account
 from simulators.core.money import floor_to
 from simulators.core.types import MarketKind, Order, OrderSide, OrderStatus, OrderType, Reason, Refusal
-
-REPLACEABLE = ("new", "partially_filled", "done_for_day", "held")
 
 
 # placing
@@ -24,7 +22,10 @@ def place(context: Context) -> Row:
     """POST /v2/orders."""
     asked = read_order(context.house, context.body())
     check_unique(context.account, asked.client_id)
-    return received_row(place_asked(context, asked))
+    sight = place_asked(context, asked)
+    book, orders = context.house.book, context.account.orders
+    legs = [order_row(book.sight(orders[leg].now)) for leg in sight.ticket.legs]
+    return received_row(sight) | {"legs": legs or None}
 
 
 def check_unique(account: Account, given: str) -> None:
@@ -43,11 +44,18 @@ def place_asked(context: Context, asked: Asked, *, replaces: Order | None = None
     ticket.replaces = replaces.order_id if replaces else ""
     house.book.expect(ticket)
     try:
-        order = venue.place(account, terms.request, fill_ratio=context.handling.fill_ratio, hold=ticket.queued)
+        held = ticket.queued or asked.group is not Group.SIMPLE
+        order = venue.place(account, terms.request, fill_ratio=context.handling.fill_ratio, hold=held)
     except Refusal as refusal:
         raise explain(refusal) from None
     finally:
         house.book.expect(None)
+    if asked.group is not Group.SIMPLE:
+        house.groups.add_exits(account, order, asked)
+        if not ticket.queued and venue.lags.apply_ms:
+            venue.later(venue.lags.apply_ms, lambda: venue.release(account, order.order_id))
+        elif not ticket.queued:
+            venue.release(account, order.order_id)
     _follow_up(context, account, order.order_id, terms)
     return Sight(order, ticket, "")
 
@@ -75,6 +83,8 @@ def _release(context: Context, account: Account, order_id: str) -> None:
         instrument = venue.instrument(order.request.kind, order.request.symbol)
         account.put_order(replace(order, price=venue.matching.cap_price(order.request, instrument)), venue.now_ms())
     venue.release(account, order_id)
+    if account.orders[order_id].now.status is OrderStatus.UNTRIGGERED:
+        venue.matching.on_price(account, {order.request.symbol})  # the price may have passed the stop meanwhile
 
 
 # finding
@@ -126,7 +136,7 @@ def replace_order(context: Context) -> Row:
     sight = house.book.sight(order)
     if not order.is_open:
         raise unprocessable(f'order is already in "{sight.status}" state')
-    if sight.status not in REPLACEABLE:
+    if order.status is OrderStatus.PENDING or sight.ticket.cancel_asked:
         raise unprocessable("unable to replace order, order isn't sent to exchange yet")
     if sight.ticket.kind is Kind.MARKET or sight.ticket.notional is not None:
         raise unprocessable("market and notional orders cannot be replaced")
@@ -142,6 +152,8 @@ def replace_order(context: Context) -> Row:
         account.put_order(order, now)
         raise
     sight.ticket.replaced_by = received.order.order_id
+    if sight.ticket.order_class:
+        house.groups.take_over(account, order.order_id, received.order.order_id)
     return received_row(received)
 
 
@@ -156,6 +168,8 @@ def _changed(context: Context, sight: Sight, body: Body) -> Asked:
     if total <= order.filled_qty:
         raise unprocessable("qty must be > filled_qty")
     trail = body.decimal("trail")
+    if trail is not None and ticket.kind is not Kind.TRAILING_STOP:
+        raise bad_parameter("trail is only valid for trailing stop orders")
     force = body.word("time_in_force", Force, "invalid time_in_force") if body.has("time_in_force") else ticket.force
     return Asked(
         asset=ticket.asset,

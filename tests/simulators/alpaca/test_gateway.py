@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from simulators import AlpacaControl
+from simulators import AlpacaControl, RemoteControl, Running
 from simulators.alpaca.config import QuirksConfig, QuotaConfig
 from simulators.core.config import LagsConfig
 from simulators.core.control import ControlError
@@ -235,3 +235,31 @@ def test_control_refuses_what_it_does_not_know(control: AlpacaControl):
             call()
     opened = control.create_account(name="third", balances={"USD": "5000"})
     assert (opened["api_key"], control.wallets("third")["USD"]) == ("third-key", Decimal(5000))
+
+
+def test_a_part_may_fill_and_the_rest_may_rest(wire: Any, control: AlpacaControl):
+    control.fault("partial_fill", path="/v2/orders", method="POST", ratio="0.4")
+    row = wire.limit("201", qty="10", time_in_force="gtc")
+    seen = wire.order(row["id"])
+    assert (seen["status"], seen["filled_qty"]) == ("partially_filled", "4")
+    assert wire.send("DELETE", f"/v2/orders/{row['id']}").status_code == 204
+    seen = wire.order(row["id"])
+    assert (seen["status"], seen["filled_qty"], seen["filled_at"]) == ("canceled", "4", None)
+
+
+def test_a_request_that_is_executed_twice_makes_one_order_of_an_id(wire: Any, control: AlpacaControl):
+    control.fault("duplicate", path="/v2/orders", method="POST")
+    assert wire.refused(client_order_id="twice")[2] == "client_order_id must be unique"
+    assert [order.client_id for order in control.orders("main")] == ["twice"]
+    (record,) = control.requests(path="/v2/orders", method="POST")
+    assert (record.handled, record.executed) == (2, 1)
+
+
+def test_its_levers_reach_another_process(sim: Running[AlpacaControl], wire: Any):
+    far = RemoteControl(sim.url, control=AlpacaControl)
+    far.halt(symbol="AAPL")
+    far.set_account(account="main", suspend_trade=True)
+    assert wire.refused()[2] == "new orders are rejected by user request"
+    far.reset()
+    assert wire.place()["status"] == "pending_new"
+    assert far.post_fees() == 0

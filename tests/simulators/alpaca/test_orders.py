@@ -199,6 +199,24 @@ def test_a_sell_stop_becomes_a_market_order_and_a_buy_stop_a_limit_order(wire: A
     assert wire.order(buy)["status"] == "filled"
 
 
+def test_a_trailing_stop_follows_and_never_goes_back(wire: Any, control: AlpacaControl):
+    wire.place()
+    row = wire.place(type="trailing_stop", trail_percent="5", side="sell", time_in_force="gtc")
+    assert (row["hwm"], row["stop_price"], row["trail_percent"], row["trail_price"]) == ("200", "190", "5", None)
+    for price, water, stop in (("220", "220", "209"), ("210", "220", "209")):
+        control.set_price("AAPL", price)
+        seen = wire.order(row["id"])
+        assert (seen["status"], seen["hwm"], seen["stop_price"]) == ("new", water, stop)
+    tighter = wire.send("PATCH", f"/v2/orders/{row['id']}", {"trail": "2"}).json()
+    assert (tighter["trail_percent"], tighter["hwm"], tighter["stop_price"]) == ("2", "210", "205.8")
+    control.set_price("AAPL", "205")
+    seen = wire.order(tighter["id"])
+    assert (seen["status"], seen["filled_avg_price"]) == ("filled", "204.97")
+    assert wire.refused(type="trailing_stop")[:2] == (422, 40010001)
+    resting = wire.limit("190")["id"]
+    assert wire.send("PATCH", f"/v2/orders/{resting}", {"trail": "2"}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

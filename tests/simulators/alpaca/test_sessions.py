@@ -76,6 +76,15 @@ def test_a_market_order_of_the_night_waits_for_the_opening(wire: Any, control: A
 
 
 @pytest.mark.parametrize("config_changes", [at(EVENING)])
+def test_a_stop_that_the_night_has_passed_acts_at_the_opening(wire: Any, control: AlpacaControl):
+    order_id = wire.place(type="stop", stop_price="210", time_in_force="gtc", qty="1")["id"]
+    control.set_price("AAPL", "212")
+    assert wire.order(order_id)["status"] == "accepted"
+    control.advance(to="2026-03-03T14:30:00Z")
+    assert wire.order(order_id)["status"] == "filled"
+
+
+@pytest.mark.parametrize("config_changes", [at(EVENING)])
 def test_a_queued_order_can_not_be_replaced_but_cancelled(wire: Any):
     order_id = wire.limit("190")["id"]
     answer = wire.send("PATCH", f"/v2/orders/{order_id}", {"limit_price": "191"})
