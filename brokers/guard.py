@@ -272,9 +272,8 @@ class GuardedCall:
         record.sends = 0
         record.method = method
         record.url = _shown(url)
-        kept = self._guard.committed(body) if self._verb is Verb.ORDER else body
-        record.request_body = _without_signature(body)
-        record.request_sha256 = hashlib.sha256(kept).hexdigest()
+        record.request_body = self._guard.committed(body) if self._verb is Verb.ORDER else _without_signature(body)
+        record.request_sha256 = hashlib.sha256(record.request_body).hexdigest()
         record.status = None
         record.response_headers = {}
         record.response_body = b""

@@ -24,8 +24,8 @@ class WirePhase(StrEnum):
 class WireRecord:
     """The evidence of one send, filled in by the transport: exact bytes out, exact bytes back.
 
-    Where a signature travels in the body, its value is blotted out of `request_body`. `request_sha256` is of the body;
-    of an order's, of the part that was committed.
+    Where time and signature travel in the body, `request_body` of an order is the part that was committed, and
+    elsewhere the signature's value is blotted out of it. `request_sha256` is of `request_body`.
     """
 
     phase: WirePhase = WirePhase.NOT_STARTED

@@ -24,6 +24,7 @@ from brokers.errors import (
 from brokers.fields import Row, flag, number, required, rows, text
 from brokers.ids import Environment
 from brokers.types import (
+    ZERO,
     AccountProof,
     Balance,
     ClockReading,
@@ -34,7 +35,7 @@ from brokers.types import (
     ProductKind,
 )
 
-_OTHER_KEY = ("-2008", "-2014", "-2015")
+_UNKNOWN_KEY, _KEY_REFUSED = "-2008", "-2015"
 
 
 def ask(call: Callable[..., Any], **parameters: Any) -> Any:
@@ -61,10 +62,10 @@ class Account:
 
     # -- the proof ----------------------------------------------------------------------------------------------
     def proof(self, reading: ClockReading) -> AccountProof:
-        """Prove that the key opens each product here. The first refusal means another environment, address or right."""
-        spot = self._proved(self._read_spot, EnvironmentMismatch) if self._has_spot else None
-        # A key that spot knows is of this environment: futures can lack the right only.
-        kind = PermissionRefused if spot is not None else EnvironmentMismatch
+        """Prove that the key opens each product here."""
+        spot = self._proved(self._read_spot, AuthenticationRefused) if self._has_spot else None
+        # A key that spot knows is of this environment and may come from here: futures can lack the right only.
+        kind = PermissionRefused if spot is not None else AuthenticationRefused
         futures = self._proved(self._read_settings, kind) if self._has_futures else None
         known = [row for row in (spot, futures) if row is not None]
         return AccountProof(
@@ -85,12 +86,14 @@ class Account:
         )
 
     def _proved(self, read: Callable[[], Row], kind: type[BrokerError]) -> Row:
+        """-2015 says of a key that it is unknown here, bound to other addresses or without the right, and not which."""
         try:
             return read()
         except AuthenticationRefused as error:
-            if error.code not in _OTHER_KEY:
+            if error.code not in (_UNKNOWN_KEY, _KEY_REFUSED):
                 raise
-            raise kind(
+            own = EnvironmentMismatch if error.code == _UNKNOWN_KEY else kind
+            raise own(
                 f"Binance refuses the key of {self._id} at {self._base_url} ({error.code} {error.text}): production, "
                 "demo and each test network have keys of their own; else the key is bound to other IP addresses, or "
                 "lacks the right to read and trade a product that the account is configured for",
@@ -154,15 +157,17 @@ class Account:
     def margin_health(self) -> MarginHealth:
         """Futures as stated, plus what spot is worth at last prices: those that are needed come in one request."""
         futures = self._read_settings() if self._has_futures else None
-        spot = None
+        spot = free = None
         if self._has_spot:
             held = [balance for balance in self._spot_balances() if balance.total]
+            free = next((balance.available for balance in held if balance.currency == mapping.DOLLARS), ZERO)
             needs_prices = any(balance.currency != mapping.DOLLARS for balance in held)
             tickers = rows_of(ask(self._client.get_symbol_ticker), "ticker/price") if needs_prices else []
             spot = mapping.spot_value(held, {text(row, "symbol"): number(row, "price") for row in tickers})
         return mapping.margin_health(
             futures,
             spot,
+            free=free,
             account_id=self._id,
             is_shared=futures is not None and _is_shared(futures),
             time=self._client.venue_now(),

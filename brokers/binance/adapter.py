@@ -19,7 +19,7 @@ from brokers.binance.client import BinanceClient, classify, committed_part
 from brokers.binance.fields import form, row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market, market_of
 from brokers.binance.paging import by, pages, windows
-from brokers.binance.profile import ANSWER_BYTES_MAX, CAPABILITIES, FUTURES, product_of
+from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig, require_listed
@@ -80,7 +80,6 @@ class BinanceBroker(Broker):
             classify=classify,
             clock=clock,
             timeout_s=config.read_timeout_s,
-            answer_bytes_max=ANSWER_BYTES_MAX,
             secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
             committed_part=committed_part,
         )
@@ -316,9 +315,10 @@ class BinanceBroker(Broker):
         return product in self._config.products
 
     def _exchange_info(self, product: ProductKind, symbol: str) -> Any:
-        if product is ProductKind.SPOT:
-            return ask(self._client.exchange_info, symbol=symbol)
-        return ask(self._client.futures_exchange_info)
+        with self._guard.recording(answer_bytes_max=LIST_BYTES_MAX):
+            if product is ProductKind.SPOT:
+                return ask(self._client.exchange_info, symbol=symbol)
+            return ask(self._client.futures_exchange_info)
 
     def _write(self, call: Callable[..., Any], **parameters: Any) -> None:
         """A setter. "It was so already" is success: the reading that follows is the proof."""

@@ -69,14 +69,18 @@ def spot_balance(row: Row, *, account_id: AccountId, time: datetime) -> Balance:
 
 
 def futures_balance(row: Row, *, account_id: AccountId, is_shared: bool, time: datetime) -> Balance:
-    """One margin asset. With several of them each `availableBalance` is the one shared pool in another coin: not ours
-    to give as this coin's own."""
+    """One margin asset; what margins and losses take is held, and an open profit is not yet money.
+
+    With several margin assets each `availableBalance` is the one shared pool in another coin: not this coin's own.
+    """
+    total = number(row, "walletBalance")
+    available = None if is_shared else min(number(row, "availableBalance"), total)
     return Balance(
         account_id=account_id,
         currency=required(row, "asset"),
-        total=number(row, "walletBalance"),
-        available=None if is_shared else number(row, "availableBalance"),
-        held=number_or_zero(row, "initialMargin"),
+        total=total,
+        available=available,
+        held=number_or_zero(row, "initialMargin") if available is None else MONEY.subtract(total, available),
         time=time,
     )
 
@@ -86,8 +90,8 @@ def has_money(balance: Balance) -> bool:
 
 
 def together(balances: Iterable[Balance]) -> tuple[Balance, ...]:
-    """One balance per currency over both wallets. Neither wallet can spend what is in the other, so what is available
-    is the smaller of those that hold the currency: enough for an order of either product."""
+    """One balance per currency over both wallets. Neither can spend what is in the other: where both hold a currency no
+    one figure is available to an order."""
     found: dict[str, Balance] = {}
     for balance in balances:
         known = found.get(balance.currency)
@@ -96,12 +100,11 @@ def together(balances: Iterable[Balance]) -> tuple[Balance, ...]:
 
 
 def _sum(first: Balance, second: Balance) -> Balance:
-    known = [b.available for b in (first, second) if b.available is not None]
     return Balance(
         account_id=first.account_id,
         currency=first.currency,
         total=MONEY.add(first.total, second.total),
-        available=min(known) if len(known) == 2 else None,
+        available=None,
         held=MONEY.add(first.held, second.held),
         time=max(first.time, second.time),
     )
@@ -117,15 +120,25 @@ def spot_value(balances: Iterable[Balance], prices: Mapping[str, Decimal]) -> De
 
 
 def margin_health(
-    futures: Row | None, spot: Decimal | None, *, account_id: AccountId, is_shared: bool, time: datetime
+    futures: Row | None,
+    spot: Decimal | None,
+    *,
+    free: Decimal | None = None,
+    account_id: AccountId,
+    is_shared: bool,
+    time: datetime,
 ) -> MarginHealth:
-    """Futures as Binance states them, plus the value of spot; the ratio is of futures alone, which spot cannot save."""
+    """Futures as Binance states them, plus the value of spot; the ratio is of futures alone, which spot cannot save.
+
+    `free` is what the spot wallet can spend. Of both wallets the smaller figure is available, so that it is there for
+    an order of either product; a wallet without money is not counted on.
+    """
     if futures is None:
         return MarginHealth(
             account_id=account_id,
             currency=DOLLARS,
             equity=spot or ZERO,
-            available=None,
+            available=free,
             initial_margin=None,
             maintenance_margin=None,
             maintenance_ratio=None,
@@ -137,12 +150,17 @@ def margin_health(
         account_id=account_id,
         currency="USD" if is_shared and spot is None else DOLLARS,
         equity=MONEY.add(own, spot or ZERO),
-        available=number_or_none(futures, "availableBalance"),
+        available=_of_either(number_or_none(futures, "availableBalance"), free),
         initial_margin=number_or_none(futures, "totalInitialMargin"),
         maintenance_margin=maintenance,
         maintenance_ratio=ratio,
         time=time,
     )
+
+
+def _of_either(futures: Decimal | None, spot: Decimal | None) -> Decimal | None:
+    known = [amount for amount in (futures, spot) if amount is not None]
+    return min((amount for amount in known if amount > 0), default=min(known, default=None))
 
 
 # -- positions --------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ _CLOSES = {PositionSide.LONG: OrderSide.SELL, PositionSide.SHORT: OrderSide.BUY}
 def prepare(request: OrderRequest, instrument: Instrument, client_order_id: ClientOrderId) -> PreparedOrder:
     """Check the terms against the instrument and freeze them; InvalidOrder names field, value and remedy."""
     require_client_id(client_order_id)
-    _check_terms(request)
+    _check_support(request, instrument)
     _check_quantity(request, instrument)
     _check_prices(request, instrument)
     is_spot = instrument.product is ProductKind.SPOT
@@ -76,10 +76,6 @@ def _common(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
 
 def _spot(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
     """LIMIT_MAKER takes no timeInForce, nor do market orders. A stop buys into a rise and sells into a fall."""
-    if request.reduce_only:
-        raise InvalidOrder(f"reduce_only is for contracts, {instrument.instrument_id} is spot; leave it out")
-    if request.position_side is not None:
-        raise InvalidOrder(f"position_side is for contracts, {instrument.instrument_id} is spot; leave it out")
     fields = _common(request, instrument) | {"newOrderRespType": "RESULT"}
     fields["type"] = "LIMIT_MAKER" if request.post_only else _SPOT_TYPES[request.order_type]
     if request.order_type in _LIMITS and not request.post_only:
@@ -91,11 +87,6 @@ def _spot(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
 
 def _linear(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
     """RESULT, because the answer would otherwise show even an executed market order as new and unfilled."""
-    if request.order_type in _STOPS:
-        raise Unsupported(
-            f"{request.order_type} of {instrument.instrument_id}: Binance takes conditional futures orders as algo "
-            "orders only, which have other ids, lists and look-ups; place the stop when it is due, or on its site"
-        )
     fields = _common(request, instrument) | {"newOrderRespType": "RESULT", "type": request.order_type.value.upper()}
     if request.order_type in _LIMITS:
         fields["timeInForce"] = "GTX" if request.post_only else request.time_in_force.value.upper()
@@ -114,7 +105,16 @@ def _leg(request: OrderRequest) -> str:
     return side.value.upper()
 
 
-def _check_terms(request: OrderRequest) -> None:
+def _check_support(request: OrderRequest, instrument: Instrument) -> None:
+    if instrument.product is ProductKind.SPOT:
+        for name in ("reduce_only", "position_side"):
+            if getattr(request, name):
+                raise Unsupported(f"{name} is for contracts, {instrument.instrument_id} is spot; leave it out")
+    elif request.order_type in _STOPS:
+        raise Unsupported(
+            f"{request.order_type} of {instrument.instrument_id}: Binance takes conditional futures orders as algo "
+            "orders only, which have other ids, lists and look-ups; place the stop when it is due, or on its site"
+        )
     if request.time_in_force not in _TIMES_IN_FORCE:
         raise Unsupported(f"time_in_force {request.time_in_force} is not offered by Binance; use gtc, ioc or fok")
     if request.post_only and request.time_in_force is not TimeInForce.GTC:

@@ -12,7 +12,7 @@ from brokers.types import MarginMode, OrderType, PositionMode, ProductKind, Time
 
 FUTURES = "futures"  # the other origin
 RECV_WINDOW_MS_MAX = 5_000
-ANSWER_BYTES_MAX = 32_000_000  # the whole list of spot instruments has many megabytes
+LIST_BYTES_MAX = 32_000_000  # the whole list of spot instruments has many megabytes
 CLIENT_ID_LENGTH_MAX = 36
 CLIENT_ID_ALPHABET = "[A-Za-z0-9_-]"
 PAGE_SIZE = 1_000

@@ -275,7 +275,8 @@ def _play_cancel(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     """A resting order that is taken back."""
     is_partly = stage.case.fault.before == "partly"
     if is_partly:
-        stage.sim.control.fault("partial_fill", **stage.case.venue.targets(Verb.PLACE)[0], ratio="0.5")
+        for target in stage.case.venue.targets(Verb.PLACE):
+            stage.sim.control.fault("partial_fill", **target, ratio="0.5")
     view = stage.desk.submit(stage.wanted(resting=True))
     (view,) = stage.desk.drive([view.intent_id], timeout_s=2.0)
     rests = S.PARTIALLY_FILLED if is_partly else S.WORKING
@@ -292,7 +293,8 @@ def _play_read(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     case = stage.case
     needs_ladder = case.verb in (Verb.OPEN_ORDERS, Verb.ORDER_HISTORY, Verb.POSITIONS)
     is_placed = not needs_ladder
-    stage.sim.control.fault("execute_then_drop" if is_placed else "drop", **case.venue.targets(Verb.PLACE)[0])
+    for target in case.venue.targets(Verb.PLACE):
+        stage.sim.control.fault("execute_then_drop" if is_placed else "drop", **target)
     wanted = stage.wanted()
     prepare = _PREPARED.get(case.fault.before, _nothing)
 

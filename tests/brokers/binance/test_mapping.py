@@ -280,6 +280,9 @@ def test_recorded_balances() -> None:
         ("USDT", Decimal("3.72964781"), None),
     ], "a shared pool is nobody's own money"
     assert [mapping.has_money(balance) for balance in shared] == [False, True]
+    winning = {**FUTURES_ACCOUNT["assets"][0], "availableBalance": "99"}
+    gain = mapping.futures_balance(winning, account_id=ACCOUNT, is_shared=False, time=NOW)
+    assert (gain.available, gain.held) == (gain.total, 0), "an open profit is not money yet"
     own = mapping.futures_balance(FUTURES_ACCOUNT["assets"][0], account_id=ACCOUNT, is_shared=False, time=NOW)
     assert (own.total, own.available, own.held) == (Decimal("23.72469206"), Decimal("20.72469206"), 3)
 
@@ -289,7 +292,7 @@ def test_two_wallets_are_one_balance_and_no_order_may_count_on_both() -> None:
     futures = mapping.futures_balance(FUTURES_ACCOUNT["assets"][0], account_id=ACCOUNT, is_shared=False, time=NOW)
     (both,) = mapping.together([spot, futures])
     assert (both.total, both.held) == (Decimal("128.72469206"), 8)
-    assert both.available == Decimal("20.72469206")
+    assert both.available is None
     assert mapping.together([spot]) == (spot,)
 
 
@@ -307,6 +310,11 @@ def test_margin_of_both_products() -> None:
     assert (both.equity, both.maintenance_ratio) == (1025, Decimal("0.02")), "spot does not save futures"
     spot = mapping.margin_health(None, Decimal(1000), account_id=ACCOUNT, is_shared=False, time=NOW)
     assert (spot.equity, spot.available, spot.maintenance_ratio) == (1000, None, None)
+    for free, available in (("10", "10"), ("30", "20.72469206"), ("0", "20.72469206")):
+        own = mapping.margin_health(
+            FUTURES_ACCOUNT, Decimal(1000), free=Decimal(free), account_id=ACCOUNT, is_shared=False, time=NOW
+        )
+        assert own.available == Decimal(available), "for an order of either product"
     shared = mapping.margin_health(FUTURES_SHARED, None, account_id=ACCOUNT, is_shared=True, time=NOW)
     assert (shared.currency, shared.equity) == ("USD", Decimal("26.26840422"))
     empty = {**FUTURES_ACCOUNT, "totalMarginBalance": "0.00000000"}

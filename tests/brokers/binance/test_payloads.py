@@ -130,8 +130,8 @@ def test_numbers_are_fixed_point_text() -> None:
         ("linear", {"position_side": PositionSide.FLAT}, InvalidOrder, "flat"),
         ("linear", {"position_side": PositionSide.LONG, "reduce_only": True}, InvalidOrder, "needs side sell, was buy"),
         ("linear", STOP, Unsupported, "stop_market of BTC/USDT:USDT: .*algo orders only"),
-        ("spot", {"reduce_only": True}, InvalidOrder, "reduce_only"),
-        ("spot", {"position_side": PositionSide.LONG}, InvalidOrder, "position_side"),
+        ("spot", {"reduce_only": True}, Unsupported, "reduce_only is for contracts"),
+        ("spot", {"position_side": PositionSide.LONG}, Unsupported, "position_side is for contracts"),
     ],
 )
 def test_terms_that_cannot_be_sent(product: str, changes: dict[str, Any], error: type[NotSent], text: str) -> None:

@@ -151,8 +151,14 @@ def test_a_production_key_counts_as_one_that_may_withdraw_until_its_owner_states
 @pytest.mark.parametrize(
     ("spot", "futures", "error", "words"),
     [
-        (refuses(-2015, "Invalid API-key, IP, or permissions for action.", 401), None, EnvironmentMismatch, "-2015"),
-        (refuses(-2014, "API-key format invalid.", 401), None, EnvironmentMismatch, "keys of their own"),
+        (
+            refuses(-2015, "Invalid API-key, IP, or permissions for action.", 401),
+            None,
+            AuthenticationRefused,
+            "keys of their own; else the key is bound to other IP addresses",
+        ),
+        (refuses(-2008, "Invalid Api-Key ID.", 401), None, EnvironmentMismatch, "keys of their own"),
+        (refuses(-2014, "API-key format invalid.", 401), None, AuthenticationRefused, "paste it again"),
         (
             says(SPOT_ACCOUNT),
             refuses(-2015, "Invalid API-key, IP, or permissions for action", 401),
@@ -222,7 +228,8 @@ def test_balances_are_one_request_per_product(broker: BinanceBroker, venue: Loop
     venue.on(FUTURES, says(FUTURES_ACCOUNT))
     found = {balance.currency: balance for balance in broker.balances()}
     assert set(found) == {"LTC", "USDT"} and found["USDT"].total == Decimal("124.72469206")
-    assert found["USDT"].available == Decimal("20.72469206"), "the smaller wallet: neither can spend the other's money"
+    assert found["USDT"].available is None, "neither wallet can spend the other's money"
+    assert found["LTC"].available == Decimal("0.919741")
     assert len(private(venue)) == 2
 
 

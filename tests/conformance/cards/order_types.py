@@ -170,11 +170,15 @@ def a_fok_that_fills(scene: Scene) -> None:
     C.FOK,
     given="a limit below the market",
     does="place it with fok",
-    expects="over at once, nothing filled",
+    expects="refused, or over at once; nothing filled",
     refused=lambda scene: prepared(scene, limit_price=scene.resting(), time_in_force=TimeInForce.FOK),
 )
 def a_fok_that_cannot_fill(scene: Scene) -> None:
-    order = scene.done(scene.rest(time_in_force=TimeInForce.FOK))
+    try:
+        order = scene.done(scene.rest(time_in_force=TimeInForce.FOK))
+    except Refused as error:  # some venues keep no order of it
+        assert str(error) and scene.broker.open_orders() == ()
+        return
     assert order.status in ENDED and order.filled_quantity == 0
 
 

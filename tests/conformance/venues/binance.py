@@ -1,0 +1,82 @@
+"""Binance under test: USDⓈ-M perpetuals and spot of one account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import SecretStr
+
+from brokers.binance import codes
+from brokers.errors import VenueFaulted
+from brokers.ids import InstrumentId
+from simulators.binance.simulator import running_binance
+from simulators.core.config import PricesConfig
+from simulators.testing_binance import small_binance_config
+from tests.conformance.capability import Capability
+from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, VenueUnderTest, wire_row
+from tests.proof.venues.binance import NamedSim
+from tests.proof.wire_venues import venue_clock
+
+_SPOT_LACKS = {Capability.REDUCE_ONLY, Capability.HEDGE, Capability.POSITION_MODE, Capability.LEVERAGE}
+_LINEAR_LACKS = {Capability.STOP_MARKET, Capability.STOP_LIMIT}  # algo orders, of another kind and with other ids
+
+
+def _key(name: str, secret: str = "") -> dict[str, Any]:
+    return {"api_key": SecretStr(name), "api_secret": SecretStr(secret or f"{name}-secret")}
+
+
+@contextmanager
+def _many(start: datetime) -> Iterator[tuple[Any, Sequence[InstrumentId]]]:
+    names = [f"S{number:02d}" for number in range(50)]
+    small = small_binance_config()
+    (pattern,) = (one for one in small.instruments if one.symbol == "BTCUSDT" and one.kind.value == "linear")
+    config = small_binance_config(
+        instruments=tuple(pattern.model_copy(update={"symbol": f"{name}USDT", "base": name}) for name in names),
+        prices=PricesConfig(start={f"{name}USDT": Decimal(100) for name in names}, spread_bps=Decimal(2)),
+        clock=venue_clock(start),
+    )
+    with running_binance(config) as running:
+        yield NamedSim(running), [InstrumentId(f"{name}/USDT:USDT") for name in names]
+
+
+# The words decide where one code says several things; those of the simulator's own are not the documented ones.
+_WORDS = {
+    -1010: "ERROR_MSG_RECEIVED.",
+    -1013: "Filter failure: LOT_SIZE",
+    -2010: "Order would immediately match and take.",
+    -2011: "Unknown order sent.",
+    -2015: "Invalid API-key, IP, or permissions for action.",
+    -2026: "This OrderType is not supported when reduceOnly.",
+}
+
+
+_AT_503 = (-1016,)  # told with a status that is no failure of an order
+
+
+def _errors() -> Iterable[ErrorRow]:
+    rows: list[ErrorRow] = [
+        ((code, _WORDS.get(code, "the venue's words")), VenueFaulted if code in _AT_503 else error)
+        for code, error in sorted(codes.CODES.items())
+    ]
+    return [*rows, *(((-2010, words), error) for words, error in codes._TEXTS)]
+
+
+VENUE = VenueUnderTest(
+    wire=wire_row("binance"),
+    lacks={
+        EVERY_PRODUCT: frozenset({Capability.PROFIT_AND_LOSS}),
+        "spot": frozenset(_SPOT_LACKS),
+        "linear": frozenset(_LINEAR_LACKS),
+    },
+    keys={
+        KeyKind.UNKNOWN: _key("nobody"),
+        KeyKind.WRONG_SECRET: _key("main-key", "another-secret"),
+        KeyKind.BOUND_ELSEWHERE: _key("elsewhere"),
+    },
+    errors=_errors,
+    many=_many,
+)
