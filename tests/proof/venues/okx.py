@@ -14,7 +14,7 @@ from brokers.config import AccountConfig
 from brokers.ids import AccountId, InstrumentId
 from simulators import running_okx
 from simulators.testing_okx import small_okx_config
-from tests.proof.wire_faults import End, Known, Verb, WireFault
+from tests.proof.wire_faults import READS, End, Known, Verb, WireFault
 from tests.proof.wire_venues import Product, WireVenue, venue_clock
 
 
@@ -43,6 +43,8 @@ def _account(url: str, timeout_s: float) -> AccountConfig:
 def _proves(fault: WireFault, verb: Verb) -> Known | EllipsisType | None:
     if fault.name == "clock code":
         return Known.ANSWERED  # half a minute is just within the window that it allows
+    if verb in READS and fault.name == "HTTP 503":
+        return Known.REFUSED  # its own words, 50001: not now
     if verb is Verb.PLACE and fault.name == "executed, HTTP 429":
         return None  # its own words in the body, 50011, say that the limit refused it: not executed
     if verb is Verb.PLACE and fault.name == "HTTP 429":
@@ -59,7 +61,7 @@ _CODES: dict[str, int | tuple[int, str]] = {
     "unknown": 987_654,
     "ambiguous": 50_004,
     "busy": 50_011,
-    "maintenance": 51_030,
+    "maintenance": 50_046,
     "no_money": 51_008,
 }
 _V5 = "/api/v5"
