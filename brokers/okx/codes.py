@@ -114,10 +114,10 @@ def status_error(status: int, body: bytes, *, is_order: bool = False, is_read: b
     """The typed error of an HTTP status other than 200: OKX's own code where the body holds one.
 
     Without it a gateway on the way may have spoken after an order was passed on, and a fault of the server may have
-    come after it was done: of an order both prove nothing.
+    come after what was asked for was done: of an order the one, of any write the other proves nothing.
     """
     own = own_code(body)
-    if own is not None and not (is_order and status >= 500):
+    if own is not None and (is_read or status < 500):
         return code_error(*own, is_order=is_order, is_read=is_read)
     text = body[:200].decode("utf-8", "replace")
     error: type[BrokerError] = VenueFaulted if status >= 400 else AnswerUnreadable

@@ -27,6 +27,7 @@ from tests.proof.result import Failure, LayerResult
 from tests.proof.venues import VENUES
 from tests.proof.wire_case import SLACK_S, Case, Played, is_case, played
 from tests.proof.wire_faults import FAULTS, End, Verb, varied
+from tests.proof.wire_venues import WireVenue
 
 LAYER = "wire"
 SLOW_PLAYS_MAX = 3  # a call over its bound counts when it is over it every time: a busy machine is not a broken rule
@@ -250,7 +251,7 @@ def _on_the_ledger(result: Played) -> Iterator[Finding]:
         e for e in result.sim.control.executions(result.case.venue.owner) if own and e.order_id == own[0].order_id
     ]
     recorded = {(f.trade_id, f.quantity, f.price, f.fee) for f in fills}
-    if recorded != _told(executions, are_totals=case.venue.fills_are_totals):
+    if recorded != _told(executions, case.venue):
         yield "I6", f"ledger has the fills {sorted(recorded)}, the venue {executions}"
     if case.fault.before == "levels" and len(executions) < 2:
         yield OTHER, f"{len(executions)} fills: the case needs several"
@@ -267,10 +268,10 @@ def _on_the_ledger(result: Played) -> Iterator[Finding]:
             yield "I4", f"the order reads {row} in the ledger and {order} at the venue"
 
 
-def _told(executions: list[Any], *, are_totals: bool) -> set[tuple[Any, ...]]:
+def _told(executions: list[Any], venue: WireVenue) -> set[tuple[Any, ...]]:
     """The fills that the venue tells of these executions of one order: each, or their total at its average price."""
-    if not are_totals:
-        return {(e.execution_id, e.qty, e.price, e.fee) for e in executions}
+    if not venue.fills_are_totals:
+        return {(venue.trade_id(e), e.qty, e.price, e.fee) for e in executions}
     quantity = sum(e.qty for e in executions)
     if not quantity:
         return set()

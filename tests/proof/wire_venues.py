@@ -49,7 +49,8 @@ class WireVenue:
     a blank where verbs share it ("POST /v2/orders").
 
     `proves` and `ends` hold what differs from the table at this venue: what a call under a fault proves (None: there is
-    no such case), and where the history ends. `fills_are_totals`: an order has one fill, told at its end.
+    no such case), and where the history ends. `fills_are_totals`: an order has one fill, told at its end. `trade_id`:
+    how a fill of the simulator's execution is called here.
 
     `make prove` plays every case. The suite plays each fault on Bybit; of every other venue one fault in so many of a
     verb (`in_suite`), counted from `turn`, which differs by venue so that they do not all show the same.
@@ -65,6 +66,7 @@ class WireVenue:
     proves: Callable[[WireFault, Verb], Known | EllipsisType | None] = lambda fault, verb: ...
     ends: Callable[[WireFault, Verb], End | None] = lambda fault, verb: None
     fills_are_totals: bool = False
+    trade_id: Callable[[Any], str] = lambda execution: str(execution.execution_id)
     shows_our_ids: bool = True
     in_suite: Mapping[Verb, int] = field(default_factory=lambda: SELDOM)
     turn: int = 0

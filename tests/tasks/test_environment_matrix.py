@@ -16,12 +16,14 @@ from pydantic import SecretStr
 from brokers.capabilities import Capabilities
 from brokers.config import AccountConfig
 from brokers.errors import EnvironmentMismatch
-from brokers.ids import AccountId, Environment, Venue
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.registry import capabilities, supported_venues
 from ledger.engine import Ledger
 from ledger.errors import LedgerEnvironmentMismatch
-from simulators import running_bybit, running_tradestation
+from simulators import running_binance, running_bybit, running_okx, running_tradestation
 from simulators.testing import small_config, small_tradestation_config
+from simulators.testing_binance import small_binance_config
+from simulators.testing_okx import small_okx_config
 from tasks.config import Account, risk_policy
 from tasks.keys import KeyReason, KeyRefused, KeyRegistry
 from tasks.runtime import open_runtime
@@ -32,13 +34,19 @@ from trading.starting import NotReadyToTrade, StartReason, prove_account, requir
 E = Environment
 # How a venue's simulator is started, and a key that it knows.
 _SIMULATORS: dict[Venue, Any] = {
+    Venue.BINANCE: lambda: running_binance(small_binance_config()),
     Venue.BYBIT: lambda: running_bybit(small_config()),
+    Venue.OKX: lambda: running_okx(small_okx_config()),
     Venue.TRADESTATION: lambda: running_tradestation(small_tradestation_config()),
 }
-_KEYS = {Venue.BYBIT: ("main-key", "main-secret"), Venue.TRADESTATION: ("main-id", "main-secret")}
+_KEYS = {Venue.TRADESTATION: "main-id"}
 # Where a key reaches several accounts: a number that belongs to the environment.
 _NUMBERS = {E.SIMULATED: EQUITIES, E.TESTNET: EQUITIES, E.PRODUCTION: "123456782"}
 _AT_SIMULATOR = "simulator"
+_WITHOUT_WITHDRAWALS = {
+    Venue.BINANCE: "outside of production it has nothing to withdraw, and does not tell a key's rights",
+    Venue.TRADESTATION: "its API has no withdrawals, so no key may",
+}
 
 
 @pytest.fixture(scope="module", params=supported_venues(), ids=str)
@@ -54,8 +62,8 @@ def sim(venue: Venue) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def ledgers(tmp_path_factory: pytest.TempPathFactory) -> dict[Environment, str]:
-    """A ledger of each environment."""
+def ledgers(venue: Venue, tmp_path_factory: pytest.TempPathFactory) -> dict[Environment, str]:
+    """A ledger of each environment, for one venue: the simulated venues' keys have the same names."""
     urls = {environment: f"sqlite:///{tmp_path_factory.mktemp(environment)}/ledger.db" for environment in E}
     for environment, url in urls.items():
         Ledger.open(url, environment=environment).close()
@@ -73,11 +81,13 @@ def account_at(
     venue: Venue, environment: Environment, host: str, url: str, *, key: str = "", number_of: Environment | None = None
 ) -> Account:
     """An account; `number_of`: with the number of an account of that environment, where one is needed."""
-    facts, (known, secret) = capabilities(venue), _KEYS[venue]
+    facts, owner = capabilities(venue), key or "main"
     connection = AccountConfig(
         account_id=AccountId(venue, environment, "main"),
-        api_key=SecretStr(key or known),
-        api_secret=SecretStr(secret if not key else f"{key}-secret"),
+        api_key=SecretStr(key or _KEYS.get(venue, "main-key")),
+        api_secret=SecretStr(f"{owner}-secret"),
+        api_passphrase=SecretStr(f"{owner}-passphrase" if facts.access.needs_passphrase else ""),
+        instruments=(InstrumentId("BTC/USDT"),) if facts.reads_by_instrument else (),
         host="" if host == _AT_SIMULATOR else host,
         base_url=url if host == _AT_SIMULATOR else "",
         settle_currencies=facts.settle_currencies,
@@ -182,19 +192,11 @@ def test_a_mistyped_credential_is_not_registered(venue: Venue, ledgers: dict[Env
 def test_a_key_that_may_withdraw_is_refused_also_in_simulation(
     venue: Venue, sim: Any, ledgers: dict[Environment, str], tmp_path: Path
 ) -> None:
-    if venue is Venue.TRADESTATION:
-        pytest.skip("its API has no withdrawals, so no key may")
-    account = account_at(Venue.BYBIT, E.SIMULATED, _AT_SIMULATOR, sim.url, key="drainer")
-    drainer = Account(
-        connection=AccountConfig(
-            account_id=AccountId(Venue.BYBIT, E.SIMULATED, "drainer"),
-            api_key=account.connection.api_key,
-            api_secret=account.connection.api_secret,
-            base_url=sim.url,
-            settle_currencies=("USDT",),
-        ),
-        policy=account.policy,
-    )
+    if venue in _WITHOUT_WITHDRAWALS:
+        pytest.skip(_WITHOUT_WITHDRAWALS[venue])
+    account = account_at(venue, E.SIMULATED, _AT_SIMULATOR, sim.url, key="drainer")
+    own_id = AccountId(venue, E.SIMULATED, "drainer")
+    drainer = Account(connection=replace(account.connection, account_id=own_id), policy=account.policy)
     options: dict[str, Any] = {"environment": E.SIMULATED, "ledger_url": ledgers[E.SIMULATED]}
     with open_runtime(drainer, key_registry=tmp_path / "keys.json", **options) as runtime:
         proof = prove_account(runtime)

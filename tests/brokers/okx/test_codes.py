@@ -118,29 +118,30 @@ def test_statuses_without_a_word_of_okx(
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "on_order", "otherwise"),
+    ("status", "code", "on_order", "on_write", "on_read"),
     [
-        (400, "50004", VenueFaulted, VenueFaulted),
-        (400, "51000", OrderInvalid, OrderInvalid),
-        (401, "50113", AuthenticationRefused, AuthenticationRefused),
-        (401, "50102", ClockSkewed, ClockSkewed),
-        (403, "50035", PermissionRefused, PermissionRefused),
-        (410, "50005", VenueUnavailable, VenueUnavailable),
-        (429, "50011", RateLimited, RateLimited),
-        (429, "50013", VenueFaulted, RateLimited),
-        (500, "51149", VenueFaulted, VenueFaulted),
-        (500, "51008", VenueFaulted, InsufficientFunds),
-        (503, "50001", VenueFaulted, VenueUnavailable),
-        (400, "99999", AnswerUnreadable, AnswerUnreadable),
+        (400, "50004", VenueFaulted, VenueFaulted, VenueFaulted),
+        (400, "51000", OrderInvalid, OrderInvalid, OrderInvalid),
+        (401, "50113", AuthenticationRefused, AuthenticationRefused, AuthenticationRefused),
+        (401, "50102", ClockSkewed, ClockSkewed, ClockSkewed),
+        (403, "50035", PermissionRefused, PermissionRefused, PermissionRefused),
+        (410, "50005", VenueUnavailable, VenueUnavailable, VenueUnavailable),
+        (429, "50011", RateLimited, RateLimited, RateLimited),
+        (429, "50013", VenueFaulted, RateLimited, RateLimited),
+        (500, "51149", VenueFaulted, VenueFaulted, VenueFaulted),
+        (500, "51008", VenueFaulted, VenueFaulted, InsufficientFunds),
+        (503, "50001", VenueFaulted, VenueFaulted, VenueUnavailable),
+        (400, "99999", AnswerUnreadable, AnswerUnreadable, AnswerUnreadable),
     ],
 )
 def test_statuses_with_a_code_of_okx(
-    status: int, code: str, on_order: type[BrokerError], otherwise: type[BrokerError]
+    status: int, code: str, on_order: type[BrokerError], on_write: type[BrokerError], on_read: type[BrokerError]
 ) -> None:
     body = json.dumps({"code": code, "msg": "words", "data": []}).encode()
     assert type(codes.status_error(status, body, is_order=True)) is on_order
-    found = codes.status_error(status, body)
-    assert type(found) is otherwise and found.code == code and found.text == "words"
+    assert type(codes.status_error(status, body)) is on_write
+    found = codes.status_error(status, body, is_read=True)
+    assert type(found) is on_read and found.code == code and found.text == "words"
 
 
 def test_words_of_the_venue_are_bounded() -> None:

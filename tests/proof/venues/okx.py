@@ -1,0 +1,116 @@
+"""OKX's row: swaps and spot, ids that are free again once an order is done, one path that places and looks up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import EllipsisType
+from typing import Any
+
+from pydantic import SecretStr
+
+from brokers.config import AccountConfig
+from brokers.ids import AccountId, InstrumentId
+from simulators import running_okx
+from simulators.testing_okx import small_okx_config
+from tests.proof.wire_faults import READS, End, Known, Verb, WireFault
+from tests.proof.wire_venues import Product, WireVenue, venue_clock
+
+
+@contextmanager
+def _start(start: datetime) -> Iterator[Any]:
+    with running_okx(small_okx_config(clock=venue_clock(start))) as running:
+        yield running
+
+
+_ID = AccountId.parse("okx.simulated.main")
+
+
+def _account(url: str, timeout_s: float) -> AccountConfig:
+    return AccountConfig(
+        account_id=_ID,
+        api_key=SecretStr("main-key"),
+        api_secret=SecretStr("main-secret"),
+        api_passphrase=SecretStr("main-passphrase"),
+        base_url=url,
+        settle_currencies=("USDT",),
+        read_timeout_s=timeout_s,
+        write_timeout_s=timeout_s,
+    )
+
+
+def _proves(fault: WireFault, verb: Verb) -> Known | EllipsisType | None:
+    if fault.name == "clock code":
+        return Known.ANSWERED  # half a minute is just within the window that it allows
+    if verb in READS and fault.name == "HTTP 503":
+        return Known.REFUSED  # its own words, 50001: not now
+    if verb is Verb.PLACE and fault.name == "executed, HTTP 429":
+        return None  # its own words in the body, 50011, say that the limit refused it: not executed
+    if verb is Verb.PLACE and fault.name == "HTTP 429":
+        return Known.REFUSED
+    return ...
+
+
+def _ends(fault: WireFault, verb: Verb) -> End | None:
+    # Its quotes carry the market's time, not the gateway's: the clock check stops the order until its time is over.
+    return End.EXPIRED if fault.name.startswith("venue's clock") else None
+
+
+_CODES: dict[str, int | tuple[int, str]] = {
+    "unknown": 987_654,
+    "ambiguous": 50_004,
+    "busy": 50_011,
+    "maintenance": 50_046,
+    "no_money": 51_008,
+}
+_V5 = "/api/v5"
+_ORDERS = (f"GET {_V5}/trade/order", f"{_V5}/trade/orders-pending", f"{_V5}/trade/orders-history")
+VENUE = WireVenue(
+    name="okx",
+    account_id=_ID,
+    owner="main",
+    products=(
+        Product(
+            "linear",
+            InstrumentId("BTC/USDT:USDT"),
+            "BTC-USDT-SWAP",
+            "linear",
+            quantity="1",
+            resting="58000",
+            crossing="60600.0",
+            level_notional="25000",  # of contracts: the simulator's book counts them as coins
+            codes=_CODES,
+        ),
+        Product(
+            "spot",
+            InstrumentId("ETH/USDT"),
+            "ETH-USDT",
+            "spot",
+            quantity="0.0100",
+            resting="2900",
+            crossing="3030.00",
+            level_notional="12",
+            codes=_CODES,
+        ),
+    ),
+    paths={
+        Verb.PLACE: (f"POST {_V5}/trade/order",),
+        Verb.CANCEL: (f"{_V5}/trade/cancel-order",),
+        Verb.FIND_ORDER: (f"GET {_V5}/trade/order", f"{_V5}/trade/orders-history"),
+        Verb.OPEN_ORDERS: (f"{_V5}/trade/orders-pending",),
+        Verb.ORDER_HISTORY: (f"{_V5}/trade/orders-history",),
+        Verb.FILLS: (f"{_V5}/trade/fills",),
+        Verb.POSITIONS: (f"{_V5}/account/positions",),
+        "order": (f"POST {_V5}/trade/order",),
+        "orders": _ORDERS,
+        "every_read": (*_ORDERS, f"{_V5}/trade/fills", f"{_V5}/account/positions"),
+        "every_request": ("*",),
+    },
+    start=_start,
+    configure=_account,
+    proves=_proves,
+    ends=_ends,
+    trade_id=lambda execution: f"{execution.symbol}:{execution.execution_id}",
+    turn=5,
+)
