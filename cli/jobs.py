@@ -61,6 +61,7 @@ def rebalance(
     with its --key or with `algotrendy resume-orders`.
     """
     from cli import opening, output
+    from tasks.beside import in_threads
     from trading.plans import rebalance as run_rebalance
 
     chosen, target = opening.account(account, accounts), opening.portfolio(portfolio, accounts)
@@ -70,7 +71,7 @@ def rebalance(
     _job(
         chosen,
         "rebalance",
-        lambda runtime, step: run_rebalance(runtime, target, business_key=business_key, step=step),
+        lambda runtime, step: run_rebalance(runtime, target, business_key=business_key, step=step, beside=in_threads),
         _Output(json, report),
         trades=True,
     )

@@ -15,6 +15,7 @@ from flows.job import Job, business_key, run_job
 from flows.parameters import AccountName, Key, PortfolioName
 from flows.states import FinalState
 from ledger.states import PlanState
+from tasks.beside import in_threads
 from tasks.blocks import load_portfolio
 from tasks.steps import prefect_step
 from trading.plan_store import other_running_plan, plan_id_of
@@ -84,6 +85,7 @@ def _run(job: Job, portfolio_name: str, mode: str, unfinished: str, key: str) ->
         mode=RebalanceMode(mode),
         step=prefect_step,
         on_progress=_tell,
+        beside=in_threads,
     )
     job.publish(result)
     return verdict(result)
@@ -108,7 +110,12 @@ def _settle_unfinished(job: Job, own_key: str, choice: str) -> None:
         return
     logger.warning("Continuing the unfinished plan %s of %s first", other_id, other.plan.portfolio.name)
     resumed = rebalance_account(
-        runtime, other.plan.portfolio, business_key=other.business_key, step=prefect_step, on_progress=_tell
+        runtime,
+        other.plan.portfolio,
+        business_key=other.business_key,
+        step=prefect_step,
+        on_progress=_tell,
+        beside=in_threads,
     )
     logger.info("The earlier plan is now %s: %s", resumed.state.value, resumed.message)
 

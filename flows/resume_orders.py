@@ -19,6 +19,7 @@ from flows.rebalance import verdict as verdict_of_plan
 from flows.states import FinalState
 from ledger.states import IntentState
 from ledger.tables import OrderIntent
+from tasks.beside import in_threads
 from tasks.steps import prefect_step
 from trading.first_run import reconcile_first
 from trading.orders import IntentView, SweepReport
@@ -77,7 +78,7 @@ def continue_plans(runtime: Runtime, report: SweepReport, *, step: Step) -> tupl
     if not (is_known and is_explained(report) and begun_plans(runtime)):
         return ()
     reconcile_first(runtime, step=step)
-    return resume_plans(runtime, step=step)
+    return resume_plans(runtime, step=step, beside=in_threads)
 
 
 def finish_orders(runtime: Runtime, *, timeout_s: float, step: Step) -> SweepReport:

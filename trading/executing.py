@@ -74,13 +74,14 @@ class ExecutionLimits:
     the order style takes by itself.
 
     `batch_max`: orders sent on one reading of quotes, so that the last of them is not judged by an old quote.
-    `legs_at_once`: orders spoken about with the venue at the same time; its own rate limits hold for all of them.
+    `legs_at_once`: orders spoken about with the venue at the same time, where the caller's `beside` can do that; the
+    venue's rate limits hold for all of them.
     """
 
     order_ttl_s: float = 60.0
     timeout_s: float = 900.0
     batch_max: int = 20
-    legs_at_once: int = 1
+    legs_at_once: int = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +313,8 @@ class _Executor:
             ids = [view.intent_id for view in some]
             self._runtime.desk.drive(ids, timeout_s=timeout_s, step=self._step, until=_rests)
 
-        shares = [views[place :: self._limits.legs_at_once] for place in range(self._limits.legs_at_once)]
+        at_once = 1 if self._beside is one_by_one else self._limits.legs_at_once
+        shares = [views[place::at_once] for place in range(at_once)]
         with self._runtime.desk.together(views):
             self._beside([partial(drive, share) for share in shares if share])
 

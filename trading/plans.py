@@ -12,6 +12,7 @@ from enum import StrEnum
 from ledger.plans import plans_of
 from ledger.states import PlanState, SnapshotPurpose
 from trading.account_reading import read_account_view
+from trading.beside import Beside, one_by_one
 from trading.executing import Execution, ExecutionLimits, execute_plan
 from trading.plan_store import (
     PLAN_ERRORS,
@@ -134,8 +135,12 @@ def rebalance(
     step: Step = call_directly,
     on_progress: ProgressCallback | None = None,
     limits: ExecutionLimits = ExecutionLimits(),
+    beside: Beside = one_by_one,
 ) -> RebalanceResult:
-    """Plan and, in mode execute, execute and verify, with snapshots before and after. Idempotent by business key."""
+    """Plan and, in mode execute, execute and verify, with snapshots before and after. Idempotent by business key.
+
+    `beside` runs what may be done at the same time: legs speak with the venue side by side.
+    """
     known = find_plan(runtime.ledger, runtime.account_id, business_key)
     if known is not None and known.state.is_terminal:
         _require_same_portfolio(known, portfolio)
@@ -144,7 +149,7 @@ def rebalance(
     stored = make_plan(runtime, portfolio, business_key=business_key, step=step)
     if mode is RebalanceMode.PLAN:
         return _outcome(stored, None, is_resumed=known is not None, before=before, message="planned, nothing sent")
-    execution = execute_plan(runtime, stored.plan_id, step=step, on_progress=on_progress, limits=limits)
+    execution = execute_plan(runtime, stored.plan_id, step=step, on_progress=on_progress, limits=limits, beside=beside)
     result = verify_plan(runtime, stored.plan_id, step=step) if execution.is_finished else None
     after = _snapshot(runtime, SnapshotPurpose.AFTER_PLAN, stored.plan_id, step)  # it may fail: the plan has ended
     return _outcome(
@@ -189,6 +194,7 @@ def resume_plans(
     step: Step = call_directly,
     on_progress: ProgressCallback | None = None,
     limits: ExecutionLimits = ExecutionLimits(),
+    beside: Beside = one_by_one,
 ) -> tuple[RebalanceResult, ...]:
     """Go on with every plan of the account that was begun and has not ended. Plans that were only made stay so."""
     return tuple(
@@ -199,6 +205,7 @@ def resume_plans(
             step=step,
             on_progress=on_progress,
             limits=limits,
+            beside=beside,
         )
         for stored in begun_plans(runtime)
     )

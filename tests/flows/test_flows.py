@@ -26,6 +26,7 @@ from ledger.engine import Ledger
 from tasks.blocks import TradingAccount
 from tasks.process import ENVIRONMENT_VARIABLE, LEDGER_VARIABLE
 from tests.trading.simulated import end_leases
+from trading.beside import one_by_one
 from trading.breaks import read_breaks
 
 
@@ -333,8 +334,8 @@ def test_resuming_reports_orders_that_nobody_can_explain(venue: Any, tmp_path: P
     assert (folder / "report.html").is_file()
 
 
-def test_an_interrupted_plan_is_continued_when_asked(venue: Any) -> None:
-    """The run dies between two orders; resume orders alone trades nothing, with plans it finishes the plan."""
+def die_between_two_orders(venue: Any) -> None:
+    """A run of Monday whose process ends before its second order, with its orders one after the other."""
     from trading.orders.crash import crash_hook
 
     class Died(BaseException):
@@ -344,10 +345,16 @@ def test_an_interrupted_plan_is_continued_when_asked(venue: Any) -> None:
         if point == "C06" and len(venue.orders()) == 1:
             raise Died(point)
 
-    with crash_hook(die), pytest.raises(Died):
+    with crash_hook(die), pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
+        patched.setattr("flows.rebalance.in_threads", one_by_one)
         rebalance(venue.block, "pair", mode="execute", key="monday", return_state=True)
     end_leases(os.environ[LEDGER_VARIABLE])
     assert len(venue.orders()) == 1
+
+
+def test_an_interrupted_plan_is_continued_when_asked(venue: Any) -> None:
+    """The run dies between two orders; resume orders alone trades nothing, with plans it finishes the plan."""
+    die_between_two_orders(venue)
     assert ended(resume_orders(venue.block, minutes=1, return_state=True))[0] == "Completed"
     name, message = ended(resume_orders(venue.block, minutes=1, plans=True, return_state=True))
     assert name == "Completed" and "2 of 2 lines on target" in message
@@ -356,18 +363,7 @@ def test_an_interrupted_plan_is_continued_when_asked(venue: Any) -> None:
 
 @pytest.mark.parametrize("choice", ["resume", "cancel", "refuse"])
 def test_a_new_run_deals_with_an_interrupted_plan_first(venue: Any, choice: Any) -> None:
-    from trading.orders.crash import crash_hook
-
-    class Died(BaseException):
-        pass
-
-    def die(point: str) -> None:
-        if point == "C06" and len(venue.orders()) == 1:
-            raise Died(point)
-
-    with crash_hook(die), pytest.raises(Died):
-        rebalance(venue.block, "pair", mode="execute", key="monday", return_state=True)
-    end_leases(os.environ[LEDGER_VARIABLE])
+    die_between_two_orders(venue)
     state = rebalance(venue.block, "pair", mode="execute", unfinished=choice, key="tuesday", return_state=True)
     if choice == "refuse":
         assert ended(state)[0] == "REFUSED" and "ANOTHER_PLAN_RUNS" in ended(state)[1]

@@ -40,7 +40,6 @@ from trading.runs.store import (
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 
-LEGS_AT_ONCE = 4
 Approve = Callable[[StoredRun], Approval | None]
 
 
@@ -72,7 +71,7 @@ def run_portfolio(
     approve: Approve | None = None,
     step: Step = call_directly,
     on_progress: ProgressCallback | None = None,
-    limits: ExecutionLimits = ExecutionLimits(legs_at_once=LEGS_AT_ONCE),
+    limits: ExecutionLimits = ExecutionLimits(),
     beside: Beside = one_by_one,
     problems: Iterable[AccountProblem] = (),
 ) -> RunOutcome:
@@ -111,7 +110,7 @@ def resume_run(
     approve: Approve | None = None,
     step: Step = call_directly,
     on_progress: ProgressCallback | None = None,
-    limits: ExecutionLimits = ExecutionLimits(legs_at_once=LEGS_AT_ONCE),
+    limits: ExecutionLimits = ExecutionLimits(),
     beside: Beside = one_by_one,
     problems: Iterable[AccountProblem] = (),
 ) -> RunOutcome:
