@@ -223,7 +223,6 @@ def test_hedge_mode(wire: Any, control: Control):
         ("/fapi/v1/marginType", {"marginType": "CROSSED"}, -4046),
         ("/fapi/v1/positionSide/dual", {"symbol": None, "dualSidePosition": "1"}, -1130),
         ("/fapi/v1/multiAssetsMargin", {"symbol": None, "multiAssetsMargin": "false"}, -4171),
-        ("/fapi/v1/multiAssetsMargin", {"symbol": None, "multiAssetsMargin": "true"}, -1020),
     ],
 )
 def test_settings(wire: Any, path: str, fields: dict[str, Any], code: int):
