@@ -9,7 +9,7 @@ from simulators.binance.filters import Row
 from simulators.binance.finding import alive, all_orders, one_order, open_order, open_orders, trades
 from simulators.binance.formats import AVERAGE_PLACES, fixed, places, price, qty
 from simulators.binance.params import Context, Params
-from simulators.binance.placing import place
+from simulators.binance.placing import check, place
 from simulators.binance.words import (
     FUTURES_TIMES,
     POSITION_SIDE_WORDS,
@@ -24,7 +24,7 @@ from simulators.binance.words import (
     status_of,
     time_in_force,
 )
-from simulators.core.money import ZERO
+from simulators.core.money import ZERO, plain
 from simulators.core.types import (
     Execution,
     Instrument,
@@ -246,9 +246,14 @@ def modify_order(context: Context) -> Row:
         raise BinanceError(-5025)
     if order.request.side is not side:
         raise BinanceError(-1117)
+    wanted = replace(order.request, qty=quantity or ZERO, price=new_price)
     try:
+        check(context, wanted, instrument)
         after = context.venue.amend(context.me, order.order_id, qty=quantity, price=new_price)
     except Refusal as refusal:
+        if refusal.reason is Reason.NOTIONAL_BELOW_MIN:
+            text = f"Order's notional must be no smaller than {plain(instrument.notional_min)}"
+            raise BinanceError(-5029, text) from None
         raise translate(refusal, MarketKind.LINEAR) from None
     return order_row(after, instrument, fresh=True)
 
