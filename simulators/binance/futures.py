@@ -34,6 +34,7 @@ from simulators.core.types import (
     OrderSide,
     OrderStatus,
     OrderType,
+    Position,
     PositionMode,
     PositionSide,
     Reason,
@@ -147,7 +148,7 @@ def direction(
     """Return the position an order belongs to and whether it only reduces it.
 
     In hedge mode the two sides say it themselves, so that reduceOnly must not be sent. An order that would turn a
-    position around is refused (venues/binance.md §3.13).
+    position around is refused (venues/binance.md §3.13), open orders that reduce it already counted in (-2022's text).
     """
     params, account = context.params, context.me
     hedged = account.mode(instrument) is PositionMode.HEDGE
@@ -162,9 +163,16 @@ def direction(
     reduces = closes if hedged else bool(asked)
     if reduces and quantity is not None:
         position = account.position(instrument.symbol, position_side)
-        if position.side is not side.opposite or quantity > position.qty:
+        reducing = sum((order.remaining_qty for order in alive(context, instrument) if _reduces(order, position)), ZERO)
+        if position.side is not side.opposite or quantity + reducing > position.qty:
             raise translate(Refusal(Reason.REDUCE_ONLY_ZERO), MarketKind.LINEAR)
     return position_side, reduces
+
+
+def _reduces(order: Order, position: Position) -> bool:
+    """Tell whether an open order only reduces a position."""
+    request = order.request
+    return request.reduce_only and request.position_side is position.position_side
 
 
 # rows

@@ -193,6 +193,11 @@ def test_reduce_only_turns_nothing_around(wire: Any, control: Control):
         assert wire.futures(**order, reduceOnly="true")["code"] == -2022
     assert wire.futures(side="SELL", quantity="0.001", reduceOnly="true")["status"] == "FILLED", "closing may be small"
     assert control.positions("main")[0].qty == Decimal("0.019")
+    resting = wire.futures(**{**LIMIT, "price": "62000"}, side="SELL", quantity="0.01", reduceOnly="true")
+    assert wire.futures(side="SELL", quantity="0.01", reduceOnly="true")["code"] == -2022, "the other one counts, too"
+    assert wire.futures(side="SELL", quantity="0.009", reduceOnly="true")["status"] == "FILLED"
+    wire.delete("/fapi/v1/order", symbol="BTCUSDT", orderId=resting["orderId"])
+    assert wire.futures(side="SELL", quantity="0.01", reduceOnly="true")["status"] == "FILLED"
 
 
 def test_hedge_mode(wire: Any, control: Control):
