@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from simulators.binance.errors import AHEAD, BAD_KEY, OUT_OF_WINDOW, BinanceError, illegal, missing, translate
+from simulators.binance.errors import AHEAD, BAD_KEY, OUT_OF_WINDOW, BinanceError, illegal, translate
 from simulators.binance.house import House
 from simulators.binance.params import Context, Params, check_known, parse
 from simulators.binance.routes import ROUTES, Route
@@ -168,8 +168,7 @@ class BinanceFront:
         if (key.expires_ms is not None and key.expires_ms <= now) or (key.ips and call.remote not in key.ips):
             raise BinanceError(-2015, f"{BAD_KEY[:-1]}, request ip: {call.remote}")
         for field in ("timestamp", "signature"):
-            if not params.text(field, required=True):
-                raise missing(field)
+            params.text(field, required=True)
         _check_clock(params, now)
         _check_signature(call, key)
         return account, key

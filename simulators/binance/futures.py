@@ -9,7 +9,7 @@ from simulators.binance.filters import Row
 from simulators.binance.finding import alive, all_orders, one_order, open_order, open_orders, trades
 from simulators.binance.formats import AVERAGE_PLACES, fixed, places, price, qty
 from simulators.binance.params import Context, Params
-from simulators.binance.placing import place
+from simulators.binance.placing import check, place
 from simulators.binance.words import (
     FUTURES_TIMES,
     POSITION_SIDE_WORDS,
@@ -24,7 +24,7 @@ from simulators.binance.words import (
     status_of,
     time_in_force,
 )
-from simulators.core.money import ZERO
+from simulators.core.money import ZERO, plain
 from simulators.core.types import (
     Execution,
     Instrument,
@@ -34,6 +34,7 @@ from simulators.core.types import (
     OrderSide,
     OrderStatus,
     OrderType,
+    Position,
     PositionMode,
     PositionSide,
     Reason,
@@ -147,7 +148,7 @@ def direction(
     """Return the position an order belongs to and whether it only reduces it.
 
     In hedge mode the two sides say it themselves, so that reduceOnly must not be sent. An order that would turn a
-    position around is refused (venues/binance.md §3.13).
+    position around is refused (venues/binance.md §3.13), open orders that reduce it already counted in (-2022's text).
     """
     params, account = context.params, context.me
     hedged = account.mode(instrument) is PositionMode.HEDGE
@@ -162,9 +163,16 @@ def direction(
     reduces = closes if hedged else bool(asked)
     if reduces and quantity is not None:
         position = account.position(instrument.symbol, position_side)
-        if position.side is not side.opposite or quantity > position.qty:
+        reducing = sum((order.remaining_qty for order in alive(context, instrument) if _reduces(order, position)), ZERO)
+        if position.side is not side.opposite or quantity + reducing > position.qty:
             raise translate(Refusal(Reason.REDUCE_ONLY_ZERO), MarketKind.LINEAR)
     return position_side, reduces
+
+
+def _reduces(order: Order, position: Position) -> bool:
+    """Tell whether an open order only reduces a position."""
+    request = order.request
+    return request.reduce_only and request.position_side is position.position_side
 
 
 # rows
@@ -246,9 +254,14 @@ def modify_order(context: Context) -> Row:
         raise BinanceError(-5025)
     if order.request.side is not side:
         raise BinanceError(-1117)
+    wanted = replace(order.request, qty=quantity or ZERO, price=new_price)
     try:
+        check(context, wanted, instrument)
         after = context.venue.amend(context.me, order.order_id, qty=quantity, price=new_price)
     except Refusal as refusal:
+        if refusal.reason is Reason.NOTIONAL_BELOW_MIN:
+            text = f"Order's notional must be no smaller than {plain(instrument.notional_min)}"
+            raise BinanceError(-5029, text) from None
         raise translate(refusal, MarketKind.LINEAR) from None
     return order_row(after, instrument, fresh=True)
 

@@ -1,6 +1,7 @@
 """/fapi: balances, the account, income."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 
 from simulators.binance.filters import Row
@@ -11,7 +12,7 @@ from simulators.binance.house import coin_of, futures_wallet, is_futures
 from simulators.binance.params import Context
 from simulators.core.accounts import newest_first
 from simulators.core.margin import MarginState
-from simulators.core.money import ZERO
+from simulators.core.money import ONE, ZERO, floor_to
 from simulators.core.types import (
     Entry,
     EntryKind,
@@ -19,25 +20,56 @@ from simulators.core.types import (
 
 Rows = list[object]
 NEVER_HELD = "BNB"
+USD_COINS = frozenset({"USDT", "USDC", "FDUSD"})
+EIGHT = Decimal("1e-8")
 INCOME_LIMIT, INCOME_LIMIT_MAX = 100, 1000
 _TRANSFERS = frozenset({EntryKind.DEPOSIT, EntryKind.WITHDRAWAL, EntryKind.TRANSFER_IN, EntryKind.TRANSFER_OUT})
 
 
-def _states(context: Context) -> dict[str, MarginState]:
-    """Return each coin's margin, of every coin that positions settle in and of those held."""
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """Each coin's margin; in multi-assets mode one pool of all coins, told again in each of them."""
+
+    states: dict[str, MarginState]
+    prices: dict[str, Decimal]
+    is_joint: bool
+
+    def available(self, coin: str) -> Decimal:
+        """Return what is available in a coin: in multi-assets mode the whole pool, whatever the coin's own wallet."""
+        own = max(self.states[coin].available, ZERO)
+        if not self.is_joint or not self.prices[coin]:
+            return own
+        pool = self.total(lambda state: state.available)
+        return floor_to(max(pool, ZERO) / self.prices[coin], EIGHT)
+
+    def removable(self, coin: str) -> Decimal:
+        """Return what could be taken out of a coin's wallet."""
+        return min(self.available(coin), max(self.states[coin].wallet, ZERO))
+
+    def total(self, figure: Callable[[MarginState], Decimal]) -> Decimal:
+        """Return a figure of the whole account: in USD over all coins, or USDT's alone in single-asset mode."""
+        if not self.is_joint:
+            return figure(self.states["USDT"]) if "USDT" in self.states else ZERO
+        return sum((figure(state) * self.prices[coin] for coin, state in self.states.items()), ZERO)
+
+
+def _funds(context: Context) -> Funds:
+    """Return the account's funds, in every coin that positions settle in and in those held."""
     venue, me = context.venue, context.me
     view = context.view_ms(venue.lags.wallet_ms)
     coins = {instrument.settle for instrument in context.instruments} | {NEVER_HELD}
     coins |= {coin_of(wallet) for wallet in me.wallets(view) if is_futures(wallet)}
-    return {coin: venue.margin.state(me, futures_wallet(coin), view_ms=view) for coin in sorted(coins)}
-
-
-def _available(state: MarginState) -> Decimal:
-    return max(state.available, ZERO)
+    raw = venue.board.raw
+    return Funds(
+        states={coin: venue.margin.state(me, futures_wallet(coin), view_ms=view) for coin in sorted(coins)},
+        prices={coin: ONE if coin in USD_COINS else raw.get(f"{coin}USDT", ZERO) for coin in coins},
+        is_joint=me.name in context.house.multi_assets,
+    )
 
 
 def balance(context: Context) -> Rows:
     """GET /fapi/v2 and v3/balance."""
+    funds = _funds(context)
     return [
         {
             "accountAlias": "SgsR",
@@ -45,12 +77,12 @@ def balance(context: Context) -> Rows:
             "balance": fixed(state.wallet),
             "crossWalletBalance": fixed(state.wallet),
             "crossUnPnl": fixed(state.unrealised),
-            "availableBalance": fixed(_available(state)),
-            "maxWithdrawAmount": fixed(min(_available(state), max(state.wallet, ZERO))),
+            "availableBalance": fixed(funds.available(coin)),
+            "maxWithdrawAmount": fixed(funds.removable(coin)),
             "marginAvailable": True,
             "updateTime": _updated(context, coin),
         }
-        for coin, state in _states(context).items()
+        for coin, state in funds.states.items()
     ]
 
 
@@ -63,6 +95,7 @@ def _updated(context: Context, coin: str) -> int:
 
 def account_v2(context: Context) -> Row:
     """GET /fapi/v2/account: every symbol and every asset, with the account's rights."""
+    funds = _funds(context)
     rights: Row = {
         "feeTier": 0,
         "feeBurn": context.me.name in context.house.bnb_fees,
@@ -70,45 +103,44 @@ def account_v2(context: Context) -> Row:
         "canDeposit": True,
         "canWithdraw": True,
         "updateTime": 0,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": funds.is_joint,
         "tradeGroupId": -1,
     }
+    assets: Rows = [_asset(context, funds, coin) | {"marginAvailable": True} for coin in funds.states]
     positions: Rows = [account_v2_row(context, *found) for found in every_position(context)]
-    return rights | _account(context, _states(context), positions)
+    return rights | _totals(funds) | {"assets": assets, "positions": positions}
 
 
 def account_v3(context: Context) -> Row:
-    """GET /fapi/v3/account: only assets and positions in use."""
-    states = {coin: state for coin, state in _states(context).items() if state.wallet or state.position_margin}
+    """GET /fapi/v3/account: only assets and positions in use; in multi-assets mode every asset is."""
+    funds = _funds(context)
+    used = [c for c, state in funds.states.items() if state.wallet or state.position_margin or funds.is_joint]
+    assets: Rows = [_asset(context, funds, coin) for coin in used]
     positions: Rows = [account_row(context, *found) for found in used_positions(context)]
-    return _account(context, states, positions)
+    return _totals(funds) | {"assets": assets, "positions": positions}
 
 
-def _account(context: Context, states: dict[str, MarginState], positions: Rows) -> Row:
-    total = _totals(states)
-    assets = [_asset(context, coin, state) for coin, state in states.items()]
-    return total | {"assets": assets, "positions": positions}
-
-
-def _totals(states: dict[str, MarginState]) -> Row:
-    """Return the account's totals: those of USDT, as in single-asset mode."""
-    state = states.get("USDT", MarginState(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO))
+def _totals(funds: Funds) -> Row:
+    wallet = fixed(funds.total(lambda state: state.wallet))
+    unrealised = fixed(funds.total(lambda state: state.unrealised))
+    available = max(funds.total(lambda state: state.available), ZERO)
     return {
-        "totalInitialMargin": fixed(state.position_margin + state.order_margin),
-        "totalMaintMargin": fixed(state.maintenance),
-        "totalWalletBalance": fixed(state.wallet),
-        "totalUnrealizedProfit": fixed(state.unrealised),
-        "totalMarginBalance": fixed(state.equity),
-        "totalPositionInitialMargin": fixed(state.position_margin),
-        "totalOpenOrderInitialMargin": fixed(state.order_margin),
-        "totalCrossWalletBalance": fixed(state.wallet),
-        "totalCrossUnPnl": fixed(state.unrealised),
-        "availableBalance": fixed(_available(state)),
-        "maxWithdrawAmount": fixed(min(_available(state), max(state.wallet, ZERO))),
+        "totalInitialMargin": fixed(funds.total(lambda state: state.position_margin + state.order_margin)),
+        "totalMaintMargin": fixed(funds.total(lambda state: state.maintenance)),
+        "totalWalletBalance": wallet,
+        "totalUnrealizedProfit": unrealised,
+        "totalMarginBalance": fixed(funds.total(lambda state: state.equity)),
+        "totalPositionInitialMargin": fixed(funds.total(lambda state: state.position_margin)),
+        "totalOpenOrderInitialMargin": fixed(funds.total(lambda state: state.order_margin)),
+        "totalCrossWalletBalance": wallet,
+        "totalCrossUnPnl": unrealised,
+        "availableBalance": fixed(available),
+        "maxWithdrawAmount": fixed(min(available, max(funds.total(lambda state: state.wallet), ZERO))),
     }
 
 
-def _asset(context: Context, coin: str, state: MarginState) -> Row:
+def _asset(context: Context, funds: Funds, coin: str) -> Row:
+    state = funds.states[coin]
     return {
         "asset": coin,
         "walletBalance": fixed(state.wallet),
@@ -120,9 +152,8 @@ def _asset(context: Context, coin: str, state: MarginState) -> Row:
         "openOrderInitialMargin": fixed(state.order_margin),
         "crossWalletBalance": fixed(state.wallet),
         "crossUnPnl": fixed(state.unrealised),
-        "availableBalance": fixed(_available(state)),
-        "maxWithdrawAmount": fixed(min(_available(state), max(state.wallet, ZERO))),
-        "marginAvailable": True,
+        "availableBalance": fixed(funds.available(coin)),
+        "maxWithdrawAmount": fixed(funds.removable(coin)),
         "updateTime": _updated(context, coin),
     }
 

@@ -145,6 +145,7 @@ def _liquidation(context: Context, instrument: Instrument, position: Position) -
 
 
 def account_row(context: Context, instrument: Instrument, position: Position) -> Row:
+    """Return a position as /fapi/v3/account has it, which spells unrealizedProfit otherwise than positionRisk."""
     risk = _risk(context, instrument, position)
     return {
         "symbol": instrument.symbol,
@@ -161,6 +162,7 @@ def account_row(context: Context, instrument: Instrument, position: Position) ->
 
 
 def account_v2_row(context: Context, instrument: Instrument, position: Position) -> Row:
+    """Return a position as /fapi/v2/account has it, with leverage and entry price."""
     risk = _risk(context, instrument, position)
     isolated = context.house.margin_type(context.me.name, instrument.symbol) is MarginType.ISOLATED
     return account_row(context, instrument, position) | {

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from simulators.binance.errors import BinanceError, not_simulated, translate
+from simulators.binance.errors import BinanceError, translate
 from simulators.binance.filters import Row
 from simulators.binance.house import MarginType
 from simulators.binance.params import Context
@@ -43,7 +43,7 @@ def account_config(context: Context) -> Row:
         "canWithdraw": True,
         "dualSidePosition": _is_hedged(context),
         "updateTime": 0,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": context.me.name in context.house.multi_assets,
         "tradeGroupId": -1,
     }
 
@@ -112,6 +112,8 @@ def set_margin_type(context: Context) -> Row:
     assert wanted is not None
     if context.house.margin_type(context.me.name, instrument.symbol) is wanted:
         raise BinanceError(-4046)
+    if wanted is MarginType.ISOLATED and context.me.name in context.house.multi_assets:
+        raise BinanceError(-4168)
     open_ones = [order for order in context.me.open_orders() if order.request.symbol == instrument.symbol]
     if any(order.request.kind is MarketKind.LINEAR for order in open_ones):
         raise BinanceError(-4047)
@@ -159,12 +161,22 @@ def set_bnb_fees(context: Context) -> Row:
 
 
 def multi_assets_mode(context: Context) -> Row:
-    """GET /fapi/v1/multiAssetsMargin: single-asset mode."""
-    return {"multiAssetsMargin": False}
+    """GET /fapi/v1/multiAssetsMargin."""
+    return {"multiAssetsMargin": context.me.name in context.house.multi_assets}
 
 
 def set_multi_assets_mode(context: Context) -> Row:
-    """POST /fapi/v1/multiAssetsMargin: there is single-asset mode only."""
-    if context.params.flag("multiAssetsMargin", required=True):
-        raise not_simulated("multi-assets mode")
-    raise BinanceError(-4171)
+    """POST /fapi/v1/multiAssetsMargin: how balances are told; each contract is still margined in its own coin."""
+    wanted, me, joint = context.params.flag("multiAssetsMargin", required=True), context.me, context.house.multi_assets
+    if wanted is (me.name in joint):
+        raise BinanceError(-4171)
+    types = context.house.margin_types[me.name].values()
+    if wanted and MarginType.ISOLATED in types:
+        raise BinanceError(-4167)
+    if any(order.request.kind is MarketKind.LINEAR for order in me.open_orders()):
+        raise BinanceError(-4170)
+    if wanted:
+        joint.add(me.name)
+    else:
+        joint.discard(me.name)
+    return DONE

@@ -36,6 +36,7 @@ class House:
     percent_price: Decimal | None = None
     spot_multiplier_up: Decimal = Decimal(5)
     spot_multiplier_down: Decimal = Decimal("0.2")
+    multi_assets: set[str] = field(default_factory=set)
     bnb_fees: set[str] = field(default_factory=set)
     margin_types: dict[str, dict[str, MarginType]] = field(default_factory=lambda: defaultdict(dict))
 

@@ -7,6 +7,7 @@ from simulators.binance.errors import BinanceError, illegal
 from simulators.binance.filters import Row, futures_filters, spot_filters
 from simulators.binance.formats import fixed, price, qty
 from simulators.binance.params import Context
+from simulators.core.money import ZERO
 from simulators.core.types import Instrument, MarketKind, OrderSide, Quote
 
 Rows = list[object]
@@ -184,6 +185,36 @@ def last_price(context: Context) -> Row | Rows:
         row: Row = {"symbol": instrument.symbol, "price": price(context.venue.board.last(instrument), instrument)}
         if context.kind is MarketKind.LINEAR:
             row["time"] = context.venue.now_ms()
+        rows.append(row)
+    return _one_or_all(context, rows)
+
+
+def day_ticker(context: Context) -> Row | Rows:
+    """GET /api/v3/ticker/24hr, /fapi/v1/ticker/24hr: a day without other customers; futures tell no best prices."""
+    rows: Rows = []
+    for instrument in _chosen(context) or context.instruments:
+        quote, now = context.venue.board.quote(instrument), context.venue.now_ms()
+        last, nothing = price(quote.last, instrument), qty(ZERO, instrument)
+        size = qty(_size(quote, instrument), instrument)
+        row: Row = {
+            "symbol": instrument.symbol,
+            "priceChange": price(ZERO, instrument),
+            "priceChangePercent": "0.000",
+            "weightedAvgPrice": last,
+            "lastPrice": last,
+            "lastQty": nothing,
+            **dict.fromkeys(("openPrice", "highPrice", "lowPrice"), last),
+            "volume": nothing,
+            "quoteVolume": nothing,
+            "openTime": now - 86_400_000,
+            "closeTime": now,
+            "firstId": -1,
+            "lastId": -1,
+            "count": 0,
+        }
+        if context.kind is MarketKind.SPOT:
+            bid, ask = price(quote.bid, instrument), price(quote.ask, instrument)
+            row |= {"prevClosePrice": last, "bidPrice": bid, "bidQty": size, "askPrice": ask, "askQty": size}
         rows.append(row)
     return _one_or_all(context, rows)
 

@@ -12,7 +12,7 @@ from simulators.core.types import Instrument, MarketKind, Order, OrderRequest, R
 def place(context: Context, request: OrderRequest, instrument: Instrument, *, dry: bool = False) -> Order | None:
     """Place an order, or only check it (`dry`); refusals leave no trace, as Binance records no rejected order."""
     try:
-        _check(context, request, instrument)
+        check(context, request, instrument)
         if dry:
             return None
         return context.venue.place(context.me, request, fill_ratio=context.handling.fill_ratio)
@@ -20,7 +20,8 @@ def place(context: Context, request: OrderRequest, instrument: Instrument, *, dr
         raise translate(refusal, context.kind, request.order_type) from None
 
 
-def _check(context: Context, request: OrderRequest, instrument: Instrument) -> None:
+def check(context: Context, request: OrderRequest, instrument: Instrument) -> None:
+    """Refuse what breaks a filter or may not take; the money is checked by the core."""
     venue = context.venue
     quote = venue.board.quote(instrument)
     check_filters(request, instrument, quote, context.house)

@@ -83,3 +83,34 @@ def test_accounts_are_apart(wire: Any, wire_of: Any):
     assert other.delete("/api/v3/order", **SYMBOL, origClientOrderId="mine")["code"] == -2011
     assert other.spot(newClientOrderId="mine")["status"] == "FILLED"
     assert wire.get("/api/v3/myTrades", **SYMBOL) == []
+
+
+def test_multi_assets_mode_tells_one_pool_in_every_coin(wire: Any, control: Control):
+    """Sheet trap 8: whoever sums availableBalance counts the same money several times."""
+    control.deposit("main", "USDC@futures", 50)
+    wire.futures()
+    assert [row["availableBalance"] for row in wire.get("/fapi/v3/account")["assets"]] == [
+        "50.00000000",
+        "99969.63997000",
+    ]
+    joint = {"multiAssetsMargin": "true"}
+    resting = wire.futures(type="LIMIT", timeInForce="GTC", price="59000")
+    assert wire.post("/fapi/v1/multiAssetsMargin", **joint)["code"] == -4170
+    wire.delete("/fapi/v1/order", **SYMBOL, orderId=resting["orderId"])
+    assert wire.post("/fapi/v1/multiAssetsMargin", **joint) == {"code": 200, "msg": "success"}
+    assert wire.get("/fapi/v1/multiAssetsMargin") == {"multiAssetsMargin": True}
+    pool = "100019.63997000"
+    account = wire.get("/fapi/v3/account")
+    assert (account["totalWalletBalance"], account["availableBalance"]) == ("100049.69997000", pool)
+    rows = {row["asset"]: (row["walletBalance"], row["availableBalance"]) for row in account["assets"]}
+    assert rows == {
+        "BNB": ("0.00000000", "0.00000000"),
+        "USDC": ("50.00000000", pool),
+        "USDT": ("99999.69997000", pool),
+    }
+    assert {row["asset"]: row["availableBalance"] for row in wire.get("/fapi/v3/balance")}["USDC"] == pool
+    assert wire.post("/fapi/v1/marginType", symbol="ETHUSDT", marginType="ISOLATED")["code"] == -4168
+    assert wire.post("/fapi/v1/multiAssetsMargin", **joint)["code"] == -4171
+    assert wire.post("/fapi/v1/multiAssetsMargin", multiAssetsMargin="false")["code"] == 200
+    wire.post("/fapi/v1/marginType", symbol="ETHUSDT", marginType="ISOLATED")
+    assert wire.post("/fapi/v1/multiAssetsMargin", **joint)["code"] == -4167

@@ -36,6 +36,15 @@ def test_spot_markets_balance_order_and_fills(spot_exchange: ccxt.binance, contr
     }
 
 
+def test_quotes(spot_exchange: ccxt.binance, futures_exchange: ccxt.binance, control: Control):
+    for exchange, symbol, kind in ((spot_exchange, BTC, "spot"), (futures_exchange, PERPETUAL, "linear")):
+        quote = control.quote("BTCUSDT", kind)
+        (row,) = exchange.fetch_bids_asks([symbol]).values() if kind == "spot" else [exchange.fetch_order_book(symbol)]
+        best = (row["bid"], row["ask"]) if kind == "spot" else (row["bids"][0][0], row["asks"][0][0])
+        assert (exact(best[0]), exact(best[1])) == (quote.bid, quote.ask)
+        assert exact(exchange.fetch_ticker(symbol)["last"]) == quote.last
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

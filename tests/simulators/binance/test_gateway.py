@@ -269,3 +269,20 @@ def test_filled_orders_free_their_place(wire: Any):
     assert [answer.headers["X-MBX-ORDER-COUNT-1D"] for answer in sent] == ["0", "0", "1"]
     (ten_seconds, day) = wire.get("/api/v3/rateLimit/order")
     assert (ten_seconds["limit"], day["count"]) == (10, 1)
+
+
+ONE = RateLimitConfig(spot_orders_day=1, futures_orders_minute=1_000)
+
+
+@pytest.mark.parametrize("config_changes", [{"rate_limits": ONE}], ids=["one-a-day"])
+def test_too_many_unfilled_orders(wire: Any, control: Control):
+    resting = {"type": "LIMIT", "timeInForce": "GTC", "price": "50000"}
+    assert wire.spot(quantity="9")["code"] == -2010, "what was refused does not count"
+    assert wire.spot(**resting)["status"] == "NEW"
+    answer = wire.send("POST", ORDER, **{**MARKET, **resting})
+    assert (answer.status_code, answer.json()["code"]) == (429, -1015)
+    assert answer.json()["msg"] == "Too many new orders; current limit is 1 orders per 1 DAY."
+    assert 0 < int(answer.headers["Retry-After"]) <= 86_400
+    assert wire.futures()["status"] == "FILLED"
+    control.set_rate_limits(enabled=False)
+    assert wire.spot(**resting)["status"] == "NEW"

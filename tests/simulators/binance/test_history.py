@@ -200,6 +200,40 @@ def test_cancel_restrictions(timed: Any, control: Control):
     assert (gone["status"], gone["clientOrderId"]) == ("CANCELED", "c")
 
 
+def test_cancelling_every_order_of_a_symbol(timed: Any, control: Control):
+    for place in (timed.spot, timed.futures):
+        for price in ("57000", "58000"):
+            place(**{**LIMIT, "price": price})
+    other = timed.spot(**{**LIMIT, "price": "2900"}, symbol="ETHUSDT")
+    gone = timed.delete("/api/v3/openOrders", **SYMBOL)
+    assert [row["status"] for row in gone] == ["CANCELED", "CANCELED"]
+    assert timed.delete("/fapi/v1/allOpenOrders", **SYMBOL)["code"] == 200
+    assert [order.order_id for order in control.orders("main", open_only=True)] == [str(other["orderId"])]
+
+
+def test_lagging_reads(timed: Any, control: Control):
+    control.set_lags(orders_ms=30_000, executions_ms=30_000, wallet_ms=30_000, positions_ms=30_000, entries_ms=30_000)
+    control.advance(seconds=60)
+    for place in (timed.spot, timed.futures):
+        place()
+        place(**FAR)
+
+    def seen() -> list[int]:
+        lists = (
+            *("/api/v3/openOrders", "/fapi/v1/openOrders", "/api/v3/myTrades", "/fapi/v1/userTrades"),
+            *("/api/v3/allOrders", "/fapi/v1/allOrders"),
+        )
+        rows = [timed.get(path, **SYMBOL) for path in lists]
+        balances = timed.get("/api/v3/account", omitZeroBalances="true")["balances"]
+        rows += [timed.get("/fapi/v2/positionRisk"), timed.get("/fapi/v1/income"), balances]
+        rows[6] = [row for row in rows[6] if row["positionAmt"] != "0.000"]
+        return [len(found) for found in rows]
+
+    assert seen() == [0, 0, 0, 0, 0, 0, 0, 1, 1]
+    control.advance(seconds=30)
+    assert seen() == [1, 1, 1, 1, 2, 2, 1, 2, 2]
+
+
 def test_modifying_a_futures_order(timed: Any, control: Control):
     placed = timed.futures(**FAR)
     named = {**SYMBOL, "orderId": placed["orderId"], "side": "BUY"}
@@ -208,11 +242,28 @@ def test_modifying_a_futures_order(timed: Any, control: Control):
     again = timed.send("PUT", "/fapi/v1/order", **named, quantity="0.02", price="58500").json()
     assert again == {"code": -5027, "msg": "No need to modify the order."}
     assert timed.send("PUT", "/fapi/v1/order", **named, quantity="0.02").json()["code"] == -1102
+    for change, code in (
+        ({"side": "SELL"}, -1117),
+        ({"price": "63000.1"}, -4016),
+        ({"price": "58500.05"}, -4014),
+        ({"quantity": "0.001"}, -5029),
+        ({"quantity": "40"}, -2019),
+    ):
+        wrong = {**named, "quantity": "0.02", "price": "58600", **change}
+        assert timed.send("PUT", "/fapi/v1/order", **wrong).json()["code"] == code
     assert timed.send("PUT", "/fapi/v1/order", **named, quantity="0.02", price="60100").json()["status"] == "FILLED"
     assert control.executions("main")[0].price == Decimal("60006")
+    assert timed.get("/fapi/v1/openOrder", **SYMBOL, orderId=placed["orderId"])["code"] == -2013
 
 
 # conditional orders
+def test_a_post_only_order_is_not_modified_into_a_taker(timed: Any):
+    placed = timed.futures(**{**FAR, "timeInForce": "GTX"})
+    change = {**SYMBOL, "orderId": placed["orderId"], "side": "BUY", "quantity": "0.01", "price": "60006"}
+    assert timed.send("PUT", "/fapi/v1/order", **change).json()["code"] == -5022
+    assert timed.get("/fapi/v1/order", **SYMBOL, orderId=placed["orderId"])["price"] == "58000.00"
+
+
 def test_spot_stop(timed: Any, control: Control):
     timed.spot()
     stop = timed.spot(
@@ -241,10 +292,14 @@ def test_closing_all_by_an_algo_order(timed: Any, control: Control):
     assert timed.delete("/fapi/v1/algoOrder", clientAlgoId="a-1")["code"] == -2011
 
 
-def test_cancelling_algo_orders(timed: Any):
+def test_cancelling_algo_orders(timed: Any, control: Control):
     first = timed.algo(triggerPrice="59000")
-    second = timed.algo(triggerPrice="58000", type="STOP", price="57900")
+    second = timed.algo(triggerPrice="58000", type="STOP", price="58500")
     gone = timed.delete("/fapi/v1/algoOrder", algoId=first["algoId"])
+    control.set_price("BTCUSDT", 57_990)
+    triggered = timed.get("/fapi/v1/algoOrder", algoId=second["algoId"])
+    assert (triggered["algoStatus"], triggered["actualOrderId"]) == ("TRIGGERED", control.orders("main")[1].order_id)
+    assert ids(timed.get("/fapi/v1/openOrders")) == [int(triggered["actualOrderId"])]
     assert gone == {"algoId": first["algoId"], "clientAlgoId": first["clientAlgoId"], "code": "200", "msg": "success"}
     assert timed.get("/fapi/v1/algoOrder", algoId=first["algoId"])["algoStatus"] == "CANCELED"
     assert ids(timed.get("/fapi/v1/allAlgoOrders", **SYMBOL), "algoId") == [first["algoId"], second["algoId"]]

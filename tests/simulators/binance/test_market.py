@@ -36,6 +36,13 @@ def test_one_symbol_is_a_row_and_all_are_an_array(wire: Any, path: str, fields: 
     assert wire.public(path, symbol="NOPE") == {"code": -1121, "msg": "Invalid symbol."}
 
 
+def test_a_day_without_other_customers(wire: Any):
+    spot, futures = wire.public("/api/v3/ticker/24hr", **ONE), wire.public("/fapi/v1/ticker/24hr", **ONE)
+    assert (spot["lastPrice"], spot["bidPrice"], spot["volume"]) == ("60000.00000000", "59994.00000000", "0.00000000")
+    assert futures["lastPrice"] == "60000.00" and "bidPrice" not in futures
+    assert len(wire.public("/fapi/v1/ticker/24hr")) == 2
+
+
 @pytest.mark.parametrize("path", ["/api/v3/ticker/price", "/api/v3/ticker/bookTicker"])
 def test_spot_reads_lists_of_symbols(wire: Any, path: str):
     assert [row["symbol"] for row in wire.public(path, symbols='["ETHUSDT"]')] == ["ETHUSDT"]

@@ -105,6 +105,8 @@ def test_spot_orders(wire: Any, control: Control, order: dict[str, Any], code: i
         ({"newOrderRespType": "FULL"}, -1136, "Invalid newOrderRespType."),
         ({"reduceOnly": "yes"}, -1130, "'reduceOnly'"),
         ({"closePosition": "true"}, -1106, "'closeposition'"),
+        ({"selfTradePreventionMode": "EXPIRE_TAKER"}, -1020, "not simulated"),
+        ({"positionSide": ""}, -1105, "Parameter 'positionSide' was empty."),
         ({**LIMIT, "priceMatch": "QUEUE"}, -1020, "priceMatch is not simulated"),
     ],
 )
@@ -133,6 +135,12 @@ def test_futures_orders(wire: Any, control: Control, order: dict[str, Any], code
         ({"triggerPrice": "59000", "workingType": "INDEX"}, -4031, "Invalid parameter working type: INDEX"),
         ({"triggerPrice": "59000", "priceProtect": "true"}, -1020, "priceProtect is not simulated"),
         ({"type": "STOP", "triggerPrice": "59000"}, -1102, "'price'"),
+        ({"triggerPrice": "59000", "callbackRate": "1"}, -1106, "'callbackRate'"),
+        (
+            {"triggerPrice": "59000", "closePosition": "true", "quantity": None, "reduceOnly": "true"},
+            -1106,
+            "'reduceonly'",
+        ),
         ({"triggerPrice": "59000", "price": "58000"}, -1106, "'price'"),
     ],
 )
@@ -185,6 +193,11 @@ def test_reduce_only_turns_nothing_around(wire: Any, control: Control):
         assert wire.futures(**order, reduceOnly="true")["code"] == -2022
     assert wire.futures(side="SELL", quantity="0.001", reduceOnly="true")["status"] == "FILLED", "closing may be small"
     assert control.positions("main")[0].qty == Decimal("0.019")
+    resting = wire.futures(**{**LIMIT, "price": "62000"}, side="SELL", quantity="0.01", reduceOnly="true")
+    assert wire.futures(side="SELL", quantity="0.01", reduceOnly="true")["code"] == -2022, "the other one counts, too"
+    assert wire.futures(side="SELL", quantity="0.009", reduceOnly="true")["status"] == "FILLED"
+    wire.delete("/fapi/v1/order", symbol="BTCUSDT", orderId=resting["orderId"])
+    assert wire.futures(side="SELL", quantity="0.01", reduceOnly="true")["status"] == "FILLED"
 
 
 def test_hedge_mode(wire: Any, control: Control):
@@ -201,6 +214,10 @@ def test_hedge_mode(wire: Any, control: Control):
     whole = wire.get("/fapi/v2/positionRisk", symbol="BTCUSDT")
     assert [row["positionSide"] for row in whole] == ["BOTH", "LONG", "SHORT"]
     assert wire.futures(side="BUY", positionSide="SHORT", quantity="0.03")["code"] == -2022
+    closing = {"quantity": None, "closePosition": "true", "triggerPrice": "61000", "side": "BUY"}
+    assert wire.algo(**closing, positionSide="LONG")["code"] == -4061, "a purchase closes no long position"
+    waiting = wire.algo(**closing, positionSide="SHORT")
+    assert wire.delete("/fapi/v1/algoOrder", algoId=waiting["algoId"])["code"] == "200"
     assert wire.futures(side="BUY", positionSide="SHORT", quantity="0.02")["reduceOnly"] is True
     assert wire.post("/fapi/v1/positionSide/dual", dualSidePosition="false")["code"] == -4068
     wire.futures(side="SELL", positionSide="LONG")
@@ -223,7 +240,6 @@ def test_hedge_mode(wire: Any, control: Control):
         ("/fapi/v1/marginType", {"marginType": "CROSSED"}, -4046),
         ("/fapi/v1/positionSide/dual", {"symbol": None, "dualSidePosition": "1"}, -1130),
         ("/fapi/v1/multiAssetsMargin", {"symbol": None, "multiAssetsMargin": "false"}, -4171),
-        ("/fapi/v1/multiAssetsMargin", {"symbol": None, "multiAssetsMargin": "true"}, -1020),
     ],
 )
 def test_settings(wire: Any, path: str, fields: dict[str, Any], code: int):
