@@ -20,8 +20,9 @@ from brokers.ids import AccountId, Environment, Venue
 from brokers.registry import capabilities, supported_venues
 from ledger.engine import Ledger
 from ledger.errors import LedgerEnvironmentMismatch
-from simulators import running_bybit, running_tradestation
+from simulators import running_alpaca, running_bybit, running_tradestation
 from simulators.testing import small_config, small_tradestation_config
+from simulators.testing_alpaca import small_alpaca_config
 from tasks.config import Account, risk_policy
 from tasks.keys import KeyReason, KeyRefused, KeyRegistry
 from tasks.runtime import open_runtime
@@ -32,10 +33,15 @@ from trading.starting import NotReadyToTrade, StartReason, prove_account, requir
 E = Environment
 # How a venue's simulator is started, and a key that it knows.
 _SIMULATORS: dict[Venue, Any] = {
+    Venue.ALPACA: lambda: running_alpaca(small_alpaca_config()),
     Venue.BYBIT: lambda: running_bybit(small_config()),
     Venue.TRADESTATION: lambda: running_tradestation(small_tradestation_config()),
 }
-_KEYS = {Venue.BYBIT: ("main-key", "main-secret"), Venue.TRADESTATION: ("main-id", "main-secret")}
+_KEYS = {
+    Venue.ALPACA: ("main-key", "main-secret"),
+    Venue.BYBIT: ("main-key", "main-secret"),
+    Venue.TRADESTATION: ("main-id", "main-secret"),
+}
 # Where a key reaches several accounts: a number that belongs to the environment.
 _NUMBERS = {E.SIMULATED: EQUITIES, E.TESTNET: EQUITIES, E.PRODUCTION: "123456782"}
 _AT_SIMULATOR = "simulator"
@@ -54,8 +60,8 @@ def sim(venue: Venue) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def ledgers(tmp_path_factory: pytest.TempPathFactory) -> dict[Environment, str]:
-    """A ledger of each environment."""
+def ledgers(venue: Venue, tmp_path_factory: pytest.TempPathFactory) -> dict[Environment, str]:
+    """A ledger of each environment; one for each venue, because their simulators know the same key."""
     urls = {environment: f"sqlite:///{tmp_path_factory.mktemp(environment)}/ledger.db" for environment in E}
     for environment, url in urls.items():
         Ledger.open(url, environment=environment).close()
@@ -182,8 +188,8 @@ def test_a_mistyped_credential_is_not_registered(venue: Venue, ledgers: dict[Env
 def test_a_key_that_may_withdraw_is_refused_also_in_simulation(
     venue: Venue, sim: Any, ledgers: dict[Environment, str], tmp_path: Path
 ) -> None:
-    if venue is Venue.TRADESTATION:
-        pytest.skip("its API has no withdrawals, so no key may")
+    if venue in (Venue.ALPACA, Venue.TRADESTATION):
+        pytest.skip("its keys have no rights of their own")
     account = account_at(Venue.BYBIT, E.SIMULATED, _AT_SIMULATOR, sim.url, key="drainer")
     drainer = Account(
         connection=AccountConfig(
