@@ -74,12 +74,12 @@ class Act:
 
 
 def acts(accounts: Sequence[str]) -> tuple[tuple[Act, ...], ...]:
-    """What is run: the runs of one row beside each other, row after row."""
+    """What is run: the runs of one row beside each other, row after row.
+
+    The rebalance opens the ledgers of the other accounts itself: nothing is sent on an account that is not reconciled.
+    """
     return (
-        (
-            *(Act(f"Sync {account}", "sync-positions", account) for account in accounts),
-            Act("Set leverage", "set-leverage", LEVERED),
-        ),
+        (Act("Sync positions", "sync-positions", LEVERED), Act("Set leverage", "set-leverage", LEVERED)),
         (
             Act(
                 f"Rebalance over {len(accounts)} venues",
@@ -248,7 +248,9 @@ class Outcome:
             lines = evidence.check(self.scene.portfolio, reading)
             for account in self.scene.accounts:
                 own = [line for line in lines if self.scene.homes[line.instrument_id] == account]
-                sentence = f"{account} holds its {len(own)} lines within tolerance, read by {reading.source}"
+                sentence = (
+                    f"{account} holds its {len(own)} of {len(lines)} lines within tolerance, read by {reading.source}"
+                )
                 found[sentence] = bool(own) and all(line.holds for line in own)
         return found | self.alerts.checks
 
