@@ -1,9 +1,10 @@
-"""`make demo`: the whole product once, on a simulated Bybit and TradeStation, through deployments on a worker.
+"""`make demo`: the whole product once, on five simulated venues, through deployments on a worker.
 
-Brings a local stack up, gives the account a book that is far from its target, and runs what an operator would run:
-sync positions, set leverage, rebalance, reconcile. Beside that a drain runs, and alerts are sent to the receiver. Ends
-with 0 only if every run completed, the venue holds the target within tolerance by two independent readings,
-reconciliation found no break, and every alert came to the end that it had to, down to the venue's orders.
+Brings a local stack up, gives the accounts books that are far from their target, and runs what an operator would run:
+sync positions and set leverage, rebalance one portfolio over Bybit, Binance, OKX and Alpaca, reconcile them all. Beside
+that a drain runs, and alerts are sent to the receiver, which end as orders at TradeStation. Ends with 0 only if every
+run completed, the venues hold the target within tolerance by two independent readings, reconciliation found no break,
+and every alert came to the end that it had to, down to the venue's orders.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,28 +21,38 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from brokers.ids import AccountId, Environment, Venue
+from brokers.ids import Environment, InstrumentId, Venue
 from brokers.rounding import decimal_text
-from brokers.types import ZERO
 from deployments import demo_alerts, evidence
 from deployments.home import Home
 from deployments.processes import StackFailed, Stopped
 from deployments.stack import Say, Stack, only_stack_of, running
-from tasks.config import load
+from tasks.config import Configuration, load
 from trading.rebalancing.portfolio import Portfolio
+from trading.rebalancing.subscription import Subscription
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import SyncPrefectClient
+
     from deployments.runs import Run
     from flows.reports.demo import DemoFiles
     from flows.reports.model import Report, Table
 
-ACCOUNT = "bybit-simulated-main"
+SUBSCRIPTION = "world"
+LEVERED = "bybit-simulated-main"
 SIMULATOR_ACCOUNT = "main"
-PORTFOLIO = "us-stocks"
-RUN_S_MAX = 90.0
+RUN_S_MAX = 120.0
 ROWS_MAX = 40
-# The book before: too much AAPL, and XOM long where a short is wanted.
-BOOK_BEFORE = (("AAPLUSDT", "buy", "700"), ("XOMUSDT", "buy", "150"), ("JPMUSDT", "buy", "40"))
+# The books before: a long where a short is wanted, too much AAPL, and too few contracts of BTC.
+BOOKS_BEFORE = (
+    (Venue.BYBIT, "XOMUSDT", "buy", "150"),
+    (Venue.BYBIT, "JPMUSDT", "buy", "40"),
+    (Venue.BINANCE, "ETHUSDT", "sell", "4"),
+    (Venue.OKX, "BTC-USDT-SWAP", "buy", "20"),
+    (Venue.ALPACA, "AAPL", "buy", "900"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,8 @@ class Act:
 
     title: str
     flow: str
+    of: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    of: str = ACCOUNT
 
     @property
     def name(self) -> str:
@@ -62,13 +73,23 @@ class Act:
         return f"{self.flow}/{self.name}"
 
 
-ACTS = (
-    Act("Sync positions", "sync-positions"),
-    Act("Set leverage", "set-leverage"),
-    Act("Rebalance", "rebalance", {"mode": "execute"}),
-    Act("Reconcile", "reconcile"),
-    Act("Plan over both venues", "rebalance-portfolio", {"mode": "plan"}, of=Environment.SIMULATED.value),
-)
+def acts(accounts: Sequence[str]) -> tuple[tuple[Act, ...], ...]:
+    """What is run: the runs of one row beside each other, row after row.
+
+    The rebalance opens the ledgers of the other accounts itself: nothing is sent on an account that is not reconciled.
+    """
+    return (
+        (Act("Sync positions", "sync-positions", LEVERED), Act("Set leverage", "set-leverage", LEVERED)),
+        (
+            Act(
+                f"Rebalance over {len(accounts)} venues",
+                "rebalance-portfolio",
+                Environment.SIMULATED.value,
+                {"subscription": SUBSCRIPTION, "mode": "execute"},
+            ),
+        ),
+        tuple(Act(f"Reconcile {account}", "reconcile", account) for account in accounts),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -114,68 +135,123 @@ def _demonstrate(console: Console, home: Home, report: Path) -> int:
 
 
 def _play(stack: Stack, say: Say) -> Outcome:
-    """Seed the book, run every act, look at the venue twice."""
+    """Seed the books, run every act, look at the venues twice."""
     from deployments import register, runs
 
-    for symbol, side, quantity in BOOK_BEFORE:
+    for venue, symbol, side, quantity in BOOKS_BEFORE:
         order = {"account": SIMULATOR_ACCOUNT, "symbol": symbol, "side": side, "qty": quantity}
-        stack.control("place_order", post=order)
-    configuration = load(register.EXAMPLE).at_simulators(stack.addresses.simulators)
-    portfolio = configuration.portfolio(PORTFOLIO)
-    account = configuration.account(ACCOUNT).resolve({})
-    before = evidence.by_control(stack.control, SIMULATOR_ACCOUNT, portfolio.targets)
-    done: list[runs.Run] = []
+        stack.control("place_order", post=order, venue=venue.value)
+    scene = Scene(load(register.EXAMPLE).at_simulators(stack.addresses.simulators))
+    before = scene.by_control(stack)
+    done: list[tuple[Act, Run]] = []
+    alerts: demo_alerts.AlertsOutcome | None = None
     with register.connected(stack.home, stack.addresses.api_url) as client:
         say(f"[bold]Drain alerts[/] ({demo_alerts.DEPLOYMENT}), beside everything that follows")
         runs.start(client, demo_alerts.DEPLOYMENT)
-        for act in ACTS:
-            say(f"[bold]{act.title}[/] ({act.deployment})")
-            ended = runs.run(
-                client,
-                act.deployment,
-                act.parameters,
-                timeout_s=RUN_S_MAX,
-                on_state=lambda name: say(f"    {name}"),
-                check=stack.supervisor.check,
-            )
-            colour = "green" if ended.is_completed else "red"
-            say(f"    [{colour}]{escape(ended.message or ended.state)}[/] ({ended.seconds:.1f} s)")
-            done.append(ended)
-            if not ended.is_completed:
+        rows = acts(scene.accounts)
+        for row in rows:
+            say("[bold]" + ", ".join(act.title for act in row) + "[/]")
+            begun = [(act, runs.start(client, act.deployment, act.parameters)) for act in row]
+            if row is rows[-1]:
+                alerts = _alerts(stack, say)  # beside these runs
+            done += [(act, _followed(stack, client, act, run_id, say)) for act, run_id in begun]
+            if not all(run.is_completed for _, run in done):
                 break
-    say("[bold]Alerts[/]: a buy, three re-deliveries, a stale one, a malformed one, a used id, an exit")
-    alerts = demo_alerts.play(stack, lambda text: say(escape(text)))
-    readings = (
-        evidence.by_control(stack.control, SIMULATOR_ACCOUNT, portfolio.targets),
-        evidence.by_adapter(account, portfolio.targets),
-    )
     return Outcome(
-        portfolio=portfolio, runs=tuple(done), before=before, readings=readings, home=stack.home, alerts=alerts
+        scene=scene,
+        runs=tuple(done),
+        before=before,
+        readings=(scene.by_control(stack), scene.by_adapter()),
+        home=stack.home,
+        alerts=alerts or _alerts(stack, say),
     )
+
+
+def _followed(stack: Stack, client: SyncPrefectClient, act: Act, run_id: UUID, say: Say) -> Run:
+    from deployments import runs
+
+    ended = runs.follow(client, run_id, deployment=act.deployment, timeout_s=RUN_S_MAX, check=stack.supervisor.check)
+    colour = "green" if ended.is_completed else "red"
+    say(f"    {act.title}: [{colour}]{escape(ended.message or ended.state)}[/] ({ended.seconds:.1f} s)")
+    return ended
+
+
+def _alerts(stack: Stack, say: Say) -> demo_alerts.AlertsOutcome:
+    say("[bold]Alerts[/]: a buy, three re-deliveries, a stale one, a malformed one, a used id, an exit")
+    return demo_alerts.play(stack, lambda text: say(escape(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The subscription's accounts, and which of them holds which line."""
+
+    configuration: Configuration
+
+    @property
+    def portfolio(self) -> Portfolio:
+        return self.configuration.portfolio(self._subscription.portfolio)
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        return self._subscription.account_names
+
+    @property
+    def homes(self) -> dict[InstrumentId, str]:
+        return {key: item.account for item in self._subscription.accounts for key in item.instruments}
+
+    @property
+    def _subscription(self) -> Subscription:
+        return self.configuration.subscription(SUBSCRIPTION)
+
+    def venue(self, account: str) -> Venue:
+        return self.configuration.account(account).venue
+
+    def by_control(self, stack: Stack) -> evidence.JointHoldings:
+        """The simulators' own account of what is held."""
+        read = {
+            name: evidence.by_control(stack.control, SIMULATOR_ACCOUNT, lines, venue=self.venue(name))
+            for name, lines in self._lines().items()
+        }
+        return evidence.JointHoldings(read, self.homes)
+
+    def by_adapter(self) -> evidence.JointHoldings:
+        """The same as our adapters read it."""
+        read = {
+            name: evidence.by_adapter(self.configuration.account(name).resolve({}), lines)
+            for name, lines in self._lines().items()
+        }
+        return evidence.JointHoldings(read, self.homes)
+
+    def _lines(self) -> dict[str, tuple[InstrumentId, ...]]:
+        return {item.account: item.instruments for item in self._subscription.accounts}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened and what the venue holds."""
+    """What happened and what the venues hold."""
 
-    portfolio: Portfolio
-    runs: tuple[Run, ...]
-    before: evidence.Holdings
-    readings: tuple[evidence.Holdings, ...]
+    scene: Scene
+    runs: tuple[tuple[Act, Run], ...]
+    before: evidence.JointHoldings
+    readings: tuple[evidence.JointHoldings, ...]
     home: Home
     alerts: demo_alerts.AlertsOutcome
 
     @property
     def checks(self) -> dict[str, bool]:
         """What must hold for success, each as a sentence."""
-        found = {f"{act.title} completed": False for act in ACTS}
-        for act, run in zip(ACTS, self.runs, strict=False):
-            found[f"{act.title} completed"] = run.is_completed
+        ended = {act.name: run.is_completed for act, run in self.runs}
+        found = {
+            f"{act.title} completed": ended.get(act.name, False) for row in acts(self.scene.accounts) for act in row
+        }
         for reading in self.readings:
-            lines = evidence.check(self.portfolio, reading)
-            found[f"the venue holds the target within tolerance, read by {reading.source}"] = all(
-                line.holds for line in lines
-            )
+            lines = evidence.check(self.scene.portfolio, reading)
+            for account in self.scene.accounts:
+                own = [line for line in lines if self.scene.homes[line.instrument_id] == account]
+                sentence = (
+                    f"{account} holds its {len(own)} of {len(lines)} lines within tolerance, read by {reading.source}"
+                )
+                found[sentence] = bool(own) and all(line.holds for line in own)
         return found | self.alerts.checks
 
     @property
@@ -188,18 +264,20 @@ class Outcome:
 
     def reports(self) -> dict[str, Path]:
         """The reports that were written, by the act's title."""
-        found = {act.title: self.folder(act, run) for act, run in zip(ACTS, self.runs, strict=False)}
+        found = {act.title: self.folder(act, run) for act, run in self.runs}
         return {title: folder for title, folder in found.items() if folder.is_dir()}
 
-    def recorded(self) -> Report:
-        """What the ledger holds of the account: every order and fill, read from its file."""
+    def recorded(self) -> dict[str, Report]:
+        """What the ledger holds of each account: every order and fill, read from its file."""
         from flows.reports.recorded import ledger_report
         from ledger.engine import Ledger
 
-        account_id = AccountId(Venue.BYBIT, Environment.SIMULATED, SIMULATOR_ACCOUNT)
         url = self.home.ledger_url(Environment.SIMULATED)
         with Ledger.open(url, environment=Environment.SIMULATED) as ledger:
-            return ledger_report(ledger, account_id)
+            return {
+                f"Ledger of {name}": ledger_report(ledger, self.scene.configuration.account(name).account_id)
+                for name in self.scene.accounts
+            }
 
     def write(self, folder: Path, stack: Stack) -> DemoFiles:
         """Write index.html and summary.json."""
@@ -216,14 +294,14 @@ class Outcome:
                 duration_s=round(run.seconds, 3),
                 message=run.message,
             )
-            for act, run in zip(ACTS, self.runs, strict=False)
+            for act, run in self.runs
         ]
         parts = "; ".join(f"{name} {seconds:.1f} s" for name, seconds in stack.seconds.items())
         return write_demo_report(
             folder,
             rows,
-            {**self.reports(), "Alerts": self.alerts.report(), "Ledger": self.recorded()},
-            note=f"Simulated Bybit and TradeStation on real daily prices of US stocks. Time to start: {parts}.",
+            {**self.reports(), "Alerts": self.alerts.report(), **self.recorded()},
+            note=f"Five simulated venues, US stocks on real daily prices. Time to start: {parts}.",
             checks=self.checks,
         )
 
@@ -239,16 +317,26 @@ class Outcome:
         console.print(self._positions())
 
     def _positions(self) -> RichTable:
-        table = RichTable(title="Positions before and after, as the venue has them", title_justify="left")
-        for title in ("Line", "Before", "After", "Weight before", "Target", "Weight after", "Within tolerance"):
-            table.add_column(title, justify="left" if title == "Line" else "right")
+        table = RichTable(title="Holdings before and after, as the venues have them", title_justify="left")
+        for title in (
+            "Line",
+            "Account",
+            "Before",
+            "After",
+            "Weight before",
+            "Target",
+            "Weight after",
+            "Within tolerance",
+        ):
+            table.add_column(title, justify="left" if title in ("Line", "Account") else "right")
         after = self.readings[0]
-        for line in evidence.check(self.portfolio, after):
+        for line in evidence.check(self.scene.portfolio, after):
             name = line.instrument_id
             table.add_row(
                 str(name),
-                decimal_text(self.before.quantities.get(name, ZERO)),
-                decimal_text(after.quantities.get(name, ZERO)),
+                self.scene.homes[name],
+                decimal_text(self.before.quantity(name)),
+                decimal_text(after.quantity(name)),
                 f"{self.before.weight(name):.2%}",
                 f"{line.target:.2%}",
                 f"{line.weight:.2%}",

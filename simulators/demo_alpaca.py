@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from simulators.alpaca.config import AlpacaAccount, AlpacaAsset, AlpacaConfig, QuotaConfig
 from simulators.core.clock import ClockMode
-from simulators.core.config import ClockConfig, LagsConfig, PricesConfig, ReplayConfig, WalkConfig
+from simulators.core.config import ClockConfig, LagsConfig, PricesConfig, ReplayConfig, WalkConfig, named_keys
 from simulators.core.types import MarketKind
 from simulators.demo import DEMO_START, STOCKS, stock_history
 
@@ -41,7 +41,7 @@ def alpaca_demo_config(
     return AlpacaConfig(
         seed=seed,
         accounts=(
-            AlpacaAccount(name="main", balances={"USD": usd}),
+            AlpacaAccount(name="main", balances={"USD": usd}, keys=named_keys("main", "alpaca-main")),
             AlpacaAccount(name="second", balances={"USD": usd}),
         ),
         instruments=(*(share(ticker) for ticker in STOCKS), pair("BTC", tick="0.01")),

@@ -6,7 +6,15 @@ from decimal import Decimal
 from simulators.binance.house import futures_wallet
 from simulators.binance.simulator import BinanceConfig, RateLimitConfig
 from simulators.core.clock import ClockMode
-from simulators.core.config import AccountConfig, ClockConfig, InstrumentConfig, LagsConfig, PricesConfig, WalkConfig
+from simulators.core.config import (
+    AccountConfig,
+    ClockConfig,
+    InstrumentConfig,
+    LagsConfig,
+    PricesConfig,
+    WalkConfig,
+    named_keys,
+)
 from simulators.core.types import MarketKind
 from simulators.demo import DEMO_START
 
@@ -73,7 +81,7 @@ def binance_demo_config(
     return BinanceConfig(
         seed=seed,
         accounts=(
-            AccountConfig(name="main", balances=both_wallets(usdt)),
+            AccountConfig(name="main", balances=both_wallets(usdt), keys=named_keys("main", "binance-main")),
             AccountConfig(name="second", balances=both_wallets(usdt)),
         ),
         instruments=binance_coins(),

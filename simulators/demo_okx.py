@@ -4,7 +4,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from simulators.core.clock import ClockMode
-from simulators.core.config import AccountConfig, ClockConfig, InstrumentConfig, LagsConfig, PricesConfig, WalkConfig
+from simulators.core.config import (
+    AccountConfig,
+    ClockConfig,
+    InstrumentConfig,
+    LagsConfig,
+    PricesConfig,
+    WalkConfig,
+    named_keys,
+)
 from simulators.core.types import MarketKind
 from simulators.demo import DEMO_START
 from simulators.okx.simulator import OKXConfig, OKXLimitConfig
@@ -86,7 +94,7 @@ def okx_demo_config(
     return OKXConfig(
         seed=seed,
         accounts=(
-            AccountConfig(name="main", balances={"USDT": usdt}),
+            AccountConfig(name="main", balances={"USDT": usdt}, keys=named_keys("main", "okx-main")),
             AccountConfig(name="second", balances={"USDT": usdt}),
         ),
         instruments=okx_coins(),

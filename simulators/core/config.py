@@ -56,6 +56,13 @@ class KeyConfig(Strict):
         )
 
 
+def named_keys(*names: str) -> tuple[KeyConfig, ...]:
+    """Return keys `<name>-key` with `<name>-secret` and `<name>-passphrase`."""
+    return tuple(
+        KeyConfig(api_key=f"{name}-key", api_secret=f"{name}-secret", passphrase=f"{name}-passphrase") for name in names
+    )
+
+
 class AccountConfig(Strict):
     """One customer. Without `keys`, one key named after the account is made: `<name>-key`, `<name>-secret`.
 
@@ -71,10 +78,7 @@ class AccountConfig(Strict):
 
     def build(self, number: int) -> Account:
         """Return an empty account; balances are deposited by the caller so that they are logged."""
-        default = KeyConfig(
-            api_key=f"{self.name}-key", api_secret=f"{self.name}-secret", passphrase=f"{self.name}-passphrase"
-        )
-        keys = self.keys or (default,)
+        keys = self.keys or named_keys(self.name)
         account = Account(
             name=self.name,
             uid=self.uid if self.uid is not None else 100_000_000 + number,

@@ -34,7 +34,9 @@ def file_with(account: str = ACCOUNT, more: str = "") -> str:
 def test_the_examples_are_valid() -> None:
     simulated = load(ROOT / "examples" / "simulated.yaml")
     testnet = load(ROOT / "examples" / "testnet.yaml")
-    assert [a.block_name for a in simulated.accounts] == ["bybit-simulated-main", "tradestation-simulated-main"]
+    assert {a.block_name for a in simulated.accounts} == {
+        f"{venue.value}-simulated-main" for venue in supported_venues()
+    }
     assert [a.block_name for a in testnet.accounts] == ["bybit-testnet-main"]
     assert testnet.accounts[0].resolve(
         {"BYBIT_TESTNET_API_KEY": "key", "BYBIT_TESTNET_API_SECRET": "secret"}
@@ -163,10 +165,12 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 def test_simulated_accounts_are_given_the_simulators_address() -> None:
     simulated = load(ROOT / "examples" / "simulated.yaml").at_simulator("http://127.0.0.1:9")
-    assert simulated.accounts[0].base_url == "http://127.0.0.1:9"
+    assert {account.base_url for account in simulated.accounts} == {"http://127.0.0.1:9"}
     assert parse(file_with()).at_simulator("http://127.0.0.1:9").accounts[0].base_url == ""
     apart = load(ROOT / "examples" / "simulated.yaml").at_simulators({Venue.TRADESTATION: "http://127.0.0.1:8"})
-    assert [account.base_url for account in apart.accounts] == ["", "http://127.0.0.1:8"]
+    assert {account.venue: account.base_url for account in apart.accounts if account.base_url} == {
+        Venue.TRADESTATION: "http://127.0.0.1:8"
+    }
 
 
 @pytest.mark.parametrize("account", Environment)
