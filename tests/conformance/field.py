@@ -61,21 +61,31 @@ class SimulatedField:
 
     @contextmanager
     def scene(self, product: Product) -> Iterator[Scene]:
+        with self.scenes([product]) as (scene,):
+            yield scene
+
+    @contextmanager
+    def scenes(self, products: Sequence[Product]) -> Iterator[list[Scene]]:
+        """Several products of one fresh account, each with a scene of its own over the same broker."""
         self._sim.control.reset()
         clock = VenueClock(START)
         clock.sim = self._sim
         with ExitStack() as stack:
 
-            def opened(config: AccountConfig) -> Any:
+            def opened(config: AccountConfig) -> Broker:
                 return stack.enter_context(open_broker(config, clock=clock))
 
-            def open_as(kind: KeyKind) -> Any:
+            def open_as(kind: KeyKind) -> Broker:
                 own = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
                 return opened(changed(self.venue, own, kind, self._sim.url))
 
             config = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
+            broker = opened(config)
             levers = {"sim": self._sim, "open_as": open_as, "open_many": self._open_many}
-            yield Scene(self.venue, product, opened(config), clock, config, **levers)
+            yield [
+                Scene(self.venue, product, broker, clock, config, tag=f"s{number}", **levers)
+                for number, product in enumerate(products)
+            ]
 
     @contextmanager
     def _open_many(self) -> Iterator[tuple[Any, Broker, Sequence[InstrumentId]]]:
