@@ -26,6 +26,7 @@ from tests.trading.simulated import VenueClock
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)  # a Monday, ten in New York
 TIMEOUT_S = 4.0
+CARDS_APART_S = 1.0  # at a real venue, whose budgets of requests others may share
 TESTNET_PREFIX = "CONFORMANCE"
 
 
@@ -114,6 +115,7 @@ class TestnetField:
 
     @contextmanager
     def scene(self, product: Product) -> Iterator[Scene]:
+        self._clock.wait(CARDS_APART_S)
         with open_broker(self._config, clock=self._clock) as broker:
             broker.connect()
             tag = secrets.token_hex(4).upper()
@@ -133,7 +135,7 @@ def changed(venue: VenueUnderTest, config: AccountConfig, kind: KeyKind, url: st
     return replace(config, **(found(url) if callable(found) else found))
 
 
-def testnet_config(venue: VenueUnderTest, environ: Mapping[str, str] = os.environ) -> AccountConfig:
+def config_of_testnet(venue: VenueUnderTest, environ: Mapping[str, str] = os.environ) -> AccountConfig:
     """The account of a testnet run, from environment variables; NoCredentials names those that are missing.
 
     `CONFORMANCE_<VENUE>_API_KEY` and `_API_SECRET`; where the venue knows them `_API_PASSPHRASE`, `_VENUE_ACCOUNT`,
