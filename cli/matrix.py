@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -115,22 +115,31 @@ def matrix(rows: tuple[Row, ...]) -> Table:
 
 def requests(rows: tuple[Row, ...]) -> Table:
     """How many requests one operation takes, as counted by the simulators."""
+    own = tuple(row for row in rows if row.capability == REQUESTS)
+    words = {one.card: one.does.removeprefix("call: ") for one in cards()}
+    table = _counts(own, words, name="requests", title="Requests per operation, counted by the simulators")
+    return replace(table, note="By a broker that has read instruments, clock and margin mode before.")
+
+
+def counted(rows: tuple[Row, ...]) -> Table:
+    """What single cards went through: rows of the error table, spoiled fields, cases of the wire layer."""
+    own = tuple(row for row in rows if row.capability != REQUESTS)
+    words = {one.card: f"{one.capability}: {one.given}" for one in cards()}
+    return _counts(own, words, name="counted", title="What single cards go through")
+
+
+def _counts(rows: tuple[Row, ...], words: dict[str, str], *, name: str, title: str) -> Table:
     from flows.reports.model import Column, Table
 
-    own = [row for row in rows if row.capability == REQUESTS and row.count is not None]
-    venues = sorted({row.venue for row in own})
-    words = {one.card: one.does.removeprefix("call: ") for one in cards()}
-    names = [card for card in words if any(row.card == card for row in own)]
-    counts = {(row.card, row.venue): str(row.count) for row in own}
+    counts = {(row.card, row.venue): str(row.count) for row in rows if row.count is not None}
+    venues = sorted({venue for _, venue in counts})
+    shown = [card for card in words if any(card == one for one, _ in counts)]
+    numbers = (Column(venue, is_number=True, narrow=index < 6) for index, venue in enumerate(venues))
     return Table(
-        name="requests",
-        title="Requests per operation, counted by the simulators",
-        columns=(
-            Column("Operation"),
-            *(Column(venue, is_number=True, narrow=index < 6) for index, venue in enumerate(venues)),
-        ),
-        rows=tuple((words[card], *(counts.get((card, venue), "") for venue in venues)) for card in names),
-        note="By a broker that has read instruments, clock and margin mode before.",
+        name=name,
+        title=title,
+        columns=(Column("Operation" if name == "requests" else "Card"), *numbers),
+        rows=tuple((words[card], *(counts.get((card, venue), "") for venue in venues)) for card in shown),
     )
 
 
@@ -176,6 +185,12 @@ def as_markdown() -> str:
         "Counted by the simulators, of a broker that has read instruments, clock and margin mode before.",
         "",
         *_markdown(requests(rows)),
+        "",
+        "## How much single cards go through",
+        "",
+        "Rows of the error table, changed fields of recorded bodies, cases of the wire layer.",
+        "",
+        *_markdown(counted(rows)),
         "",
         "## What a venue has not",
         "",

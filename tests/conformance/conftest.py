@@ -13,7 +13,7 @@ import pytest
 
 from tests.conformance import results, seats
 from tests.conformance.card import deck
-from tests.conformance.field import SimulatedField, TestnetField, testnet_config
+from tests.conformance.field import SimulatedField, TestnetField, config_of_testnet
 from tests.conformance.playing import Outcome
 from tests.conformance.venue import VenueUnderTest, venues
 
@@ -34,7 +34,7 @@ def field_of() -> Iterator[Fields]:
             if key not in opened:
                 is_simulated = environment == "simulated"
                 opened[key] = (
-                    SimulatedField(venue, stack) if is_simulated else TestnetField(venue, testnet_config(venue))
+                    SimulatedField(venue, stack) if is_simulated else TestnetField(venue, config_of_testnet(venue))
                 )
             return opened[key]
 

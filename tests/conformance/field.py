@@ -26,6 +26,7 @@ from tests.trading.simulated import VenueClock
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)  # a Monday, ten in New York
 TIMEOUT_S = 4.0
+CARDS_APART_S = 1.0  # at a real venue, whose budgets of requests others may share
 TESTNET_PREFIX = "CONFORMANCE"
 
 
@@ -61,21 +62,31 @@ class SimulatedField:
 
     @contextmanager
     def scene(self, product: Product) -> Iterator[Scene]:
+        with self.scenes([product]) as (scene,):
+            yield scene
+
+    @contextmanager
+    def scenes(self, products: Sequence[Product]) -> Iterator[list[Scene]]:
+        """Several products of one fresh account, each with a scene of its own over the same broker."""
         self._sim.control.reset()
         clock = VenueClock(START)
         clock.sim = self._sim
         with ExitStack() as stack:
 
-            def opened(config: AccountConfig) -> Any:
+            def opened(config: AccountConfig) -> Broker:
                 return stack.enter_context(open_broker(config, clock=clock))
 
-            def open_as(kind: KeyKind) -> Any:
+            def open_as(kind: KeyKind) -> Broker:
                 own = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
                 return opened(changed(self.venue, own, kind, self._sim.url))
 
             config = self.venue.wire.configure(self._sim.url, TIMEOUT_S)
+            broker = opened(config)
             levers = {"sim": self._sim, "open_as": open_as, "open_many": self._open_many}
-            yield Scene(self.venue, product, opened(config), clock, config, **levers)
+            yield [
+                Scene(self.venue, product, broker, clock, config, tag=f"s{number}", **levers)
+                for number, product in enumerate(products)
+            ]
 
     @contextmanager
     def _open_many(self) -> Iterator[tuple[Any, Broker, Sequence[InstrumentId]]]:
@@ -104,6 +115,7 @@ class TestnetField:
 
     @contextmanager
     def scene(self, product: Product) -> Iterator[Scene]:
+        self._clock.wait(CARDS_APART_S)
         with open_broker(self._config, clock=self._clock) as broker:
             broker.connect()
             tag = secrets.token_hex(4).upper()
@@ -123,7 +135,7 @@ def changed(venue: VenueUnderTest, config: AccountConfig, kind: KeyKind, url: st
     return replace(config, **(found(url) if callable(found) else found))
 
 
-def testnet_config(venue: VenueUnderTest, environ: Mapping[str, str] = os.environ) -> AccountConfig:
+def config_of_testnet(venue: VenueUnderTest, environ: Mapping[str, str] = os.environ) -> AccountConfig:
     """The account of a testnet run, from environment variables; NoCredentials names those that are missing.
 
     `CONFORMANCE_<VENUE>_API_KEY` and `_API_SECRET`; where the venue knows them `_API_PASSPHRASE`, `_VENUE_ACCOUNT`,

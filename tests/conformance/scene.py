@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig
-from brokers.errors import OrderAlreadyDone, OrderNotFound, Unsupported
+from brokers.errors import OrderAlreadyDone, OrderNotFound, RateLimited, Unsupported
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.port import Broker
 from brokers.rounding import MONEY, quantise_price, quantise_quantity
@@ -46,7 +46,20 @@ BUY, SELL = OrderSide.BUY, OrderSide.SELL
 AWAY, ACROSS = Decimal("0.03"), Decimal("0.02")  # of the price: where an order rests, how far a crossing one reaches
 NOTIONAL_MARGIN = Decimal("1.2")  # so much above the venue's least notional, so that a resting price is enough, too
 POLLS_MAX, POLL_S = 40, 0.5
+QUOTE_AGE_S_MAX = 5.0
+WAITS_MAX, WAIT_S_MAX = 5, 65.0
+T = TypeVar("T")
 DEADLINE_S = 5.0
+
+
+def patiently(read: Callable[[], T], clock: Clock) -> T:
+    """A read that waits where the venue asks for it; only reads may be asked again."""
+    for _ in range(WAITS_MAX):
+        try:
+            return read()
+        except RateLimited as error:
+            clock.wait(min(error.retry_after_s or POLL_S, WAIT_S_MAX))
+    return read()
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,7 @@ class Scene:
     notes: dict[str, Any] = field(default_factory=dict)  # what the result file keeps of this card, e.g. requests
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _instrument: Instrument | None = None
+    _quoted: tuple[Quote, float] | None = None
 
     # -- the venue, the instrument -------------------------------------------------------------------------------
     @property
@@ -107,7 +121,13 @@ class Scene:
         return next((capability for capability in wanted if not self.has(capability)), None)
 
     def quote(self) -> Quote:
-        return self.broker.quotes([self.instrument_id])[0]
+        """The venue's quote; at a real venue one of the last seconds, because budgets of requests are small there."""
+        if self.sim is not None:
+            return self.broker.quotes([self.instrument_id])[0]
+        now = self.clock.monotonic()
+        if self._quoted is None or now - self._quoted[1] > QUOTE_AGE_S_MAX:
+            self._quoted = (patiently(lambda: self.broker.quotes([self.instrument_id])[0], self.clock), now)
+        return self._quoted[0]
 
     # -- the simulator's levers ----------------------------------------------------------------------------------
     @property
@@ -328,9 +348,9 @@ class Scene:
             self.done(self.send(self.broker.prepare_order(request, self.new_id())))
 
     def back(self, held_before: Decimal) -> OrderRequest | None:
-        """The market order that brings what is held back to what it was, in whole lots; None where nothing is to do."""
+        """The market order that brings what is held back to what it was; None where less is left than may be sold."""
         surplus = quantise_quantity(self.held() - held_before, lot=self.instrument.lot_size)
-        if not surplus:
+        if not surplus or (not self.instrument.is_position and abs(surplus) < self.instrument.quantity_min):
             return None
         reduces = self.instrument.is_position and self.has(Capability.REDUCE_ONLY)
         return self.request(SELL if surplus > 0 else BUY, quantity=abs(surplus), reduce_only=reduces)

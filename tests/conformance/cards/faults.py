@@ -13,7 +13,7 @@ from typing import Any
 from brokers.errors import BrokerError
 from tests.brokers.loopback import start_loopback
 from tests.conformance.capability import Capability as C
-from tests.conformance.card import Where, card
+from tests.conformance.card import Proof, Where, card
 from tests.conformance.scene import Scene
 from tests.proof.wire_case import Case, known_of
 from tests.proof.wire_faults import FAULTS, Known, Verb, WireFault
@@ -157,6 +157,7 @@ for _number, _name in enumerate(READ_UNDER, start=1):
     expects="one order, the ledger equals the venue, nothing stuck; `make prove` plays all of them",
     where=Where.ACCOUNT,
     levers=True,
+    proof=Proof.WIRE,
 )
 def one_case_of_the_layer(scene: Scene) -> None:
     from tests.proof import wire_layer

@@ -21,7 +21,13 @@ from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, VenueUnder
 from tests.proof.venues.binance import NamedSim
 from tests.proof.wire_venues import venue_clock
 
-_SPOT_LACKS = {Capability.REDUCE_ONLY, Capability.HEDGE, Capability.POSITION_MODE, Capability.LEVERAGE}
+_SPOT_LACKS = {
+    Capability.REDUCE_ONLY,
+    Capability.HEDGE,
+    Capability.POSITION_MODE,
+    Capability.LEVERAGE,
+    Capability.SET_MARGIN_MODE,
+}
 _LINEAR_LACKS = {Capability.STOP_MARKET, Capability.STOP_LIMIT}  # algo orders, of another kind and with other ids
 
 

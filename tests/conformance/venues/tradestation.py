@@ -23,6 +23,7 @@ from tests.brokers.loopback import Loopback
 from tests.brokers.tradestation.conftest import ACCOUNTS_PATH, POSITIONS_PATH, config_at, dated, logged_in
 from tests.brokers.tradestation.recorded import ACCOUNTS, MSFT_SYMBOL, body
 from tests.conformance.capability import Capability
+from tests.conformance.differential_tradestation import SdkClient
 from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, Shape, VenueUnderTest, wire_row
 from tests.proof.wire_venues import venue_clock
 from tests.trading.simulated_tradestation import log_in
@@ -125,6 +126,7 @@ VENUE = VenueUnderTest(
         Shape("REC-BALANCES-01", ("Balances", 0), required=("AccountID", "CashBalance"), numbers=("CashBalance",)),
         Shape("REC-QUOTES-01", ("Quotes", 0), numbers=("Bid", "Ask", "Last")),
     ),
+    client=SdkClient(),
     many=_many,
     serve=_serve,
     recorded_account=_recorded_account,
