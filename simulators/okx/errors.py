@@ -70,6 +70,7 @@ TEXTS: Mapping[int, str] = {
     51015: "Instrument ID doesn't match instrument type.",
     51016: "Client order ID already exists.",
     51020: "Your order should meet or exceed the minimum order amount.",
+    51021: "The pair or contract is not yet listed",
     51022: "Contract suspended.",
     51023: "Position doesn't exist.",
     51039: "Leverage cannot be adjusted for the cross positions of Expiry Futures and Perpetual Futures under the PM "
@@ -101,6 +102,8 @@ TEXTS: Mapping[int, str] = {
     51503: "Your order has already been filled or canceled.",
     51511: "Modification failed as the order price did not meet the requirement for Post Only.",
     51603: "Order does not exist.",
+    54084: "Slippage must be between 0% and 5%.",
+    54085: "Slippage can have at most 2 decimal places in percent.",
     59000: "Settings failed. Close any open positions or orders before modifying settings.",
     59102: "Leverage exceeds the maximum limit. Please lower the leverage.",
     59103: "Account margin is insufficient and leverage is too low. Please increase the leverage.",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from simulators import OKXControl
+from simulators.core.control import ControlError
 from simulators.demo_okx import okx_coins
 from simulators.okx.errors import STATUSES, TEXTS
 
@@ -162,21 +163,38 @@ def test_batches_have_at_most_twenty_orders(wire: Any, path: str, single: dict[s
     assert wire.post(path, [])["code"] == wire.post(path, single)["code"] == wire.post(path, ["x"])["code"] == "50002"
 
 
-def test_an_instrument_that_does_not_trade(wire: Any):
-    suspended = {"instId": "ETH-USDT", "tdMode": "cash", "sz": "10"}
+@pytest.mark.parametrize(
+    ("state", "market", "post_only"),
+    [
+        ("live", "0", "0"),
+        ("suspend", "51022", "51022"),
+        ("preopen", "51021", "51021"),
+        ("test", "51021", "51021"),
+        ("rebase", "51022", "51022"),
+        ("post_only", "51022", "0"),
+    ],
+)
+def test_instruments_that_do_not_trade(wire: Any, control: OKXControl, state: str, market: str, post_only: str):
+    control.set_state(SWAP, state)
+    assert wire.rows("/public/instruments", f"instType=SWAP&instId={SWAP}")[0]["state"] == state
+    assert wire.place()["sCode"] == market
+    assert wire.place(ordType="post_only", px="59000")["sCode"] == post_only
+    assert wire.place(instId="ETH-USDT-SWAP")["sCode"] == "0"
+
+
+SUSPENDED = tuple(i.model_copy(update={"trading": i.symbol != "ETH-USDT"}) for i in okx_coins())
+
+
+@pytest.mark.parametrize("config_changes", [{"instruments": SUSPENDED}], ids=["one"])
+def test_an_instrument_may_be_suspended_from_the_start(wire: Any, control: OKXControl):
     assert wire.rows("/public/instruments", "instType=SPOT&instId=ETH-USDT")[0]["state"] == "suspend"
-    assert wire.place(**suspended)["sCode"] == "51022"
+    assert wire.spot(instId="ETH-USDT", sz="10")["sCode"] == "51022"
+    for symbol, state in (("NO-SUCH", "live"), (SWAP, "closed")):
+        with pytest.raises(ControlError, match=r"unknown symbol|state must be one of"):
+            control.set_state(symbol, state)
 
 
-@pytest.fixture
-def config_changes(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Suspend one pair where a test is about that; otherwise the small venue as it is."""
-    if request.node.name != "test_an_instrument_that_does_not_trade":
-        return getattr(request, "param", {})
-    return {"instruments": tuple(i.model_copy(update={"trading": i.symbol != "ETH-USDT"}) for i in okx_coins())}
-
-
-@pytest.mark.parametrize("config_changes", [{"open_orders_max": 2}], ids=["two"], indirect=True)
+@pytest.mark.parametrize("config_changes", [{"open_orders_max": 2}], ids=["two"])
 def test_order_counts(wire: Any):
     assert [wire.place(**LIMIT)["sCode"] for _ in range(3)] == ["0", "0", "51102"]
 
