@@ -18,10 +18,11 @@ from simulators.core.venue import Venue
 from simulators.core.wire import Answer, Call, Handling, Stream, dump
 from simulators.okx import account, bills, market, orders, position, trade
 from simulators.okx.desk import Desk
-from simulators.okx.errors import STATUSES, TEXTS, OKXError, refused, translate, wrong
+from simulators.okx.errors import OKXError, refused, text_of, translate, wrong
 from simulators.okx.limits import RequestLimits
 from simulators.okx.params import WHOLE, Context, Params
 from simulators.okx.render import Row
+from simulators.okx.texts import STATUSES
 from simulators.okx.trade import ALL_FAILED, Outcome
 
 Handler = Callable[[Context], "list[Row] | Outcome"]
@@ -140,11 +141,11 @@ class OKXFront:
         if code is None:
             body = b"<html><head><title>Bad gateway</title></head><body>cloudflare</body></html>"
             return Answer(status=status, body=body, content_type="text/html", code=str(status))
-        return self._envelope(code, TEXTS[code], [])
+        return self._envelope(code, text_of(code), [])
 
     def coded(self, code: int, message: str) -> Answer:
         """Return a code of the caller's choice, as a fault wants it: an item's within an item."""
-        text = message or TEXTS.get(code, "Operation failed.")
+        text = message or text_of(code)
         if 51000 <= code < 55000 and code not in OF_REQUESTS:
             stamp = str(self.venue.now_ms())
             item = {"clOrdId": "", "ordId": "", "sCode": str(code), "sMsg": text, "subCode": "", "tag": "", "ts": stamp}

@@ -8,7 +8,10 @@ import pytest
 from simulators import OKXControl
 from simulators.core.control import ControlError
 from simulators.demo_okx import okx_coins
-from simulators.okx.errors import STATUSES, TEXTS
+from simulators.okx.errors import text_of
+from simulators.okx.simulator import build_okx
+from simulators.okx.texts import STATUSES, TEXTS
+from simulators.testing_okx import small_okx_config
 
 SWAP, PAIR = "BTC-USDT-SWAP", "BTC-USDT"
 LIMIT = {"ordType": "limit", "px": "59000"}
@@ -249,4 +252,18 @@ def test_every_status_is_the_documented_one():
     assert [STATUSES.get(code, 200) for code in (50011, 50013, 50004, 51149, 50001, 50061, 51603, 51000)] == [
         *(429, 429, 400, 500, 503, 200, 200, 400)
     ]
-    assert all(text and text.count("{") == text.count("}") for text in TEXTS.values())
+
+
+def test_every_code_can_be_told_by_a_fault():
+    front = build_okx(small_okx_config()).front
+    for code in TEXTS:
+        answer = front.coded(code, "")
+        body = json.loads(answer.body)
+        if body["code"] == "1":
+            (item,) = body["data"]
+            assert (answer.status, item["sCode"], item["sMsg"]) == (200, str(code), text_of(code))
+        else:
+            assert (answer.status, body["code"], body["msg"]) == (STATUSES.get(code, 200), str(code), text_of(code))
+        assert text_of(code)
+        assert "{" not in text_of(code)
+    assert text_of(99_999) == "Operation failed."
