@@ -77,6 +77,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v5/trade/orders-pending"): Route(orders.pending),
     ("GET", "/api/v5/trade/orders-history"): Route(orders.history),
     ("GET", "/api/v5/trade/orders-history-archive"): Route(orders.archive),
+    ("GET", "/api/v5/trade/orders-algo-pending"): Route(orders.algo_pending),
     ("GET", "/api/v5/trade/fills"): Route(bills.fills),
     ("GET", "/api/v5/trade/fills-history"): Route(bills.fills_history),
     ("POST", "/api/v5/trade/order"): Route(trade.place, "trade", expires=True, by="instId"),

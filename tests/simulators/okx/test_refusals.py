@@ -218,6 +218,8 @@ def test_order_counts(wire: Any):
         ("/trade/orders-pending", "after=nonsense", 400, "51000"),
         ("/trade/orders-pending", "instType=STOCK", 400, "51000"),
         ("/trade/orders-pending", "state=filled", 400, "51000"),
+        ("/trade/orders-algo-pending", "", 400, "50014"),
+        ("/trade/orders-algo-pending", "ordType=limit", 400, "51000"),
         ("/trade/orders-history", "", 400, "50014"),
         ("/trade/orders-history-archive", "", 400, "50014"),
         ("/trade/fills-history", "", 400, "50014"),
