@@ -173,7 +173,7 @@ def _detail(context: Context, coin: str, state: MarginState, stamp: str) -> Row:
 
 def _figure(context: Context, value: Decimal) -> str:
     """Return a computed amount; OKX's come through binary floats, which shows in the sixteenth place."""
-    noisy = context.desk.float_noise and value != value.to_integral_value()
+    noisy = context.desk.habits.float_noise and value != value.to_integral_value()
     return plain(value - FLOAT_NOISE, 16) if noisy else plain(value, 12)
 
 

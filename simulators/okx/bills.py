@@ -1,12 +1,12 @@
 """/api/v5/trade/fills(-history) and /api/v5/account/bills(-archive): what happened, newest first, paged by billId."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 
-from simulators.core.accounts import newest_first
 from simulators.core.money import plain
 from simulators.core.types import Entry, EntryKind, MarketKind
 from simulators.okx.desk import Fill
-from simulators.okx.paging import page, window
+from simulators.okx.paging import older, page, window
 from simulators.okx.params import DAY_MS, INSTRUMENT_TYPES, TYPES, Context, family
 from simulators.okx.render import Row, fill_row, sub_type, trade_number
 
@@ -46,21 +46,27 @@ def _fills(context: Context, *, days: int, required: bool) -> list[Row]:
 
     def wanted(fill: Fill) -> bool:
         execution = fill.execution
-        seen = execution.time_ms >= oldest and (view is None or execution.time_ms <= view)
-        if not seen or execution.market not in kinds or not within(execution.time_ms):
+        if execution.market not in kinds or not within(execution.time_ms):
+            return False
+        if view is not None and execution.time_ms > view:
             return False
         if of and family(listed[(execution.market, execution.symbol)]) != of:
             return False
         mine = name in ("", execution.symbol) and order_id in ("", execution.order_id)
         return mine and sub in ("", sub_type(fill))
 
-    found = page(filter(wanted, reversed(desk.fills[account.name])), params, number=lambda fill: fill.bill_id)
+    kept = takewhile(lambda f: f.execution.time_ms >= oldest, older(desk.fills[account.name], params, number=_number))
+    found = page(filter(wanted, kept), params, number=_number)
     rows = []
     for fill in found:
         execution = fill.execution
         note = desk.notes.get(execution.order_id)
         rows.append(fill_row(fill, listed[(execution.market, execution.symbol)], note.tag if note else ""))
     return rows
+
+
+def _number(fill: Fill) -> str:
+    return fill.bill_id
 
 
 def bills(context: Context) -> list[Row]:
@@ -82,7 +88,7 @@ def _bills(context: Context, *, days: int) -> list[Row]:
     view, within = context.view_ms(context.venue.lags.entries_ms), window(params)
 
     def rows() -> Iterator[Row]:
-        for entry in newest_first(context.me.entries):
+        for entry in older(context.me.entries, params, number=lambda entry: entry.entry_id):
             if entry.time_ms < oldest:
                 return
             if (view is not None and entry.time_ms > view) or not within(entry.time_ms):

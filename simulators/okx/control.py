@@ -1,4 +1,4 @@
-"""What may be moved at OKX beyond the core's levers: an account's mode, announced maintenance."""
+"""What may be moved at OKX beyond the core's levers: account modes, instrument states, announced maintenance."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from simulators.core.control import Control, ControlError, exposed
 from simulators.okx.desk import AccountLevel, Desk
 from simulators.okx.front import OKXFront
 
+INSTRUMENT_STATES = ("live", "suspend", "preopen", "test", "rebase", "post_only")
 MAINTENANCE_STATES = ("scheduled", "ongoing", "pre_open", "completed", "canceled")
 
 
@@ -26,6 +27,17 @@ class OKXControl(Control):
                 self._desk.set_level(self._account(account).name, AccountLevel(level))
             except ValueError:
                 raise ControlError(f"level must be one of 1, 2, 3, 4, was {level!r}") from None
+
+    @exposed("POST")
+    def set_state(self, symbol: str, state: str) -> None:
+        """Put an instrument into a state: only live ones take all orders, post_only ones take those."""
+        if state not in INSTRUMENT_STATES:
+            raise ControlError(f"state must be one of {', '.join(INSTRUMENT_STATES)}, was {state!r}")
+        with self._simulator.lock:
+            listed = sorted(i.symbol for i in self._simulator.venue.instruments.values())
+            if symbol not in listed:
+                raise ControlError(f"unknown symbol {symbol!r}; listed are {listed}")
+            self._desk.states[symbol] = state
 
     @exposed("POST")
     def announce(self, state: str, begin_ms: int, end_ms: int, title: str = "System upgrade") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from simulators.core.types import (
     Execution,
     ExecutionKind,
     IdScope,
+    Instrument,
     MarketKind,
     Order,
     OrderSide,
@@ -36,7 +37,7 @@ class AccountLevel(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OrderNote:
-    """What an order asked for in words that the core does not have."""
+    """What an order asked for in words that the core does not have; `ending` is an own cancelSource and its text."""
 
     trade_mode: str = ""
     tag: str = ""
@@ -45,6 +46,7 @@ class OrderNote:
     reduce_only: bool = False
     stp_mode: str = "cancel_maker"
     leverage: Decimal | None = None
+    ending: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +69,26 @@ class PositionNote:
     trade_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What of the venue's behaviour is a setting; see simulators.okx.simulator.OKXConfig."""
+
+    level: AccountLevel
+    levels: Mapping[str, AccountLevel]
+    id_scope: IdScope
+    leverage_with_orders: bool
+    reduce_only_shrinks: bool
+    float_noise: bool
+
+
 class Desk:
     """The side tables of one venue; made anew with its front."""
 
-    def __init__(
-        self,
-        venue: Venue,
-        *,
-        level: AccountLevel,
-        levels: Mapping[str, AccountLevel],
-        id_scope: IdScope,
-        leverage_with_orders: bool,
-        float_noise: bool,
-    ) -> None:
+    def __init__(self, venue: Venue, habits: Habits) -> None:
         self._venue = venue
-        self._level = level
-        self._levels = dict(levels)
-        self.id_scope = id_scope
-        self.leverage_with_orders = leverage_with_orders
-        self.float_noise = float_noise
+        self._levels = dict(habits.levels)
+        self.habits = habits
+        self.states: dict[str, str] = {}
         self.maintenance: list[dict[str, object]] = []
         self.notes: dict[str, OrderNote] = {}
         self.fills: dict[str, list[Fill]] = defaultdict(list)
@@ -99,7 +102,11 @@ class Desk:
 
     def level(self, account: str) -> AccountLevel:
         """Return an account's mode."""
-        return self._levels.get(account, self._level)
+        return self._levels.get(account, self.habits.level)
+
+    def state(self, instrument: Instrument) -> str:
+        """Return an instrument's state."""
+        return self.states.get(instrument.symbol, "live" if instrument.trading else "suspend")
 
     def set_level(self, account: str, level: AccountLevel) -> None:
         """Switch an account's mode."""

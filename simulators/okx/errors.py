@@ -1,10 +1,12 @@
-"""OKX's codes, HTTP statuses and texts (docs-v5, error code; where a body was recorded live, its words)."""
+"""What OKX answers to a refusal of the core or of its own front, as a code with its text."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
 
 from simulators.core.money import plain
 from simulators.core.types import MarketKind, Reason, Refusal
+from simulators.okx.texts import STATUSES, TEXTS
 
 
 class OKXError(Exception):
@@ -19,95 +21,6 @@ class OKXError(Exception):
     def status(self) -> int:
         return STATUSES.get(self.code, 200)
 
-
-STATUSES: Mapping[int, int] = {
-    **dict.fromkeys(range(50100, 50101), 400),
-    **dict.fromkeys((*range(50101, 50109), *range(50109, 50115)), 401),
-    **dict.fromkeys((50000, 50002, 50004, 50006, 50014, 50015, 50016, 51000, 51406, 51501, 59105), 400),
-    **dict.fromkeys((50011, 50013, 51113, 51115), 429),
-    **dict.fromkeys((50026, 51054, 51149), 500),
-    50001: 503,
-    50005: 410,
-    50035: 403,
-    50115: 405,
-}
-"""The HTTP status of a code; 200 for all others."""
-
-TEXTS: Mapping[int, str] = {
-    50000: "Body for POST request cannot be empty.",
-    50001: "Service temporarily unavailable. Please try again later.",
-    50002: "JSON syntax error",
-    50004: "API endpoint request timeout ",
-    50006: 'Invalid Content-Type. Please use "application/JSON".',
-    50011: "Too Many Requests",
-    50013: "Systems are busy. Please try again later.",
-    50014: "Parameter {name} can not be empty.",
-    50015: "Either parameter {first} or {second} is required",
-    50026: "System error. Try again later",
-    50036: "The expTime can't be earlier than the current system time. Please adjust the expTime and try again.",
-    50037: "Order expired.",
-    50061: "You've reached the maximum order rate limit for this account.",
-    50072: "Isolated margin mode is no longer supported in multi-currency margin mode and portfolio margin mode.",
-    50101: "APIKey does not match current environment.",
-    50102: "Timestamp request expired.",
-    50103: 'Request header "OK-ACCESS-KEY" cannot be empty.',
-    50104: 'Request header "OK-ACCESS-PASSPHRASE" cannot be empty.',
-    50105: 'Request header "OK-ACCESS-PASSPHRASE" incorrect.',
-    50106: 'Request header "OK-ACCESS-SIGN" cannot be empty.',
-    50107: 'Request header "OK-ACCESS-TIMESTAMP" cannot be empty.',
-    50110: "Your IP {ip} is not included in your API key's IP whitelist.",
-    50111: "Invalid OK-ACCESS-KEY.",
-    50112: "Invalid OK-ACCESS-TIMESTAMP.",
-    50113: "Invalid signature.",
-    50115: "Invalid request method.",
-    50119: "API key doesn't exist",
-    50120: "This API key doesn't have permission to use this function",
-    51000: "Parameter {name} error",
-    51001: "Instrument ID or Spread ID doesn't exist.",
-    51006: "Order price is not within the price limit (max buy price: {highest} , min sell price: {lowest} )",
-    51008: "Order failed. Insufficient {coin} {what} in account",
-    51010: "Request unsupported under current account mode",
-    51015: "Instrument ID doesn't match instrument type.",
-    51016: "Client order ID already exists.",
-    51020: "Your order should meet or exceed the minimum order amount.",
-    51022: "Contract suspended.",
-    51023: "Position doesn't exist.",
-    51039: "Leverage cannot be adjusted for the cross positions of Expiry Futures and Perpetual Futures under the PM "
-    "account.",
-    51041: "Portfolio margin account only supports the Buy/Sell mode.",
-    51101: "Order failed, the sz of the current order can't be more than {maximum} (contracts).",
-    51102: "Order failed, the number of pending orders for this instId can't be more than {maximum} (orders)",
-    51108: "Positions exceed the limit for closing out with the market price.",
-    51111: "Maximum {maximum} orders can be placed in bulk.",
-    51112: "Close order size exceeds available size for this position.",
-    51115: "Cancel all pending close-orders before liquidation.",
-    51121: "Order quantity must be a multiple of the lot size.",
-    51137: "The highest price limit for buy orders is {maximum}.",
-    51138: "The lowest price limit for sell orders is {minimum}.",
-    51149: "Order timed out. Please try again.",
-    51150: "The precision of the number of trades or the price exceeds the limit.",
-    51169: "Order failed because you don't have any positions in this direction for this contract to reduce or close.",
-    51170: "Failed to place order. A reduce-only order can't be the same trading direction as your existing positions.",
-    51201: "The value of a market order can't exceed {maximum}.",
-    51202: "Market order amount exceeds the maximum amount.",
-    51203: "Order amount exceeds the limit {maximum}.",
-    51205: "Reduce Only is not available.",
-    51400: "Order cancellation failed as the order has been filled, canceled or does not exist.",
-    51406: "Canceled - order count exceeds the limit {maximum}.",
-    51410: "Cancellation failed as the order is already in canceling status or pending settlement.",
-    51500: "You must enter a price, quantity, or TP/SL",
-    51501: "Maximum {maximum} orders can be modified.",
-    51502: "Order failed. Insufficient {coin} {what} in account",
-    51503: "Your order has already been filled or canceled.",
-    51511: "Modification failed as the order price did not meet the requirement for Post Only.",
-    51603: "Order does not exist.",
-    59000: "Settings failed. Close any open positions or orders before modifying settings.",
-    59102: "Leverage exceeds the maximum limit. Please lower the leverage.",
-    59103: "Account margin is insufficient and leverage is too low. Please increase the leverage.",
-    59105: "Leverage can't be less than {minimum}. Please increase the leverage.",
-    59107: "Leverage can't be modified. Please cancel all pending cross-margin orders before adjusting the leverage.",
-    59111: "Leverage query isn't supported in portfolio margin account mode",
-}
 
 _REASONS: Mapping[Reason, int] = {
     Reason.UNKNOWN_SYMBOL: 51001,
@@ -138,6 +51,11 @@ _TOO_LARGE = frozenset({Reason.QTY_ABOVE_MAX, Reason.NOTIONAL_ABOVE_MAX})
 def refused(code: int, **detail: object) -> OKXError:
     """Return an error with its code's text, filled in."""
     return OKXError(code, TEXTS[code].format_map({name: _shown(value) for name, value in detail.items()}))
+
+
+def text_of(code: int) -> str:
+    """Return a code's text with its gaps left open, as a fault tells it."""
+    return TEXTS.get(code, "Operation failed.").format_map(defaultdict(str))
 
 
 def wrong(name: str) -> OKXError:

@@ -18,15 +18,16 @@ from simulators.core.venue import Venue
 from simulators.core.wire import Answer, Call, Handling, Stream, dump
 from simulators.okx import account, bills, market, orders, position, trade
 from simulators.okx.desk import Desk
-from simulators.okx.errors import STATUSES, TEXTS, OKXError, refused, translate, wrong
+from simulators.okx.errors import OKXError, refused, text_of, translate, wrong
 from simulators.okx.limits import RequestLimits
-from simulators.okx.params import Context, Params
+from simulators.okx.params import WHOLE, Context, Params
 from simulators.okx.render import Row
+from simulators.okx.texts import STATUSES
 from simulators.okx.trade import ALL_FAILED, Outcome
 
 Handler = Callable[[Context], "list[Row] | Outcome"]
 WINDOW_MS = 30_000
-STAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
+STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 KEY = re.compile(r"[A-Za-z0-9_-]+")
 NOT_FOUND = {
     "code": 404,
@@ -36,7 +37,7 @@ NOT_FOUND = {
     "error_message": "Not Found",
     "msg": "Not Found",
 }
-WHOLE = frozenset({51054, 51149, 51113, 51115, 51023, 51603})
+OF_REQUESTS = frozenset({51054, 51149, 51113, 51115, 51023, 51603})
 """Codes of the trade class that speak of a whole request and not of an item."""
 
 
@@ -76,6 +77,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v5/trade/orders-pending"): Route(orders.pending),
     ("GET", "/api/v5/trade/orders-history"): Route(orders.history),
     ("GET", "/api/v5/trade/orders-history-archive"): Route(orders.archive),
+    ("GET", "/api/v5/trade/orders-algo-pending"): Route(orders.algo_pending),
     ("GET", "/api/v5/trade/fills"): Route(bills.fills),
     ("GET", "/api/v5/trade/fills-history"): Route(bills.fills_history),
     ("POST", "/api/v5/trade/order"): Route(trade.place, "trade", expires=True, by="instId"),
@@ -140,12 +142,12 @@ class OKXFront:
         if code is None:
             body = b"<html><head><title>Bad gateway</title></head><body>cloudflare</body></html>"
             return Answer(status=status, body=body, content_type="text/html", code=str(status))
-        return self._envelope(code, TEXTS[code], [])
+        return self._envelope(code, text_of(code), [])
 
     def coded(self, code: int, message: str) -> Answer:
         """Return a code of the caller's choice, as a fault wants it: an item's within an item."""
-        text = message or TEXTS.get(code, "Operation failed.")
-        if 51000 <= code < 55000 and code not in WHOLE:
+        text = message or text_of(code)
+        if 51000 <= code < 55000 and code not in OF_REQUESTS:
             stamp = str(self.venue.now_ms())
             item = {"clOrdId": "", "ordId": "", "sCode": str(code), "sMsg": text, "subCode": "", "tag": "", "ts": stamp}
             return self._envelope(1, ALL_FAILED, [item], times=True)
@@ -250,7 +252,7 @@ class OKXFront:
         text = call.headers.get("exptime", "")
         if not text:
             return
-        if not text.isdecimal():
+        if not WHOLE.fullmatch(text):
             raise wrong("expTime")
         if int(text) < now:
             raise refused(50036 if int(text) < self._arrival_ms(call, now) else 50037)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 
 WINDOW_MS = 2_000
+WINDOWS_MS: Mapping[str, int] = {"/api/v5/system/status": 5_000}
 PER_WINDOW: Mapping[str, int] = {
     "/api/v5/trade/order": 60,
     "/api/v5/trade/batch-orders": 300,
@@ -16,6 +17,7 @@ PER_WINDOW: Mapping[str, int] = {
     "/api/v5/trade/orders-pending": 60,
     "/api/v5/trade/orders-history": 40,
     "/api/v5/trade/orders-history-archive": 20,
+    "/api/v5/trade/orders-algo-pending": 20,
     "/api/v5/trade/fills": 60,
     "/api/v5/trade/fills-history": 10,
     "/api/v5/account/balance": 10,
@@ -90,15 +92,16 @@ class RequestLimits:
             return True
         named = SINGLES[path] if path in SINGLES and len(what) == 1 else path
         maximum = self._overrides.get(named, PER_WINDOW.get(named, 20))
-        return all(self._of((who, method, named, one), maximum).take(now_ms) for one in what or ("",))
+        window = WINDOWS_MS.get(named, WINDOW_MS)
+        return all(self._of((who, method, named, one), maximum, window).take(now_ms) for one in what or ("",))
 
     def take_account(self, *, path: str, who: str, count: int, now_ms: int) -> bool:
         """Count new and amended orders of a whole account; tell whether they are allowed."""
         if not self.enabled or path not in COUNTED:
             return True
-        return self._of((who, "account"), self._account_max).take(now_ms, count)
+        return self._of((who, "account"), self._account_max, WINDOW_MS).take(now_ms, count)
 
-    def _of(self, key: tuple[str, ...], maximum: int) -> RollingLimit:
+    def _of(self, key: tuple[str, ...], maximum: int, window_ms: int) -> RollingLimit:
         if key not in self._limits:
-            self._limits[key] = RollingLimit(maximum, WINDOW_MS)
+            self._limits[key] = RollingLimit(maximum, window_ms)
         return self._limits[key]

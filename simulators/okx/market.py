@@ -36,7 +36,7 @@ def instruments(context: Context) -> list[Row]:
     ):
         raise refused(50015, first="instFamily", second="uly")
     codes = {key: 10_000 + number for number, key in enumerate(context.venue.instruments, start=1)}
-    return [instrument_row(i, codes[i.key]) for i in found]
+    return [instrument_row(i, codes[i.key], context.desk.state(i)) for i in found]
 
 
 def _listed(context: Context, *, required: bool) -> Iterable[Instrument]:
@@ -47,7 +47,7 @@ def _listed(context: Context, *, required: bool) -> Iterable[Instrument]:
             yield instrument
 
 
-def instrument_row(instrument: Instrument, code: int) -> Row:
+def instrument_row(instrument: Instrument, code: int, state: str) -> Row:
     """Return one instrument; quantities of contracts are in contracts, which are `ctVal` of `ctValCcy` each."""
     spot = instrument.kind is MarketKind.SPOT
     largest, amount = plain(instrument.qty_max), plain(instrument.notional_max)
@@ -81,13 +81,15 @@ def instrument_row(instrument: Instrument, code: int) -> Row:
         "maxIcebergSz": f"{largest}.0000000000000000",
         "maxTriggerSz": f"{largest}.0000000000000000",
         "lever": "" if spot else plain(instrument.leverage_max),
-        "state": "live" if instrument.trading else "suspend",
+        "state": state,
         "instIdCode": code,
         "listTime": str(LISTED_MS),
         "category": "1",
         "instCategory": "1",
         "ruleType": "normal",
         "futureSettlement": False,
+        "groupId": "1",
+        "upcChg": [],
         **dict.fromkeys(("alias", "auctionEndTime", "contTdSwTime", "expTime", "openType", "optType"), ""),
         **dict.fromkeys(("preMktSwTime", "stk", "posLmtAmt", "posLmtPct", "maxPlatOILmt"), ""),
     }

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from simulators.core.types import Instrument, Order, OrderStatus
-from simulators.okx.errors import refused
+from simulators.okx.errors import refused, wrong
 from simulators.okx.paging import page, window
 from simulators.okx.params import DAY_MS, Context, Params, family
 from simulators.okx.render import STATES, Row, order_row, order_type
 
+ALGO_TYPES = ("conditional", "oco", "trigger", "move_order_stop", "iceberg", "twap", "chase", "smart_iceberg")
 UNFILLED_KEPT_MS = 2 * 3_600_000
 HISTORY_MS, ARCHIVE_MS = 7 * DAY_MS, 90 * DAY_MS
 
@@ -51,6 +52,17 @@ def archive(context: Context) -> list[Row]:
         return not order.is_open and order.filled_qty > 0 and _kept(context, order, ARCHIVE_MS)
 
     return _listed(context, kept, required=True)
+
+
+def algo_pending(context: Context) -> list[Row]:
+    """GET /api/v5/trade/orders-algo-pending: there are no algo orders here, whoever asks."""
+    params = context.params
+    params.required("ordType")
+    if any(kind not in ALGO_TYPES for kind in params.many("ordType", len(ALGO_TYPES))):
+        raise wrong("ordType")
+    context.kinds()
+    params.limit()
+    return []
 
 
 def _view(context: Context) -> int | None:

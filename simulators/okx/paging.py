@@ -1,6 +1,7 @@
 """OKX's paging: newest first, `after` an id goes back, `before` an id shows what is newer, at most 100 rows."""
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import TypeVar
 
@@ -24,6 +25,13 @@ def page(rows: Iterable[T], params: Params, *, number: Callable[[T], str]) -> li
             if len(found) == limit:
                 break
     return found
+
+
+def older(rows: Sequence[T], params: Params, *, number: Callable[[T], str]) -> Iterator[T]:
+    """Yield rows, which are kept in order of their numbers, from the newest below `after` back."""
+    after = params.integer("after")
+    end = len(rows) if after is None else bisect_left(rows, after, key=lambda row: int(number(row)))
+    return (rows[index] for index in range(end - 1, -1, -1))
 
 
 def window(params: Params) -> Callable[[int], bool]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from simulators.core.accounts import Account
 from simulators.core.types import ApiKey, Instrument, MarketKind, PositionMode, PositionSide
@@ -14,7 +14,8 @@ from simulators.okx.errors import OKXError, refused, wrong
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 TAG = re.compile(r"[A-Za-z0-9]{1,16}")
-NUMBER = re.compile(r"\d+(\.\d+)?")
+NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,18})?")
+WHOLE = re.compile(r"[0-9]{1,19}")
 DAY_MS = 86_400_000
 PAGE_MAX = 100
 INSTRUMENT_TYPES = ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION", "EVENTS")
@@ -66,17 +67,14 @@ class Params:
             return None
         if not NUMBER.fullmatch(value):
             raise wrong(name)
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            raise wrong(name) from None
+        return Decimal(value)
 
     def integer(self, name: str) -> int | None:
         """Return a whole number, or None when absent."""
         value = self.text(name)
         if not value:
             return None
-        if not value.isdecimal():
+        if not WHOLE.fullmatch(value):
             raise wrong(name)
         return int(value)
 

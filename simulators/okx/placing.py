@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 
-from simulators.core.money import ZERO, floor_to
+from simulators.core.money import ZERO, floor_to, is_multiple
 from simulators.core.prices import plan_fills
 from simulators.core.types import (
     IdScope,
@@ -19,6 +19,7 @@ from simulators.core.types import (
     Refusal,
     TimeInForce,
 )
+from simulators.okx.closing import check_closing, place_reducing
 from simulators.okx.desk import AccountLevel, OrderNote
 from simulators.okx.errors import refused, translate, wrong
 from simulators.okx.params import CLIENT_ID, SIDES, TAG, Context, Params
@@ -29,6 +30,8 @@ MARKET_TYPES = ("market", "optimal_limit_ioc")
 TIMES = {name: tif for tif, name in ORDER_TYPES.items()}
 STP_MODES = ("", "cancel_maker", "cancel_taker", "cancel_both")
 UNSUPPORTED = ("attachAlgoOrds", "tpTriggerPx", "tpOrdPx", "slTriggerPx", "slOrdPx", "quickMgnType")
+NOT_YET = frozenset({"preopen", "test"})
+SLIPPAGE_MAX, SLIPPAGE_STEP = Decimal("0.05"), Decimal("0.0001")
 OPTIONS_ONLY = ("pxUsd", "pxVol")
 
 
@@ -38,12 +41,13 @@ def place_one(context: Context, params: Params) -> Row:
     if not name:
         raise wrong("instId")
     instrument = context.instrument(name)
+    _check_state(context, params, instrument)
     _refuse_unsupported(params, instrument)
     trade_mode = _trade_mode(context, params, instrument)
     client_id, tag = params.well_formed("clOrdId", CLIENT_ID), params.well_formed("tag", TAG)
     request, note = _request(context, params, instrument, client_id)
     _check_client_id(context, client_id)
-    _check_closing(context, request)
+    check_closing(context, request)
     note = replace(note, trade_mode=trade_mode, tag=tag)
     try:
         order = _place(context, params, instrument, request, note)
@@ -51,6 +55,13 @@ def place_one(context: Context, params: Params) -> Row:
         refusal.detail.update(_limits(context, instrument))
         raise translate(refusal, instrument.kind, at_market=request.price is None) from None
     return {"ordId": order.order_id, "clOrdId": client_id, "sMsg": "Order placed", "ts": str(order.created_ms)}
+
+
+def _check_state(context: Context, params: Params, instrument: Instrument) -> None:
+    state = context.desk.state(instrument)
+    if state == "live" or (state == "post_only" and params.text("ordType") == "post_only"):
+        return
+    raise refused(51021 if state in NOT_YET else 51022)
 
 
 def _limits(context: Context, instrument: Instrument) -> dict[str, object]:
@@ -123,6 +134,7 @@ def _request(
         # Orders that close in long/short mode only ever reduce, whatever they say (docs-v5, place order).
         reduce_only=closes if position_side is not PositionSide.BOTH else reduce_only,
         position_side=position_side,
+        cap_ratio=_slippage(params, received=target != "" and (target == "base_ccy") == (side is OrderSide.BUY)),
     )
     note = OrderNote(
         order_type=kind,
@@ -132,6 +144,20 @@ def _request(
         leverage=None if spot else context.venue.margin.leverage(context.me, instrument),
     )
     return request, note
+
+
+def _slippage(params: Params, *, received: bool) -> Decimal | None:
+    """Return slippagePct, which spot market orders in the currency that they receive may state."""
+    value = params.decimal("slippagePct")
+    if value is None:
+        return None
+    if not received:
+        raise wrong("slippagePct")
+    if value > SLIPPAGE_MAX:
+        raise refused(54084)
+    if not is_multiple(value, SLIPPAGE_STEP):
+        raise refused(54085)
+    return value or None
 
 
 def _word(params: Params, name: str, table: dict[str, V]) -> V:
@@ -160,7 +186,7 @@ def _target(params: Params, side: OrderSide) -> str:
 
 def _check_client_id(context: Context, client_id: str) -> None:
     """Refuse an id that a pending order of any instrument carries; after its end it may be used again."""
-    scope = context.desk.id_scope
+    scope = context.desk.habits.id_scope
     if not client_id or scope is IdScope.NONE:
         return
     for kind in MarketKind:
@@ -169,41 +195,26 @@ def _check_client_id(context: Context, client_id: str) -> None:
             raise refused(51016)
 
 
-def _check_closing(context: Context, request: OrderRequest) -> None:
-    """Refuse to close more of a side than is left by the orders that close it already."""
-    if request.position_side is PositionSide.BOTH or not request.reduce_only:
-        return
-    held = context.me.position(request.symbol, request.position_side).qty
-    waiting = sum(
-        (
-            order.remaining_qty
-            for order in context.me.open_orders()
-            if order.request.symbol == request.symbol
-            and order.request.position_side is request.position_side
-            and order.request.reduce_only
-        ),
-        ZERO,
-    )
-    if held == ZERO:
-        raise refused(51169)
-    if request.qty > held - waiting:
-        raise refused(51112)
-
-
 def _place(context: Context, params: Params, instrument: Instrument, request: OrderRequest, note: OrderNote) -> Order:
     """Place an order; a spot market order in the other currency shrinks to what there is, unless that is banned."""
     _check_value(context, instrument, request)
     shrinks = note.target != "" and (note.target == "base_ccy") == (request.side is OrderSide.BUY)
-    ratio = context.handling.fill_ratio
     try:
-        order = context.venue.place(context.me, request, fill_ratio=ratio)
+        order = _handed(context, request)
     except Refusal as refusal:
         if not shrinks or refusal.reason is not Reason.INSUFFICIENT_BALANCE or params.flag("banAmend"):
             raise
-        order = context.venue.place(context.me, _shrunk(context, instrument, request, refusal), fill_ratio=ratio)
+        order = _handed(context, _shrunk(context, instrument, request, refusal))
         note = replace(note, target="base_ccy")
-    context.desk.notes[order.order_id] = note
+    known = context.desk.notes.get(order.order_id)
+    context.desk.notes[order.order_id] = replace(note, ending=known.ending if known else None)
     return order
+
+
+def _handed(context: Context, request: OrderRequest) -> Order:
+    if request.reduce_only and request.position_side is PositionSide.BOTH:
+        return place_reducing(context, request)
+    return context.venue.place(context.me, request, fill_ratio=context.handling.fill_ratio)
 
 
 def _check_value(context: Context, instrument: Instrument, request: OrderRequest) -> None:

@@ -170,7 +170,7 @@ def _set_cross(context: Context, instrument: Instrument, value: Decimal) -> None
     if context.level is AccountLevel.PORTFOLIO:
         raise refused(51039)
     waiting = any(o.request.symbol == instrument.symbol for o in context.me.open_orders())
-    if waiting and not context.desk.leverage_with_orders:
+    if waiting and not context.desk.habits.leverage_with_orders:
         raise refused(59107)
     try:
         context.venue.set_leverage(context.me, instrument, value)

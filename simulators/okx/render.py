@@ -92,7 +92,7 @@ def order_row(order: Order, instrument: Instrument, note: OrderNote, fills: Sequ
     request = order.request
     spot = request.kind is MarketKind.SPOT
     market = request.order_type is OrderType.MARKET
-    source, why = CANCEL_SOURCES.get(order.reason, UNSAID) if _ended_unfilled(order) else ("", "")
+    source, why = (note.ending or CANCEL_SOURCES.get(order.reason, UNSAID)) if _ended_unfilled(order) else ("", "")
     fee = sum((amount for _, amount in order.fees), ZERO)
     rebate_coin = instrument.quote if spot and request.side is OrderSide.BUY else instrument.base
     return _last_fill(fills) | {

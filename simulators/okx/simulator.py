@@ -13,7 +13,7 @@ from simulators.core.simulator import Blueprint, Simulator
 from simulators.core.types import IdScope, MarketKind
 from simulators.core.venue import Venue, VenueRules
 from simulators.okx.control import OKXControl
-from simulators.okx.desk import AccountLevel, Desk
+from simulators.okx.desk import AccountLevel, Desk, Habits
 from simulators.okx.front import Gateway, OKXFront
 from simulators.okx.ids import OKXIds
 from simulators.okx.limits import RequestLimits
@@ -38,6 +38,7 @@ class OKXConfig(VenueConfig):
 
     `environments` binds a key to demo or live trading; keys that it does not name work in both. `linked_prices`: a
     contract's price and its spot pair's move as one. `leverage_with_orders`: leverage may change while orders wait.
+    `reduce_only_shrinks`: in net mode a reduce-only order above the position shrinks to it, instead of being refused.
     `float_noise`: computed balances end in the digits of a binary float, as recorded.
     """
 
@@ -48,6 +49,7 @@ class OKXConfig(VenueConfig):
     id_scope: IdScope = IdScope.OPEN_ONLY
     linked_prices: bool = True
     leverage_with_orders: bool = True
+    reduce_only_shrinks: bool = False
     float_noise: bool = False
 
     @model_validator(mode="after")
@@ -67,11 +69,14 @@ def build_okx(config: OKXConfig) -> Simulator:
     def make_front(venue: Venue) -> OKXFront:
         desk = Desk(
             venue,
-            level=config.account_level,
-            levels=config.account_levels,
-            id_scope=config.id_scope,
-            leverage_with_orders=config.leverage_with_orders,
-            float_noise=config.float_noise,
+            Habits(
+                level=config.account_level,
+                levels=config.account_levels,
+                id_scope=config.id_scope,
+                leverage_with_orders=config.leverage_with_orders,
+                reduce_only_shrinks=config.reduce_only_shrinks,
+                float_noise=config.float_noise,
+            ),
         )
         if config.linked_prices:
             venue.on_moved.append(lambda moved: _link(venue, moved))

@@ -120,7 +120,7 @@ def _cancel(context: Context, params: Params) -> Row:
     context.venue.cancel(context.me, order.order_id)
     if context.venue.lags.apply_ms:
         context.desk.cancelling.add(order.order_id)
-    return {"ordId": order.order_id, "clOrdId": order.client_id}
+    return {"ordId": order.order_id, "clOrdId": order.client_id, "ts": str(order.created_ms)}
 
 
 def _amend(context: Context, params: Params) -> Row:
@@ -130,7 +130,7 @@ def _amend(context: Context, params: Params) -> Row:
     qty, price = params.decimal("newSz"), params.decimal("newPx")
     if qty is None and price is None:
         raise refused(51500)
-    row: Row = {"ordId": order.order_id, "clOrdId": order.client_id, "reqId": params.text("reqId")}
+    row: Row = {"ordId": order.order_id, "clOrdId": order.client_id, "ts": str(order.created_ms)}
     try:
         _change(context, order, qty, price)
     except OKXError:

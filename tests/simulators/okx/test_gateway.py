@@ -221,6 +221,16 @@ def test_limits_are_by_user_and_instrument(wire: Any, wire_of: Callable[..., Any
     assert wire_of("second-key", secret="second-secret", passphrase="second-passphrase").place()["sCode"] == "0"
 
 
+@pytest.mark.parametrize("config_changes", [{"rate_limits": OKXLimitConfig()}], ids=["documented"])
+def test_documented_limits_hold_over_two_seconds_or_their_own_span(wire: Any, control: OKXControl):
+    assert [wire.get("/account/config")["code"] for _ in range(6)] == ["0"] * 5 + ["50011"]
+    assert [wire.get("/system/status")["code"] for _ in range(2)] == ["0", "50011"]
+    control.set_skew(2_001)
+    assert (wire.get("/account/config")["code"], wire.get("/system/status")["code"]) == ("0", "50011")
+    control.set_skew(5_001)
+    assert wire.get("/system/status")["code"] == "0"
+
+
 @pytest.mark.parametrize("config_changes", [{"rate_limits": OKXLimitConfig(account_max=3, status=200)}], ids=["three"])
 def test_the_account_has_a_limit_of_its_own(wire: Any):
     order = json.loads(ORDER)

@@ -107,12 +107,41 @@ def test_prices_may_stand_apart(wire: Any, control: OKXControl):
 
 
 # reduce-only and sides
-def test_reduce_only_is_cut_to_the_position(wire: Any, control: OKXControl):
+def test_reduce_only_above_the_position_is_refused_whole(wire: Any, control: OKXControl):
+    wire.place(sz="2")
+    assert wire.place(side="sell", sz="2.01", reduceOnly=True)["sCode"] == "51112"
+    assert wire.place(side="sell", sz="2", reduceOnly=True, clOrdId="r")["sCode"] == "0"
+    assert (wire.order("r")["state"], wire.order("r")["reduceOnly"]) == ("filled", "true")
+    assert control.positions("main") == []
+
+
+@pytest.mark.parametrize("config_changes", [{"reduce_only_shrinks": True}], ids=["shrinks"])
+def test_reduce_only_may_be_cut_to_the_position(wire: Any, control: OKXControl):
     wire.place(sz="2")
     wire.place(side="sell", sz="5", reduceOnly=True, clOrdId="r")
-    row = wire.order("r")
-    assert (row["sz"], row["state"], row["reduceOnly"]) == ("2", "filled", "true")
+    assert (wire.order("r")["sz"], wire.order("r")["state"]) == ("2", "filled")
     assert control.positions("main") == []
+
+
+@pytest.mark.parametrize(
+    ("second", "first_ends", "second_ends"),
+    [
+        ({"px": "61000", "sz": "1"}, "", ""),
+        ({"px": "61000", "sz": "2"}, "23", ""),
+        ({"px": "62000", "sz": "2"}, "", "22"),
+        ({"px": "63000", "sz": "2"}, "", "22"),
+        ({"ordType": "market", "sz": "2"}, "23", ""),
+    ],
+)
+def test_of_several_reduce_only_orders_the_better_is_served(
+    wire: Any, second: dict[str, str], first_ends: str, second_ends: str
+):
+    wire.place(sz="3")
+    common = {"side": "sell", "ordType": "limit", "reduceOnly": True}
+    wire.place(**common, px="62000", sz="2", clOrdId="first")
+    assert wire.place(**{**common, **second}, clOrdId="second")["sCode"] == "0", "it is accepted in any case"
+    assert [wire.order(name)["cancelSource"] for name in ("first", "second")] == [first_ends, second_ends]
+    assert wire.order("second")["accFillSz"] == ("2" if second.get("ordType") else "0")
 
 
 def test_resting_reduce_only_order_dies_with_its_position(wire: Any):
@@ -206,6 +235,23 @@ def test_a_spot_limit_buy_holds_quote_currency(wire: Any, control: OKXControl):
     assert fill["billId"] in {b["billId"] for b in bills}
 
 
+def test_slippage_bounds_a_market_order_in_the_received_currency(wire: Any, control: OKXControl):
+    control.set_liquidity(PAIR, level_notional="6000", levels=3, gap_bps="10")
+    assert wire.spot(tgtCcy="base_ccy", sz="0.25", slippagePct="0.0015", clOrdId="s")["sCode"] == "0"
+    row = wire.order("s", PAIR)
+    assert (row["state"], row["accFillSz"], row["fillPx"]) == ("canceled", "0.2", "60066.1")
+    codes = [
+        wire.spot(**order)["sCode"]
+        for order in (
+            {"tgtCcy": "base_ccy", "sz": "0.01", "slippagePct": "0.051"},
+            {"tgtCcy": "base_ccy", "sz": "0.01", "slippagePct": "0.01234"},
+            {"sz": "100", "slippagePct": "0.01"},
+            {"tgtCcy": "base_ccy", "sz": "0.0001", "slippagePct": "0"},
+        )
+    ]
+    assert codes == ["54084", "54085", "51000", "0"]
+
+
 # lags
 @pytest.mark.parametrize("config_changes", [{**MANUAL, "lags": LagsConfig(apply_ms=2_000)}], ids=["late"])
 def test_acknowledgement_is_not_a_live_order(wire: Any, control: OKXControl):
@@ -231,6 +277,17 @@ def test_cancel_is_asynchronous_too(wire: Any, control: OKXControl):
     control.set_price(PAIR, "58000")
     control.advance(seconds=2)
     assert wire.order("x")["state"] == "filled", "a fill may overtake an acknowledged cancel"
+
+
+@pytest.mark.parametrize("config_changes", [{**MANUAL, "lags": LagsConfig(apply_ms=2_000)}], ids=["late"])
+def test_reduce_only_waits_for_the_engine_too(wire: Any, control: OKXControl):
+    wire.place(sz="2")
+    control.advance(seconds=2)
+    ack = wire.place(side="sell", sz="2", reduceOnly=True, clOrdId="r")
+    assert (ack["sCode"], len(control.positions("main"))) == ("0", 1)
+    assert wire.get("/trade/order", f"instId={SWAP}&clOrdId=r")["code"] == "51603"
+    control.advance(seconds=2)
+    assert (wire.order("r")["state"], control.positions("main")) == ("filled", [])
 
 
 @pytest.mark.parametrize("config_changes", [{**MANUAL, "lags": LagsConfig(apply_ms=2_000)}], ids=["late"])

@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 from simulators import OKXControl
+from simulators.core.control import ControlError
 from simulators.demo_okx import okx_coins
-from simulators.okx.errors import STATUSES, TEXTS
+from simulators.okx.errors import text_of
+from simulators.okx.simulator import build_okx
+from simulators.okx.texts import STATUSES, TEXTS
+from simulators.testing_okx import small_okx_config
 
 SWAP, PAIR = "BTC-USDT-SWAP", "BTC-USDT"
 LIMIT = {"ordType": "limit", "px": "59000"}
@@ -33,6 +37,9 @@ SPOT = {"instId": PAIR, "tdMode": "cash"}
         ({"sz": "-1"}, "51000", "Parameter sz error "),
         ({"sz": "1e2"}, "51000", "Parameter sz error "),
         ({"sz": "many"}, "51000", "Parameter sz error "),
+        ({"sz": "1" * 40}, "51000", "Parameter sz error "),
+        ({"sz": "١"}, "51000", "Parameter sz error "),
+        ({**LIMIT, "px": 1e300}, "51000", "Parameter px error "),
         ({"sz": "1.005"}, "51121", "multiple of the lot size"),
         ({"sz": "0.001"}, "51121", "multiple of the lot size"),
         ({"sz": "12000.01"}, "51202", "Market order amount"),
@@ -162,21 +169,38 @@ def test_batches_have_at_most_twenty_orders(wire: Any, path: str, single: dict[s
     assert wire.post(path, [])["code"] == wire.post(path, single)["code"] == wire.post(path, ["x"])["code"] == "50002"
 
 
-def test_an_instrument_that_does_not_trade(wire: Any):
-    suspended = {"instId": "ETH-USDT", "tdMode": "cash", "sz": "10"}
+@pytest.mark.parametrize(
+    ("state", "market", "post_only"),
+    [
+        ("live", "0", "0"),
+        ("suspend", "51022", "51022"),
+        ("preopen", "51021", "51021"),
+        ("test", "51021", "51021"),
+        ("rebase", "51022", "51022"),
+        ("post_only", "51022", "0"),
+    ],
+)
+def test_instruments_that_do_not_trade(wire: Any, control: OKXControl, state: str, market: str, post_only: str):
+    control.set_state(SWAP, state)
+    assert wire.rows("/public/instruments", f"instType=SWAP&instId={SWAP}")[0]["state"] == state
+    assert wire.place()["sCode"] == market
+    assert wire.place(ordType="post_only", px="59000")["sCode"] == post_only
+    assert wire.place(instId="ETH-USDT-SWAP")["sCode"] == "0"
+
+
+SUSPENDED = tuple(i.model_copy(update={"trading": i.symbol != "ETH-USDT"}) for i in okx_coins())
+
+
+@pytest.mark.parametrize("config_changes", [{"instruments": SUSPENDED}], ids=["one"])
+def test_an_instrument_may_be_suspended_from_the_start(wire: Any, control: OKXControl):
     assert wire.rows("/public/instruments", "instType=SPOT&instId=ETH-USDT")[0]["state"] == "suspend"
-    assert wire.place(**suspended)["sCode"] == "51022"
+    assert wire.spot(instId="ETH-USDT", sz="10")["sCode"] == "51022"
+    for symbol, state in (("NO-SUCH", "live"), (SWAP, "closed")):
+        with pytest.raises(ControlError, match=r"unknown symbol|state must be one of"):
+            control.set_state(symbol, state)
 
 
-@pytest.fixture
-def config_changes(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Suspend one pair where a test is about that; otherwise the small venue as it is."""
-    if request.node.name != "test_an_instrument_that_does_not_trade":
-        return getattr(request, "param", {})
-    return {"instruments": tuple(i.model_copy(update={"trading": i.symbol != "ETH-USDT"}) for i in okx_coins())}
-
-
-@pytest.mark.parametrize("config_changes", [{"open_orders_max": 2}], ids=["two"], indirect=True)
+@pytest.mark.parametrize("config_changes", [{"open_orders_max": 2}], ids=["two"])
 def test_order_counts(wire: Any):
     assert [wire.place(**LIMIT)["sCode"] for _ in range(3)] == ["0", "0", "51102"]
 
@@ -194,6 +218,8 @@ def test_order_counts(wire: Any):
         ("/trade/orders-pending", "after=nonsense", 400, "51000"),
         ("/trade/orders-pending", "instType=STOCK", 400, "51000"),
         ("/trade/orders-pending", "state=filled", 400, "51000"),
+        ("/trade/orders-algo-pending", "", 400, "50014"),
+        ("/trade/orders-algo-pending", "ordType=limit", 400, "51000"),
         ("/trade/orders-history", "", 400, "50014"),
         ("/trade/orders-history-archive", "", 400, "50014"),
         ("/trade/fills-history", "", 400, "50014"),
@@ -228,4 +254,18 @@ def test_every_status_is_the_documented_one():
     assert [STATUSES.get(code, 200) for code in (50011, 50013, 50004, 51149, 50001, 50061, 51603, 51000)] == [
         *(429, 429, 400, 500, 503, 200, 200, 400)
     ]
-    assert all(text and text.count("{") == text.count("}") for text in TEXTS.values())
+
+
+def test_every_code_can_be_told_by_a_fault():
+    front = build_okx(small_okx_config()).front
+    for code in TEXTS:
+        answer = front.coded(code, "")
+        body = json.loads(answer.body)
+        if body["code"] == "1":
+            (item,) = body["data"]
+            assert (answer.status, item["sCode"], item["sMsg"]) == (200, str(code), text_of(code))
+        else:
+            assert (answer.status, body["code"], body["msg"]) == (STATUSES.get(code, 200), str(code), text_of(code))
+        assert text_of(code)
+        assert "{" not in text_of(code)
+    assert text_of(99_999) == "Operation failed."

@@ -91,6 +91,7 @@ def test_limit_order_rests_is_found_and_cancelled(sdk: SimpleNamespace, control:
     assert (row["px"], row["accFillSz"], row["fee"]) == ("59000", "0", "0")
     assert item(sdk.trade.cancel_order(SWAP, clOrdId="l1")) == ("0", "0")
     assert sdk.trade.get_order_list()["data"] == []
+    assert sdk.trade.order_algos_list(ordType="conditional") == {"code": "0", "data": [], "msg": ""}
     gone = the_one(sdk.trade.get_order(SWAP, ordId=row["ordId"]))
     assert (gone["state"], gone["cancelSource"], gone["accFillSz"]) == ("canceled", "1", "0")
     assert item(sdk.trade.cancel_order(SWAP, clOrdId="l1")) == ("1", "51400")
