@@ -11,6 +11,9 @@ from simulators.core.sessions import AssetType, Hours
 from simulators.core.types import Order, OrderStatus, OrderType, PositionSide, Reason, TimeInForce
 from simulators.core.venue import Venue
 
+REPLACING = "replacing"
+"""Stands for the id of an order that is about to take the place of another."""
+
 
 class Kind(StrEnum):
     MARKET = "market"

@@ -71,6 +71,27 @@ class AlpacaControl(Control):
                 raise ControlError(f"account {account!r} has no order {order_id!r}")
             self._front.house.book.tickets[order_id].shown = status
 
+    @exposed("GET")
+    def sockets(self) -> list[dict[str, object]]:
+        """List the open web sockets: whose they are, and whether they listen."""
+        with self._simulator.lock:
+            return [socket.seen for socket in self._front.updates.sockets]
+
+    @exposed("POST")
+    def end_sockets(self) -> int:
+        """Close every open web socket; return how many there were."""
+        with self._simulator.lock:
+            found = list(self._front.updates.sockets)
+            for socket in found:
+                socket.ended = True
+            return len(found)
+
+    @exposed("POST")
+    def reset(self) -> None:
+        """Go back to the configuration; sockets of what was before end."""
+        self.end_sockets()
+        super().reset()
+
     @exposed("POST")
     def create_account(self, **fields: Any) -> dict[str, object]:
         """Open an account from the fields of AlpacaAccount and fund it."""

@@ -3,31 +3,32 @@
 from decimal import Decimal
 
 from simulators.alpaca.config import AlpacaAsset
-from simulators.core.money import ZERO
 from simulators.core.types import Execution, OrderSide
 from simulators.core.venue import Venue
 
 
 class CostBook:
-    """Follows executions; a sale and a fee leave the average price as it is."""
+    """Keeps average prices: a purchase mixes them, sales and fees leave them. Hears of executions before fees do."""
 
     def __init__(self, venue: Venue, assets: dict[str, AlpacaAsset]) -> None:
+        self._venue = venue
         self._assets = assets
-        self._held: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+        self._averages: dict[tuple[str, str], Decimal] = {}
         venue.settlement.on_execution.append(self._executed)
 
     def average(self, account: str, asset: AlpacaAsset) -> Decimal | None:
         """Return the average price that was paid, None for coins that came in without a trade."""
-        qty, cost = self._held.get((account, asset.symbol), (ZERO, ZERO))
-        return cost / qty if qty else None
+        return self._averages.get((account, asset.symbol))
 
     def _executed(self, execution: Execution) -> None:
-        if not self._assets[execution.symbol].is_crypto:
+        asset = self._assets[execution.symbol]
+        if not asset.is_crypto:
             return
         key = (execution.account, execution.symbol)
-        qty, cost = self._held.get(key, (ZERO, ZERO))
+        held = self._venue.accounts[execution.account].wallet(asset.base)
         if execution.side is OrderSide.BUY:
-            self._held[key] = (qty + execution.qty, cost + execution.value)
-            return
-        left = max(qty - execution.qty, ZERO)
-        self._held[key] = (left, cost * left / qty if qty else ZERO)
+            before = max(held - execution.qty, Decimal(0))
+            average = self._averages.get(key, execution.price)
+            self._averages[key] = (before * average + execution.value) / (before + execution.qty)
+        elif held <= 0:
+            self._averages.pop(key, None)

@@ -93,7 +93,7 @@ class FeeBook:
         buying = execution.side is OrderSide.BUY
         coin, amount = (asset.base, execution.qty) if buying else (asset.quote, execution.value)
         rate = asset.fee_maker if execution.is_maker else asset.fee_taker
-        fee = ceil_to(amount * rate, STEP)
+        fee = ceil_to(amount * rate, CENT if coin == USD else STEP)
         key = (asset.symbol, coin)
         owed.crypto[key] = owed.crypto.get(key, ZERO) + fee
         if self._at_fill:

@@ -19,11 +19,12 @@ from simulators.alpaca.limits import RequestLimits
 from simulators.alpaca.limits import headers as limit_headers
 from simulators.alpaca.money import funds
 from simulators.alpaca.trails import Trails
+from simulators.alpaca.updates import STREAM_PATH, Updates, UpdateSocket
 from simulators.core.accounts import Account
 from simulators.core.tape import Tape
 from simulators.core.types import Refusal
 from simulators.core.venue import Venue
-from simulators.core.wire import Answer, Call, Handling, Stream, dump
+from simulators.core.wire import Answer, Call, Handling, Socket, Stream, dump
 
 Handler = Callable[[Context], "Row | list[Row] | None"]
 
@@ -103,8 +104,8 @@ class AlpacaFront:
             book=book,
             tape=Tape(venue),
             hours=hours,
-            fees=FeeBook(venue, config, hours, assets),
             costs=CostBook(venue, assets),
+            fees=FeeBook(venue, config, hours, assets),
             fills=FillBook(venue),
             groups=Groups(venue, book),
             assets=assets,
@@ -112,6 +113,7 @@ class AlpacaFront:
             one_sided={},
             closing_equity={},
         )
+        self.updates = Updates(venue, book)
         venue.matching.trades_now = book.trades_now
         self._trails = Trails(venue, book)
         for one in config.accounts:
@@ -125,6 +127,7 @@ class AlpacaFront:
         self.house.accounts[config.name] = config
         self.house.book.watch(opened)
         self.house.groups.watch(opened)
+        self.updates.watch(opened)
         self.house.change(config.name)
 
     def _open_later(self) -> None:
@@ -184,7 +187,17 @@ class AlpacaFront:
         return _refused(ApiError(status, message or f"{phrase}.", code=code if code > 999 else None), {})
 
     def open_stream(self, call: Call, handling: Handling) -> Stream | Answer | None:
-        """Open nothing: Alpaca streams over web sockets, which are not simulated."""
+        """Open nothing: Alpaca streams over web sockets."""
+        return None
+
+    def open_socket(self, call: Call) -> Socket | None:
+        """Open the web socket of trade updates."""
+        return UpdateSocket(self.updates, self._login) if call.path == STREAM_PATH else None
+
+    def _login(self, name: str, secret: str) -> Account | None:
+        for one in self.venue.accounts.values():
+            if any(key.key == name and key.secret == secret for key in one.keys):
+                return one
         return None
 
     def handle(self, call: Call, handling: Handling) -> Answer:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from simulators.alpaca.asking import Asked, Group, check_form, client_id, read_order
-from simulators.alpaca.book import Force, Kind, Sight
+from simulators.alpaca.book import REPLACING, Force, Kind, Sight
 from simulators.alpaca.config import AlpacaAsset
 from simulators.alpaca.context import Body, Context, Row
 from simulators.alpaca.errors import ApiError, bad_parameter, explain, not_found, unprocessable
@@ -145,13 +145,16 @@ def replace_order(context: Context) -> Row:
     check_unique(account, asked.client_id)
     judge(house, account, asked, without=order.order_id)
     now = context.venue.now_ms()
+    sight.ticket.replaced_by = REPLACING
     ended = context.venue.matching.end(account, order, OrderStatus.CANCELLED, Reason.CANCELLED_BY_USER)
     try:
         received = place_asked(context, asked, replaces=ended)
     except ApiError:
+        sight.ticket.replaced_by = ""
         account.put_order(order, now)
         raise
     sight.ticket.replaced_by = received.order.order_id
+    account.put_order(ended, now)  # tells of it, now that its successor has an id
     if sight.ticket.order_class:
         house.groups.take_over(account, order.order_id, received.order.order_id)
     return received_row(received)

@@ -10,14 +10,14 @@ from email.utils import formatdate
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from simulators.core.clock import wall_ns
 from simulators.core.control import Control, ControlError
 from simulators.core.faults import Action, FaultKind, Plan
 from simulators.core.listening import CuttingServer, reset
 from simulators.core.simulator import RequestRecord, Simulator
-from simulators.core.wire import Answer, Call, Stream, dump, to_json
+from simulators.core.wire import Answer, Call, Socket, Stream, dump, to_json
 
 CONTROL_PREFIX = "/_control/"
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -61,6 +61,10 @@ class Service(Generic[ControlT]):
         self, request: web.BaseRequest, call: Call, record: RequestRecord, plan: Plan
     ) -> web.StreamResponse:
         if not plan.fired:
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                socket = self.simulator.open_socket(call, record)
+                if socket is not None:
+                    return await self._socket(request, socket)
             opened = self.simulator.open_stream(call, record, plan)
             if opened is not None:
                 return await self._opened(request, opened, None)
@@ -178,6 +182,30 @@ class Service(Generic[ControlT]):
             self.simulator.close(stream)
         if action is not None and cuts:
             return _cut(request, b"", is_reset=action.kind is FaultKind.RESET)
+        return response
+
+    async def _socket(self, request: web.BaseRequest, socket: Socket) -> web.StreamResponse:
+        """Carry frames both ways until one side ends it; the venue's are binary, as some venues send JSON."""
+        response = web.WebSocketResponse()
+        try:
+            await response.prepare(request)
+            while not socket.ended and not response.closed:
+                for frame in self.simulator.poll(socket):
+                    await response.send_bytes(frame)
+                try:
+                    message = await response.receive(timeout=STREAM_POLL_S)
+                except TimeoutError:
+                    continue
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    data = message.data
+                    self.simulator.tell(socket, data if isinstance(data, bytes) else data.encode())
+            for frame in [] if response.closed else self.simulator.poll(socket):
+                await response.send_bytes(frame)
+            await response.close()
+        except ConnectionError:
+            return response
+        finally:
+            self.simulator.close(socket)
         return response
 
     # control

@@ -10,7 +10,7 @@ from simulators.core.faults import FaultSchedule, Plan, faults_from
 from simulators.core.settlement import Ids
 from simulators.core.types import EntryKind
 from simulators.core.venue import Venue, VenueRules
-from simulators.core.wire import Answer, Call, Front, Stream, without_secrets
+from simulators.core.wire import Answer, Call, Front, Socket, SocketFront, Stream, without_secrets
 
 
 @dataclass(slots=True)
@@ -140,14 +140,31 @@ class Simulator:
                 record.status = 200
             return opened
 
-    def poll(self, stream: Stream) -> list[bytes]:
-        """Return what a stream has to say now."""
+    def open_socket(self, call: Call, record: RequestRecord) -> Socket | None:
+        """Let the front open a web socket, if it has one at the request's path."""
+        with self.lock:
+            self.venue.settle()
+            opened = self.front.open_socket(call) if isinstance(self.front, SocketFront) else None
+            if opened is not None:
+                record.handled += 1
+                record.executed += 1
+                record.status = 101
+            return opened
+
+    def tell(self, socket: Socket, data: bytes) -> None:
+        """Hand a frame of the client to its web socket."""
+        with self.lock:
+            self.venue.settle()
+            socket.receive(data)
+
+    def poll(self, stream: Stream | Socket) -> list[bytes]:
+        """Return what a stream or a web socket has to say now."""
         with self.lock:
             self.venue.settle()
             return stream.poll()
 
-    def close(self, stream: Stream) -> None:
-        """Forget a stream."""
+    def close(self, stream: Stream | Socket) -> None:
+        """Forget a stream or a web socket."""
         with self.lock:
             stream.close()
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from simulators.core.accounts import Account
 from simulators.core.money import plain
@@ -94,6 +94,36 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Forget the stream: the client has gone, or the venue ended it."""
+        ...
+
+
+class Socket(Protocol):
+    """One client's web socket: what it says is received, and what the venue says is asked again and again."""
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the venue closes the socket after what it has given out."""
+        ...
+
+    def receive(self, data: bytes) -> None:
+        """Take a frame of the client; called with the simulator's lock held."""
+        ...
+
+    def poll(self) -> list[bytes]:
+        """Return the frames that are due now; called with the simulator's lock held."""
+        ...
+
+    def close(self) -> None:
+        """Forget the socket: the client has gone, or the venue ended it."""
+        ...
+
+
+@runtime_checkable
+class SocketFront(Protocol):
+    """A front that has web sockets as well."""
+
+    def open_socket(self, call: Call) -> Socket | None:
+        """Open a web socket where a request asks for one; None: there is none at its path."""
         ...
 
 

@@ -203,7 +203,7 @@ def test_positions_are_closed_whole_in_part_or_all(wire: Any):
     assert {row["symbol"]: row["status"] for row in blocked.json()} == {"AAPL": 403, "BTCUSD": 200}
     assert blocked.json()[0]["body"]["held_for_orders"] == "5"
     assert wire.send("DELETE", "/v2/positions?cancel_orders=true").json()[0]["status"] == 200
-    assert [row["symbol"] for row in wire.get("/v2/positions")] == ["BTCUSD"], "what is owed as a fee stays"
+    assert [row["symbol"] for row in wire.get("/v2/positions")] == []
     assert wire.send("DELETE", "/v2/positions/AAPL").status_code == 404
 
 
@@ -214,10 +214,10 @@ def test_crypto_is_bought_by_quantity_and_by_value(wire: Any, control: AlpacaCon
     assert wire.order(row["id"])["filled_qty"] == "0.009999"
     position = wire.position("BTCUSD")
     assert wire.position("BTC%2FUSD") == position
-    assert (position["qty"], position["asset_class"], position["avg_entry_price"]) == ("0.509999", "crypto", "60006")
+    assert (position["qty"], position["asset_class"], position["avg_entry_price"]) == ("0.508724002", "crypto", "60006")
     assert (position["exchange"], position["asset_marginable"], position["side"]) == ("CRYPTO", False, "long")
     assert wire.money("cash") == Decimal("69397.000006"), "100000 less 30003 less 599.999994"
-    assert control.wallets("main")["BTC"] == Decimal("0.509999")
+    assert control.wallets("main")["BTC"] == Decimal("0.509999") - Decimal("0.00125") - Decimal("0.000024998")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,11 @@ def test_crypto_orders_that_are_refused(wire: Any, changes: dict[str, Any], refu
     assert wire.refused(**asked) == refusal
 
 
-def test_a_crypto_fee_is_owed_until_it_is_posted(wire: Any, control: AlpacaControl):
+WHEN_POSTED = {"fees": FeesConfig.model_validate({"crypto": "when_posted"})}
+
+
+@pytest.mark.parametrize("config_changes", [WHEN_POSTED])
+def test_a_crypto_fee_may_be_owed_until_it_is_posted(wire: Any, control: AlpacaControl):
     wire.coin("1")
     assert (wire.position("BTCUSD")["qty"], wire.position("BTCUSD")["qty_available"]) == ("1", "0.9975")
     assert wire.refused(symbol="BTCUSD", qty="1", side="sell", time_in_force="gtc")[0] == 403
@@ -247,19 +251,27 @@ def test_a_crypto_fee_is_owed_until_it_is_posted(wire: Any, control: AlpacaContr
     assert (row["symbol"], row["qty"], row["net_amount"], row["price"]) == ("BTCUSD", "-0.0025", "0", "60000")
     assert (wire.position("BTCUSD")["qty"], wire.position("BTCUSD")["avg_entry_price"]) == ("0.9975", "60006")
     wire.coin("0.9975", side="sell")
-    assert wire.money("accrued_fees") == Decimal("149.6100375"), "0.25 % of 59844.015"
+    assert wire.money("accrued_fees") == Decimal("149.62"), "0.25 % of 59844.015, up to the cent"
     assert control.post_fees() == 1
     row = wire.activities("activity_types=CFEE")[0]
-    assert (row["net_amount"], row["description"]) == ("-149.6100375", "Coin Pair Transaction Fee (USD)")
+    assert (row["net_amount"], row["description"]) == ("-149.62", "Coin Pair Transaction Fee (USD)")
     assert wire.get("/v2/positions") == []
 
 
-@pytest.mark.parametrize("config_changes", [{"fees": FeesConfig.model_validate({"crypto": "at_fill"})}])
-def test_or_is_taken_with_the_fill_and_told_later(wire: Any, control: AlpacaControl):
-    wire.coin("1")
-    assert (wire.position("BTCUSD")["qty"], wire.position("BTCUSD")["qty_available"]) == ("0.9975", "0.9975")
+def test_a_crypto_fee_is_taken_with_the_fill_and_told_later(wire: Any, control: AlpacaControl):
+    row = wire.coin("1")
+    position = wire.position("BTCUSD")
+    assert (position["qty"], position["qty_available"], position["avg_entry_price"]) == ("0.9975", "0.9975", "60006")
+    assert wire.order(row["id"])["filled_qty"] == "1"
+    assert wire.refused(symbol="BTCUSD", qty="1", side="sell", time_in_force="gtc")[0] == 403
+    assert wire.activities("activity_types=CFEE") == []
     assert control.post_fees() == 1
+    (told,) = wire.activities("activity_types=CFEE")
+    assert (told["symbol"], told["qty"], told["net_amount"], told["price"]) == ("BTCUSD", "-0.0025", "0", "60000")
     assert wire.position("BTCUSD")["qty"] == "0.9975"
+    wire.coin("0.9975", side="sell")
+    assert wire.money("cash") == Decimal("99688.395"), "100000 less 60006 and 149.62, and 59844.015"
+    assert wire.get("/v2/positions") == []
 
 
 def test_a_maker_pays_less(wire: Any, control: AlpacaControl):
@@ -309,3 +321,13 @@ def test_a_configuration_says_what_is_wrong_with_it():
     with pytest.raises(ValueError, match="no fee is taken from a fill"):
         small_alpaca_config(instruments=({"symbol": "AAPL", "base": "AAPL", "taker_rate": "0.001"},))
     assert AlpacaAccount(name="a").multiplier == 4
+
+
+def test_the_average_price_of_crypto(wire: Any, control: AlpacaControl):
+    wire.coin("1")
+    control.set_price("BTC/USD", "30000")
+    wire.coin("0.9975")
+    assert wire.position("BTCUSD")["avg_entry_price"] == "45004.5", "half at 60006, half at 30003"
+    wire.send("DELETE", "/v2/positions/BTCUSD")
+    wire.coin("0.5")
+    assert wire.position("BTCUSD")["avg_entry_price"] == "30003", "what was sold is forgotten"
