@@ -11,7 +11,7 @@ from typing import Any
 
 from brokers.binance import mapping
 from brokers.binance.client import BinanceClient
-from brokers.binance.fields import row_of, rows_of
+from brokers.binance.fields import listed, row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market
 from brokers.config import AccountConfig
 from brokers.errors import (
@@ -21,7 +21,7 @@ from brokers.errors import (
     EnvironmentMismatch,
     PermissionRefused,
 )
-from brokers.fields import Row, flag, number, required, rows, text
+from brokers.fields import Row, flag, number, required, text
 from brokers.ids import Environment
 from brokers.types import (
     ZERO,
@@ -144,14 +144,14 @@ class Account:
     def _spot_balances(self) -> list[Balance]:
         answer = self._read_spot()
         time = self._client.venue_now()
-        return [mapping.spot_balance(row, account_id=self._id, time=time) for row in rows(answer, "balances")]
+        return [mapping.spot_balance(row, account_id=self._id, time=time) for row in listed(answer, "balances")]
 
     def _futures_balances(self) -> list[Balance]:
         answer = self._read_settings()
         is_shared, time = _is_shared(answer), self._client.venue_now()
         return [
             mapping.futures_balance(row, account_id=self._id, is_shared=is_shared, time=time)
-            for row in rows(answer, "assets")
+            for row in listed(answer, "assets")
         ]
 
     def margin_health(self) -> MarginHealth:

@@ -335,7 +335,10 @@ class BinanceBroker(Broker):
         identity: Callable[[Row], str],
     ) -> Iterable[Row]:
         for start, end in windows(market.product, since, until, now=self._client.venue_now()):
-            yield from pages(_asking(call), start=start, end=end, identity=identity, symbol=market.symbol)
+            for row in pages(_asking(call), start=start, end=end, identity=identity, symbol=market.symbol):
+                if text(row, "symbol") != market.symbol:
+                    raise AnswerUnreadable(f"asked for {market.symbol}, the venue showed {text(row, 'symbol')!r} too")
+                yield row
 
     def _listed(self) -> list[Market]:
         """The account's instruments as far as the venue lists them or their names tell; each is read."""

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from brokers.binance.fields import row_of
+from brokers.binance.fields import listed, row_of
 from brokers.binance.profile import product_of
 from brokers.clock import Clock
 from brokers.errors import AnswerUnreadable, InstrumentUnknown
-from brokers.fields import Row, moment, number, number_or_zero, positive_or_none, required, rows, text
+from brokers.fields import Row, moment, number, number_or_zero, positive_or_none, required, text
 from brokers.ids import InstrumentId
 from brokers.types import Instrument, ProductKind
 
@@ -123,7 +123,7 @@ def _smaller(first: Decimal | None, second: Decimal | None) -> Decimal | None:
 
 
 def _filters(row: Row) -> dict[str, Row]:
-    return {text(found, "filterType"): found for found in rows(row, "filters")}
+    return {text(found, "filterType"): found for found in listed(row, "filters")}
 
 
 def _filter(row: Row, filters: dict[str, Row], name: str) -> Row:
@@ -240,7 +240,7 @@ class InstrumentBook:
             return
 
     def _keep(self, product: ProductKind, answer: Any) -> None:
-        for row in rows(row_of(answer, "exchangeInfo"), "symbols"):
+        for row in listed(row_of(answer, "exchangeInfo"), "symbols"):
             found = instrument(row, product)
             if found is not None:
                 self._by_id[found.instrument_id] = found

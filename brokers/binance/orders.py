@@ -140,10 +140,11 @@ def ack(row: Row, market: Market, wanted: ClientOrderId) -> OrderAck:
 
 
 def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
-    filled = number_or_zero(row, "executedQty")
+    filled = number(row, "executedQty")
     order_type = _order_type(row, market)
     is_limit = order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
     is_stop = order_type in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+    trigger = positive_or_none(row, "stopPrice")
     return Order(
         account_id=account_id,
         venue_order_id=venue_order_id(str(integer(row, "orderId")), market),
@@ -156,7 +157,7 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         filled_quantity=filled,
         average_price=_average_price(row, market, filled),
         limit_price=positive_or_none(row, "price") if is_limit else None,
-        trigger_price=positive_or_none(row, "stopPrice") if is_stop else None,
+        trigger_price=trigger if is_stop else None,
         status=member(row, "status", _STATUSES),
         reduce_only=flag(row, "reduceOnly") or flag(row, "closePosition"),
         created_at=moment(row, "time"),

@@ -154,8 +154,11 @@ def without_times(found: Any) -> Any:
 def bodies(scene: Scene, *texts: str | bytes) -> None:
     """Every recorded read answers this instead; each must be AnswerUnreadable, never a value and never a refusal."""
     for name in dict.fromkeys(shape.recording for shape in scene.venue.shapes):
-        with replay(scene.venue, recording(scene.venue.name, name)) as player:
+        recorded = recording(scene.venue.name, name)
+        with replay(scene.venue, recorded) as player:
             for text in texts:
+                if text == "[]" and isinstance(recorded.body, list):
+                    continue  # the venue's own word for nothing
                 try:
                     found = player.value(text)
                 except AnswerUnreadable:
@@ -170,7 +173,11 @@ def html_pages(scene: Scene) -> None:
     bodies(scene, "<html><body>Bad gateway</body></html>", "<!DOCTYPE html>")
 
 
-@_odd("ODD-BODY-01", "an empty body, a list, a word, a number, null", "AnswerUnreadable each time, never an empty list")
+@_odd(
+    "ODD-BODY-01",
+    "an empty body, a list where none is usual, a word, a number, null",
+    "AnswerUnreadable each time, never an empty list",
+)
 def bodies_of_another_kind(scene: Scene) -> None:
     bodies(scene, "", "[]", '"ok"', "0", "null", "{}")
 

@@ -11,13 +11,17 @@ from typing import Any
 from pydantic import SecretStr
 
 from brokers.binance import codes
+from brokers.clock import epoch_ms
 from brokers.errors import VenueFaulted
 from brokers.ids import InstrumentId
-from simulators.binance.simulator import running_binance
+from simulators import running_binance
 from simulators.core.config import PricesConfig
 from simulators.testing_binance import small_binance_config
+from tests.brokers.binance.conftest import config_at, says
+from tests.brokers.binance.recorded import FUTURES_SYMBOL, SPOT_SYMBOL
+from tests.brokers.loopback import Loopback, Request
 from tests.conformance.capability import Capability
-from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, VenueUnderTest, wire_row
+from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, Shape, VenueUnderTest, wire_row
 from tests.proof.venues.binance import NamedSim
 from tests.proof.wire_venues import venue_clock
 
@@ -71,6 +75,29 @@ def _errors() -> Iterable[ErrorRow]:
     return [*rows, *(((-2010, words), error) for words, error in codes._TEXTS)]
 
 
+_SPOT_PAIRS = (("BTC", "USDT"), ("LTC", "USDT"), ("SOL", "USDT"), ("LTC", "BTC"))
+_RECORDED = (*(InstrumentId(f"{base}/{quote}") for base, quote in _SPOT_PAIRS), InstrumentId("BTC/USDT:USDT"))
+
+
+def _serve(server: Loopback, now: datetime) -> None:
+    for path in ("/api/v3/time", "/fapi/v1/time"):
+        server.on(path, says({"serverTime": epoch_ms(now)}))
+    server.on("/api/v3/exchangeInfo", _spot_symbols)
+    server.on("/fapi/v1/exchangeInfo", says({"symbols": [FUTURES_SYMBOL]}))
+
+
+def _spot_symbols(request: Request, sock: Any) -> bool:
+    """The symbols of the recorded bodies: the documented BTCUSDT under other names, with steps fine enough."""
+    price, lot, *others = SPOT_SYMBOL["filters"]
+    fine = [{**price, "tickSize": "0.00000001"}, {**lot, "minQty": "0.00001"}, *others]
+    rows = [
+        {**SPOT_SYMBOL, "symbol": f"{base}{quote}", "baseAsset": base, "quoteAsset": quote, "filters": fine}
+        for base, quote in _SPOT_PAIRS
+    ]
+    wanted = request.query.get("symbol")
+    return says({"symbols": [row for row in rows if wanted in (None, row["symbol"])]})(request, sock)
+
+
 VENUE = VenueUnderTest(
     wire=wire_row("binance"),
     lacks={
@@ -84,5 +111,62 @@ VENUE = VenueUnderTest(
         KeyKind.BOUND_ELSEWHERE: _key("elsewhere"),
     },
     errors=_errors,
+    shapes=(
+        Shape(
+            "REC-FIND-01",
+            (),
+            closed_set=("status", "side", "type"),
+            required=("symbol", "orderId", "clientOrderId", "status", "side", "type", "origQty", "executedQty", "time"),
+            numbers=("origQty", "executedQty", "price", "stopPrice", "cummulativeQuoteQty"),
+            optional={"stopPrice": "trigger_price"},
+        ),
+        Shape(
+            "REC-OPEN-ORDERS-01",
+            (0,),
+            closed_set=("status", "side", "type"),
+            required=("symbol", "orderId", "status", "side", "type", "origQty", "executedQty", "time", "updateTime"),
+            numbers=("origQty", "executedQty", "price"),
+            optional={"price": "limit_price", "clientOrderId": "client_order_id"},
+        ),
+        Shape(
+            "REC-POSITIONS-01",
+            (0,),
+            closed_set=("positionSide",),
+            required=("symbol", "positionSide", "positionAmt", "updateTime"),
+            numbers=("positionAmt", "entryPrice", "markPrice", "unRealizedProfit", "liquidationPrice"),
+            optional={"liquidationPrice": "liquidation_price", "unRealizedProfit": "unrealised_pnl"},
+        ),
+        Shape(
+            "REC-FILLS-01",
+            (0,),
+            closed_set=("isBuyer",),
+            required=("symbol", "id", "orderId", "isBuyer", "qty", "price", "commission", "commissionAsset", "time"),
+            numbers=("qty", "price", "commission"),
+        ),
+        Shape(
+            "REC-FILLS-02",
+            (0,),
+            closed_set=("side",),
+            required=("symbol", "id", "orderId", "side", "qty", "price", "commission", "commissionAsset", "time"),
+            numbers=("qty", "price", "commission"),
+        ),
+        Shape("REC-BALANCES-01", ("balances", 0), required=("asset", "free", "locked"), numbers=("free", "locked")),
+        Shape(
+            "REC-BALANCES-03",
+            ("assets", 0),
+            required=("asset", "walletBalance", "availableBalance"),
+            numbers=("walletBalance", "availableBalance"),
+        ),
+        Shape(
+            "REC-LEVERAGE-01",
+            (0,),
+            closed_set=("marginType",),
+            required=("symbol", "marginType", "leverage"),
+            numbers=("leverage",),
+        ),
+        Shape("REC-QUOTES-02", (), numbers=("bidPrice", "askPrice")),
+    ),
     many=_many,
+    serve=_serve,
+    recorded_account=lambda url: config_at(url, instruments=_RECORDED),
 )

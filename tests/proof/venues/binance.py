@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from brokers.config import AccountConfig
 from brokers.ids import AccountId, InstrumentId
-from simulators.binance.simulator import running_binance
+from simulators import running_binance
 from simulators.testing_binance import small_binance_config
 from tests.proof.wire_faults import Known, Verb, WireFault
 from tests.proof.wire_venues import Product, WireVenue, venue_clock
