@@ -166,13 +166,10 @@ class OKXBroker(Broker):
     # -- account ------------------------------------------------------------------------------------------------
     def balances(self) -> tuple[Balance, ...]:
         mode, account = self._known_mode(), self._balance_row()
-        details = account.get("details")
-        if not isinstance(details, list) or not all(isinstance(row, dict) for row in details):
-            raise AnswerUnreadable(f"details of the balance must be a list of objects, was {type(details).__name__}")
         time = moment(account, "uTime")
         return tuple(
             mapping.balance(row, account_id=self.account_id, mode=mode, time=time)
-            for row in details
+            for row in mapping.details(account)
             if mapping.has_money(row)
         )
 

@@ -31,7 +31,7 @@ from brokers.types import (
 )
 
 NOISE = Decimal("1E-12")  # figures that OKX computes differ from the exact ones by less than this
-_RATIO_STEP = Decimal("1E-8")
+_STEP = Decimal("1E-8")
 _MARGIN_MODES = {"1": MarginMode.CASH, "2": MarginMode.CROSS, "3": MarginMode.CROSS, "4": MarginMode.PORTFOLIO}
 _POSITION_MODES = {"net_mode": PositionMode.ONE_WAY, "long_short_mode": PositionMode.HEDGE}
 POSITION_MODE_NAMES = {mode: name for name, mode in _POSITION_MODES.items()}
@@ -92,7 +92,7 @@ def balance(row: Row, *, account_id: AccountId, mode: AccountMode, time: datetim
     `available` is OKX's own figure for the currency: `availBal` without margin, `availEq` where positions share it.
     OKX counts the equity of isolated positions as frozen, although it has left the cash.
     """
-    total, frozen, isolated = (number_or_zero(row, name) for name in ("cashBal", "frozenBal", "isoEq"))
+    total, frozen, isolated = number(row, "cashBal"), number_or_zero(row, "frozenBal"), number_or_zero(row, "isoEq")
     held = max(MONEY.subtract(frozen, isolated), ZERO)
     stated = number_or_none(row, "availBal" if mode.margin_mode is MarginMode.CASH else "availEq")
     if stated is None:
@@ -121,28 +121,65 @@ def has_money(row: Row) -> bool:
 
 
 def margin_health(row: Row, *, account_id: AccountId) -> MarginHealth:
-    """The account in USD, as OKX states it; what its mode does not have stays None."""
-    adjusted, maintenance = positive_or_none(row, "adjEq"), number_or_none(row, "mmr")
-    ratio = None
-    if adjusted is not None and maintenance is not None:
-        # OKX's own ratio is the inverse: equity over maintenance.
-        ratio = MONEY.divide(maintenance, adjusted).quantize(_RATIO_STEP, rounding=ROUND_UP, context=MONEY)
+    """The account in USD, as OKX states it; what its mode does not have stays None.
+
+    In futures mode each currency is a margin account of its own: their margins are added up at OKX's rates, and the
+    ratio is that of the currency which is nearest to its end.
+    """
+    initial, maintenance = number_or_none(row, "imr"), number_or_none(row, "mmr")
+    adjusted = positive_or_none(row, "adjEq")
+    if initial is None and adjusted is None:
+        initial, maintenance, ratio = _by_currency(details(row))
+    else:
+        ratio = _ratio(maintenance, adjusted)  # OKX's own ratio is the inverse: equity over maintenance
     return MarginHealth(
         account_id=account_id,
         currency="USD",
         equity=number(row, "totalEq"),
         available=number_or_none(row, "availEq"),
-        initial_margin=number_or_none(row, "imr"),
+        initial_margin=initial,
         maintenance_margin=maintenance,
         maintenance_ratio=ratio,
         time=moment(row, "uTime"),
     )
 
 
+def details(row: Row) -> list[Row]:
+    """The currencies of a balance."""
+    found = row.get("details")
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise AnswerUnreadable(f"details of the balance must be a list of objects, was {type(found).__name__}")
+    return found
+
+
+def _by_currency(rows: Iterable[Row]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+    """Initial and maintenance margin in USD and the highest ratio; None where no currency states a margin."""
+    initial, maintenance, ratios = ZERO, ZERO, list[Decimal]()
+    for row in rows:
+        equity, worth = positive_or_none(row, "eq"), number_or_none(row, "eqUsd")
+        ratio = _ratio(positive_or_none(row, "mmr"), equity)
+        if ratio is None or equity is None or worth is None:
+            continue
+        ratios.append(ratio)
+        initial = MONEY.add(initial, _at_rate(number_or_zero(row, "imr"), worth, equity))
+        maintenance = MONEY.add(maintenance, _at_rate(number(row, "mmr"), worth, equity))
+    return (initial, maintenance, max(ratios)) if ratios else (None, None, None)
+
+
+def _at_rate(amount: Decimal, worth: Decimal, equity: Decimal) -> Decimal:
+    return MONEY.divide(MONEY.multiply(amount, worth), equity).quantize(_STEP, rounding=ROUND_UP, context=MONEY)
+
+
+def _ratio(maintenance: Decimal | None, equity: Decimal | None) -> Decimal | None:
+    if maintenance is None or equity is None:
+        return None
+    return MONEY.divide(maintenance, equity).quantize(_STEP, rounding=ROUND_UP, context=MONEY)
+
+
 # -- positions --------------------------------------------------------------------------------------------------
 def position(row: Row, market: Market, *, account_id: AccountId) -> Position:
     """One row, in contracts: in net mode the sign tells the side, in hedge mode `posSide` does."""
-    side_name, size = required(row, "posSide"), number_or_zero(row, "pos")
+    side_name, size = required(row, "posSide"), number(row, "pos")
     if side_name not in ("net", "long", "short") or (side_name != "net" and size < 0):
         raise AnswerUnreadable(f"posSide and pos of {market.symbol} must fit, was {side_name!r} {size}")
     is_short = side_name == "short" or (side_name == "net" and text(row, "instType") == "MARGIN" and _owes_base(row))

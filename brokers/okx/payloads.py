@@ -186,9 +186,9 @@ def _check_sides(request: OrderRequest, instrument: Instrument, mode: AccountMod
         raise InvalidOrder("position_side must be long or short in hedge mode and absent in one-way mode, was flat")
     if instrument.product is ProductKind.SPOT:
         if request.reduce_only:
-            raise InvalidOrder(f"reduce_only is for contracts, {name} is spot; leave it out")
+            raise Unsupported(f"reduce_only is for contracts, {name} is spot; leave it out")
         if side is not None:
-            raise InvalidOrder(f"position_side is for contracts, {name} is spot; leave it out")
+            raise Unsupported(f"position_side is for contracts, {name} is spot; leave it out")
         return
     if not mode.trades_swaps:
         raise InvalidOrder(f"{name} cannot be traded in OKX's spot mode (acctLv 1); change the account mode at OKX")

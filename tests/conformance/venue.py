@@ -18,6 +18,7 @@ Every module there is found by itself; nothing else has to be edited to add a ve
 `serve`      adds to a loopback server what the adapter asks for before an operation's own request (clock, token,
              instruments) at the time of a recorded body, which comes on top.
 `recorded_account`  the AccountConfig for that loopback server.
+`hosts_are_shared`  environments have the same hosts, and each request says which one it is meant for.
 `client`     an independent client (ccxt, an SDK) on the simulator and how its reading differs: see differential.py.
 
 The whole of it is data and short methods. A row may leave out what is not ready: cards that need it are then not
@@ -105,6 +106,7 @@ class VenueUnderTest:
     serve: Callable[[Loopback, datetime], None] | None = None
     recorded_account: Callable[[str], AccountConfig] | None = None
     client: Any = None
+    hosts_are_shared: bool = False
 
     @property
     def name(self) -> str:

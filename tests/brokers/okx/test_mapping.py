@@ -183,10 +183,22 @@ def test_margin_health_inverts_the_venues_ratio() -> None:
     assert found.time == at(1752243327154)
 
 
+FUTURES_ROW = {**BALANCE_ROW, "adjEq": "", "availEq": "", "imr": "", "mmr": ""}
+
+
 def test_margin_health_without_margin_figures() -> None:
-    row = {**BALANCE_ROW, "adjEq": "", "availEq": "", "imr": "", "mmr": ""}
-    found = mapping.margin_health(row, account_id=ACCOUNT)
+    found = mapping.margin_health(FUTURES_ROW, account_id=ACCOUNT)
     assert (found.available, found.initial_margin, found.maintenance_margin, found.maintenance_ratio) == (None,) * 4
+
+
+def test_margin_health_of_futures_mode_is_that_of_its_currencies() -> None:
+    """USDT at 0.9999 USD: 50 and 20 of 1000; BTC at 50000: 0.01 and 0.004 of 0.1. The highest ratio is BTC's, 0.04."""
+    usdt = {**BTC_DETAIL, "ccy": "USDT", "eq": "1000", "eqUsd": "999.9", "imr": "50", "mmr": "20"}
+    btc = {**BTC_DETAIL, "eq": "0.1", "eqUsd": "5000", "imr": "0.01", "mmr": "0.004"}
+    row = {**FUTURES_ROW, "details": [usdt, btc, {**BTC_DETAIL, "ccy": "ETH"}]}
+    found = mapping.margin_health(row, account_id=ACCOUNT)
+    assert found.initial_margin == Decimal("549.995") and found.maintenance_margin == Decimal("219.998")
+    assert found.maintenance_ratio == Decimal("0.04") and found.available is None
 
 
 def test_a_position_in_hedge_mode() -> None:

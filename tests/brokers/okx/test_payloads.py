@@ -173,8 +173,6 @@ def test_portfolio_margin_does_not_enforce_reductions_so_they_are_checked_here()
         (SWAP, HEDGE, {}, "position_side must be long or short"),
         (SWAP, HEDGE, {"position_side": PositionSide.FLAT}, "was flat"),
         (SWAP, SPOT_MODE, {}, "spot mode"),
-        (SPOT, ONE_WAY, {"reduce_only": True}, "reduce_only is for contracts"),
-        (SPOT, HEDGE, {"position_side": LONG}, "position_side is for contracts"),
     ],
 )
 def test_terms_that_cannot_be_sent(
@@ -195,6 +193,12 @@ def test_terms_that_cannot_be_sent(
 def test_what_okx_does_not_offer_here(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(Unsupported, match=words):
         sent(SWAP, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"reduce_only": True}, {"position_side": LONG}])
+def test_spot_has_no_positions(changes: dict[str, Any]) -> None:
+    with pytest.raises(Unsupported, match="is for contracts"):
+        sent(SPOT, **changes)
 
 
 @pytest.mark.parametrize("value", ["with-dash", "under_score", "x" * 33, "é"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from types import EllipsisType
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 from brokers.config import AccountConfig
 from brokers.ids import AccountId, InstrumentId
 from simulators import running_okx
+from simulators.demo_okx import okx_coins
 from simulators.testing_okx import small_okx_config
 from tests.proof.wire_faults import READS, End, Known, Verb, WireFault
 from tests.proof.wire_venues import Product, WireVenue, venue_clock
@@ -20,7 +22,9 @@ from tests.proof.wire_venues import Product, WireVenue, venue_clock
 
 @contextmanager
 def _start(start: datetime) -> Iterator[Any]:
-    with running_okx(small_okx_config(clock=venue_clock(start))) as running:
+    # At OKX a limit order may be worth twenty million, a market order on spot one; the simulator has one bound.
+    coins = tuple(coin.model_copy(update={"notional_max": Decimal(20_000_000)}) for coin in okx_coins())
+    with running_okx(small_okx_config(clock=venue_clock(start), instruments=coins)) as running:
         yield running
 
 
@@ -79,7 +83,7 @@ VENUE = WireVenue(
             quantity="1",
             resting="58000",
             crossing="60600.0",
-            level_notional="25000",  # of contracts: the simulator's book counts them as coins
+            level_notional="250",
             codes=_CODES,
         ),
         Product(
