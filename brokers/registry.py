@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from brokers.alpaca.profile import CAPABILITIES as ALPACA
 from brokers.binance.profile import CAPABILITIES as BINANCE
 from brokers.bybit.profile import CAPABILITIES as BYBIT
 from brokers.capabilities import Capabilities
@@ -26,6 +27,12 @@ class Entry:
 
     capabilities: Capabilities
     open: Callable[[AccountConfig, str, Clock], Broker]
+
+
+def _open_alpaca(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
+    from brokers.alpaca.adapter import AlpacaBroker
+
+    return AlpacaBroker(config, base_url=base_url, clock=clock)
 
 
 def _open_binance(config: AccountConfig, base_url: str, clock: Clock) -> Broker:
@@ -53,6 +60,7 @@ def _open_tradestation(config: AccountConfig, base_url: str, clock: Clock) -> Br
 
 
 _ENTRIES: dict[Venue, Entry] = {
+    Venue.ALPACA: Entry(capabilities=ALPACA, open=_open_alpaca),
     Venue.BINANCE: Entry(capabilities=BINANCE, open=_open_binance),
     Venue.BYBIT: Entry(capabilities=BYBIT, open=_open_bybit),
     Venue.OKX: Entry(capabilities=OKX, open=_open_okx),

@@ -36,6 +36,7 @@ from brokers.types import ZERO, CashEvent, CashEventKind, Fill, LiquiditySide, O
 FILL = "FILL"
 OPTION_SIZE = Decimal(100)  # shares of one option; what it costs is so many times its price
 _EXECUTED = ("", "executed")
+_MOVED_IN_KIND = ("JNLS", "ACATS")  # coins that came or went; of shares such a row has no money, and is UNMAPPED
 _BY_KIND: Mapping[CashEventKind, tuple[str, ...]] = {
     CashEventKind.FEE: ("FEE", "CFEE", "PTC", "PTR", "DIVFEE"),
     CashEventKind.DIVIDEND: (
@@ -107,6 +108,7 @@ def cash_events(row: Row, *, account_id: AccountId) -> tuple[CashEvent, ...]:
     amount, currency = number_or_zero(row, "net_amount"), text(row, "currency") or CURRENCY
     if named is not None and product_of(named.value) is ProductKind.SPOT and not amount:
         amount, currency = number_or_zero(row, "qty"), base_and_quote(named)[0]
+        kind = CashEventKind.TRANSFER if row["activity_type"] in _MOVED_IN_KIND else kind
     return (
         CashEvent(
             account_id=account_id,

@@ -56,6 +56,7 @@ from brokers.types import (
     Instrument,
     LeverageInfo,
     MarginHealth,
+    MarginMode,
     Order,
     OrderAck,
     OrderRequest,
@@ -231,6 +232,9 @@ class AlpacaBroker(Broker):
 
     def set_position_mode(self, instrument_id: InstrumentId, mode: PositionMode) -> LeverageInfo:
         raise Unsupported("Alpaca has one-way positions only; there is no position mode to set")
+
+    def set_margin_mode(self, instrument_id: InstrumentId, mode: MarginMode) -> LeverageInfo:
+        raise Unsupported("Alpaca has no margin mode to set: whether an account may borrow is agreed with the venue")
 
     def _no_leverage(self) -> NoReturn:
         raise Unsupported("Alpaca has no leverage to read or set: the account's multiplier is the venue's own decision")

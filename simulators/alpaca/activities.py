@@ -132,6 +132,7 @@ def _cash(entry: Entry) -> Posting:
         account=entry.account,
         kind=CASH_KINDS[entry.kind] if in_usd else "JNLS",
         day=day,
+        at_ms=entry.time_ms,
         net_amount=entry.change if in_usd else Decimal(0),
         description="",
         symbol="" if in_usd else f"{entry.coin}{USD}",

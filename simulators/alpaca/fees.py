@@ -16,13 +16,14 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One activity that is no trade."""
+    """One activity that is no trade. `day` is what it is for; at `at_ms` it was posted and the account changed."""
 
     activity_id: str
     sequence: int
     account: str
     kind: str
     day: date
+    at_ms: int
     net_amount: Decimal
     description: str
     symbol: str = ""
@@ -158,7 +159,8 @@ class FeeBook:
         number = f"{day:%Y%m%d}000000000::{random_uuid(self._venue.rng)}"
         symbol = symbol.replace("/", "")
         sequence = self._venue.settlement.next_sequence()
-        self.postings.append(Posting(number, sequence, name, kind, day, net_amount, text, symbol, qty, price))
+        at_ms = self._venue.now_ms()
+        self.postings.append(Posting(number, sequence, name, kind, day, at_ms, net_amount, text, symbol, qty, price))
 
     def _regulatory(self, owed: _Day) -> tuple[Decimal, Decimal]:
         """Return the SEC's and FINRA's fees of a day, each rounded up to the cent."""

@@ -122,7 +122,7 @@ def posting_row(posting: Posting) -> Row:
         "id": posting.activity_id,
         "activity_type": posting.kind,
         "date": posting.day.isoformat(),
-        "created_at": f"{posting.day.isoformat()}T00:00:00Z",
+        "created_at": moment(posting.at_ms * 1000),
         "net_amount": plain(posting.net_amount),
         "description": posting.description,
         "status": "executed",

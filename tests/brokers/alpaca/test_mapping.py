@@ -362,6 +362,7 @@ CASH = [
         None,
         "SPLIT",
     ),
+    ({**recorded.COIN_FEE, "activity_type": "JNLS", "qty": "2"}, CashEventKind.TRANSFER, "ETH", "2", None, "JNLS"),
     ({**recorded.USD_FEE, "activity_type": "BRANDNEW"}, CashEventKind.UNMAPPED, "USD", "-0.02", None, "BRANDNEW"),
     ({**recorded.USD_FEE, "status": "canceled"}, CashEventKind.UNMAPPED, "USD", "-0.02", None, "CFEE canceled"),
     ({**recorded.USD_FEE, "status": "correct"}, CashEventKind.UNMAPPED, "USD", "-0.02", None, "CFEE correct"),

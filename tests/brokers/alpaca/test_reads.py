@@ -30,7 +30,7 @@ from brokers.errors import (
     VenueUnavailable,
 )
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
-from brokers.types import CashEventKind, PositionMode, ProductKind, TimeInForce
+from brokers.types import CashEventKind, MarginMode, PositionMode, ProductKind, TimeInForce
 from tests.brokers.alpaca import recorded
 from tests.brokers.alpaca.conftest import ACTIVITIES, BY_CLIENT_ID, FILLS, ONE_ORDER, ORDERS, config_at, says, serve
 from tests.brokers.loopback import Loopback, Request, drop, reply
@@ -214,6 +214,7 @@ def test_what_alpaca_has_not(broker: AlpacaBroker, loopback: Loopback) -> None:
         lambda: broker.leverage(AAPL),
         lambda: broker.set_leverage(AAPL, D(2)),
         lambda: broker.set_position_mode(AAPL, PositionMode.HEDGE),
+        lambda: broker.set_margin_mode(AAPL, MarginMode.CASH),
         lambda: broker.arm_dead_man(10),
     ):
         with pytest.raises(Unsupported):
