@@ -57,6 +57,9 @@ CAPABILITIES = Capabilities(
     hosts=HOSTS,
     fee_rate_taker="0.0025",  # of crypto, its dearest tier; shares cost no commission
     settle_currencies=(CURRENCY,),
+    balance_step="0.01",  # an account's dollars are told in cents; coins and trades exactly
+    rounded_currencies=(CURRENCY,),
+    fills_carry_fees=False,
     positions_by_currency=False,
 )
 
