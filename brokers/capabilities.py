@@ -129,6 +129,8 @@ class Capabilities:
     positions_by_currency: bool = True  # False: a reading of positions shows the account whole
     cash_event_step: str = "0"  # what each wallet change is rounded to, decimal text; 0: exact
     balance_step: str = "0"  # what each balance is rounded to, decimal text; 0: exact
+    rounded_currencies: tuple[str, ...] = ()  # those that the two steps are of; empty: every one
+    fills_carry_fees: bool = True  # False: what a fill cost is posted later, as a cash event of its own
     fills_are_totals: bool = False  # True: the venue shows no executions, only what each order has filled in all
     reads_by_instrument: bool = False  # True: orders, fills and histories are read for the account's `instruments` only
     cash_event_products: frozenset[ProductKind] = frozenset()  # those with a feed, where the others have none

@@ -208,7 +208,11 @@ class _Compared:
 def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: _Options) -> _Compared:
     """Compare inside one read of the ledger, so that its figures and facts are of one moment."""
     capabilities = runtime.broker.capabilities
-    rounding = Rounding(Decimal(capabilities.cash_event_step), Decimal(capabilities.balance_step))
+    rounding = Rounding(
+        Decimal(capabilities.cash_event_step),
+        Decimal(capabilities.balance_step),
+        frozenset(capabilities.rounded_currencies),
+    )
     with runtime.ledger.read() as session:
         ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at)
         view = replace(ours, expected_leverage=options.expected_leverage)
@@ -216,7 +220,9 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
         cash = cash_flows(
             session, runtime.account_id, until=reading.read_at, news=news.cash_events, new_fills=news.fills
         )
-        computed = {currency: rounding.tolerance(flow.events)[0] for currency, flow in cash.flows.items()}
+        computed = {
+            currency: rounding.tolerance(flow.events, currency=currency)[0] for currency, flow in cash.flows.items()
+        }
         tolerances = replace(options.tolerances, balances={**computed, **options.tolerances.balances})
         findings = reconcile(view, reading.view(runtime, start), now=reading.now, tolerances=tolerances)
     found = equations(

@@ -195,10 +195,12 @@ class AlpacaBroker(Broker):
 
     def _snapshot(self, snapshots: Row, key: InstrumentId) -> Row:
         found = snapshots.get(key.value)
-        if found is None:
-            self._book.get((key,))  # InstrumentUnknown where there is no such thing
+        if found is not None:
+            return as_object(found)
+        self._book.get((key,))  # InstrumentUnknown where there is no such thing
+        if key.value in snapshots:
             raise VenueUnavailable(f"{key} has no quote now; there is no market to quote")
-        return as_object(found)
+        raise AnswerUnreadable(f"the venue's quotes do not show {key}")
 
     # -- account ------------------------------------------------------------------------------------------------
     def balances(self) -> tuple[Balance, ...]:

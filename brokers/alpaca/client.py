@@ -124,9 +124,7 @@ def as_object(answer: Any) -> Row:
 
 
 def as_rows(answer: Any) -> list[Row]:
-    """An answer that must be a list of objects. null is an empty list, as everywhere."""
-    if answer is None:
-        return []
+    """An answer that must be a list of objects."""
     if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
         raise AnswerUnreadable(f"answer must be a list of objects, was {type(answer).__name__}")
     return answer

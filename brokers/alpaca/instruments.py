@@ -73,7 +73,7 @@ def _share(row: Row) -> Instrument:
         tick_size=SHARE_TICK,
         lot_size=Decimal(1),
         quantity_min=FRACTION if is_fractionable else Decimal(1),
-        notional_min=FRACTION_NOTIONAL_MIN if is_fractionable else Decimal(0),
+        notional_min=Decimal(0),  # of whole shares; a part of one has to be worth a dollar
         is_trading=_is_trading(row),
         fraction_size=FRACTION if is_fractionable else None,
     )

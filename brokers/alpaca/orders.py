@@ -17,8 +17,8 @@ from brokers.alpaca.fields import (
     is_option,
     moment,
     moment_or_none,
+    number,
     number_or_none,
-    number_or_zero,
     positive_or_none,
     product_of_class,
     required,
@@ -76,7 +76,7 @@ def is_shown(row: Row) -> bool:
 
 
 def order(row: Row, *, account_id: AccountId) -> Order:
-    order_type, filled = _order_type(row), number_or_zero(row, "filled_qty")
+    order_type, filled = _order_type(row), number(row, "filled_qty")
     created = moment(row, "created_at")
     found = status(row)
     return Order(
@@ -109,7 +109,7 @@ def status(row: Row) -> OrderStatus:
         raise AnswerUnreadable(
             f"status {name!r} of order {text(row, 'id')} is not documented; nothing may be concluded from it", text=name
         )
-    if found in (A, W) and number_or_zero(row, "filled_qty") > 0:
+    if found in (A, W) and number(row, "filled_qty") > 0:
         return OrderStatus.PARTIALLY_FILLED
     if found is OrderStatus.CANCELLED and name == "canceled" and _time_in_force(row) in _AT_ONCE:
         return OrderStatus.EXPIRED  # nobody cancels what ends at once: its own terms did

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,11 +28,10 @@ def orders(read: Read, **query: str) -> Iterator[Row]:
     A full page is followed by one from just before its last time on: orders of one moment may stand on both sides of
     the border. A full page that shows nothing new is a list that cannot be read to its end.
     """
-    seen: set[str] = set()
+    seen: dict[str, Row] = {}
     for _ in range(PAGES_MAX):
         found = as_rows(read("/orders", limit=str(ORDERS_PAGE), direction="asc", nested="false", **query))
-        fresh = [row for row in found if required(row, "id") not in seen]
-        seen.update(required(row, "id") for row in fresh)
+        fresh = _unseen(found, seen)
         yield from fresh
         if len(found) < ORDERS_PAGE:
             return
@@ -44,12 +43,11 @@ def orders(read: Read, **query: str) -> Iterator[Row]:
 
 def activities(read: Read, path: str, **query: str) -> Iterator[Row]:
     """Every activity, oldest first, each once."""
-    seen: set[str] = set()
+    seen: dict[str, Row] = {}
     more: dict[str, str] = {}
     for _ in range(PAGES_MAX):
         found = as_rows(read(path, direction="asc", page_size=str(ACTIVITIES_PAGE), **query, **more))
-        fresh = [row for row in found if required(row, "id") not in seen]
-        seen.update(required(row, "id") for row in fresh)
+        fresh = _unseen(found, seen)
         yield from fresh
         if len(found) < ACTIVITIES_PAGE:
             return
@@ -57,3 +55,12 @@ def activities(read: Read, path: str, **query: str) -> Iterator[Row]:
             raise AnswerUnreadable(f"the venue gave the page of activities after {more.get('page_token')} twice")
         more = {"page_token": required(found[-1], "id")}
     raise AnswerUnreadable(f"the venue gave more than {PAGES_MAX} pages of activities; ask for a shorter window")
+
+
+def _unseen(found: Iterable[Row], seen: dict[str, Row]) -> list[Row]:
+    """The rows that were not shown before, each once; `seen` learns them."""
+    fresh = []
+    for row in found:
+        if seen.setdefault(required(row, "id"), row) is row:
+            fresh.append(row)
+    return fresh

@@ -12,7 +12,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from brokers.alpaca.instruments import PENNY_BELOW, is_whole, share_tick
+from brokers.alpaca.instruments import FRACTION_NOTIONAL_MIN, PENNY_BELOW, is_whole, share_tick
 from brokers.alpaca.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX
 from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
@@ -42,7 +42,6 @@ _TIMES_IN_FORCE = {
     TimeInForce.IOC: "ioc",
     TimeInForce.FOK: "fok",
     TimeInForce.DAY_EXTENDED: "day",
-    TimeInForce.GTC_EXTENDED: "gtc",
 }
 _STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
 _OF_STOPS = (TimeInForce.DAY, TimeInForce.GTC)
@@ -98,10 +97,15 @@ def _fields(request: OrderRequest, instrument: Instrument, client_order_id: Clie
 
 
 def _check_shared(request: OrderRequest, instrument: Instrument) -> None:
+    if request.time_in_force not in _TIMES_IN_FORCE:
+        raise Unsupported(
+            f"time_in_force {request.time_in_force} is not offered by Alpaca: orders outside regular hours are for the "
+            "day; use day_extended"
+        )
     if request.post_only:
         raise Unsupported("post_only is not offered by Alpaca; leave it out")
     if request.position_side is not None:
-        raise InvalidOrder("position_side must be absent: Alpaca has no hedge mode")
+        raise Unsupported("position_side must be absent: Alpaca has no hedge mode")
     quantity, finest = request.quantity, instrument.fraction_size or instrument.lot_size
     if not is_multiple(quantity, step=finest):
         what = "is not sold in parts" if finest == 1 else "has no smaller parts"
@@ -130,14 +134,14 @@ def _check_share(request: OrderRequest, position: Decimal | None) -> None:
                 f"time_in_force of an order for a part of a share must be day, was {times} with quantity {quantity}; "
                 "use day, or round the quantity to whole shares"
             )
-        _check_notional(request, Decimal(1))
+        _check_notional(request, FRACTION_NOTIONAL_MIN)
     if request.reduce_only:
         _require_reduction(request, position)
 
 
 def _check_crypto(request: OrderRequest, instrument: Instrument) -> None:
     if request.reduce_only:
-        raise InvalidOrder(f"reduce_only is for shares, {instrument.instrument_id} is a pair of coins; leave it out")
+        raise Unsupported(f"reduce_only is for shares, {instrument.instrument_id} is a pair of coins; leave it out")
     if request.order_type is OrderType.STOP_MARKET:
         raise Unsupported(f"order_type {request.order_type} is not offered for crypto by Alpaca; use stop_limit")
     if request.time_in_force not in _OF_CRYPTO:

@@ -45,7 +45,7 @@ CAPABILITIES = Capabilities(
     venue=Venue.ALPACA,
     products=frozenset({ProductKind.EQUITY, ProductKind.SPOT}),
     order_types=frozenset(OrderType),
-    time_in_force=frozenset(TimeInForce),
+    time_in_force=frozenset(TimeInForce) - {TimeInForce.GTC_EXTENDED},  # documented for day orders alone
     post_only=False,
     reduce_only=True,  # of shares: checked against the position as it is read; the venue has no such order
     position_modes=frozenset({PositionMode.ONE_WAY}),
@@ -57,6 +57,9 @@ CAPABILITIES = Capabilities(
     hosts=HOSTS,
     fee_rate_taker="0.0025",  # of crypto, its dearest tier; shares cost no commission
     settle_currencies=(CURRENCY,),
+    balance_step="0.01",  # an account's dollars are told in cents; coins and trades exactly
+    rounded_currencies=(CURRENCY,),
+    fills_carry_fees=False,
     positions_by_currency=False,
 )
 

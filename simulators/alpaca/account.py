@@ -9,6 +9,7 @@ from simulators.alpaca.ids import named_uuid
 from simulators.alpaca.moments import eastern, moment
 from simulators.alpaca.money import funds, holding
 from simulators.alpaca.render import asset_row, position_row
+from simulators.core.clock import GatewayClock
 from simulators.core.money import plain
 from simulators.core.sessions import AssetType
 
@@ -167,9 +168,10 @@ def asset(context: Context) -> Row:
 def clock(context: Context) -> Row:
     """GET /v2/clock: the regular session of stocks, on New York's clock."""
     now, hours = context.venue.now_ms(), context.house.hours
-    regular = hours.by_exchange()
+    regular, clock = hours.by_exchange(), context.venue.clock
+    told = clock.gateway_ms() if clock.gateway is GatewayClock.ENGINE else now
     return {
-        "timestamp": eastern(now).isoformat(timespec="microseconds"),
+        "timestamp": eastern(told).isoformat(timespec="microseconds"),
         "is_open": hours.is_open(AssetType.STOCK, now),
         "next_open": eastern(regular.opens_ms(AssetType.STOCK, now)).isoformat(),
         "next_close": eastern(regular.closes_ms(AssetType.STOCK, now)).isoformat(),

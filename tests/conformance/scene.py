@@ -326,6 +326,20 @@ class Scene:
         position = self.position()
         return position.quantity if position else ZERO
 
+    def sellable(self) -> Decimal:
+        """What of a balance may be sold: less than all of it where the venue still has a fee to take."""
+        base = self.instrument.base_currency
+        found = next((b for b in self.broker.balances() if b.currency == base), None)
+        if found is None:
+            return ZERO
+        return found.total if found.available is None else found.available
+
+    def step_of(self, currency: str) -> Decimal:
+        """What the venue rounds a balance of the currency to; zero where it tells it exactly."""
+        facts = self.venue.capabilities
+        is_rounded = not facts.rounded_currencies or currency in facts.rounded_currencies
+        return Decimal(facts.balance_step) if is_rounded else ZERO
+
     def window(self) -> dict[str, datetime]:
         now = self.clock.now()
         return {"since": now - timedelta(hours=6), "until": now + timedelta(minutes=1)}
@@ -350,7 +364,13 @@ class Scene:
     def back(self, held_before: Decimal) -> OrderRequest | None:
         """The market order that brings what is held back to what it was; None where less is left than may be sold."""
         surplus = quantise_quantity(self.held() - held_before, lot=self.instrument.lot_size)
+<<<<<<< HEAD
         if not surplus or (not self.instrument.is_position and abs(surplus) < self.instrument.quantity_min):
+=======
+        if surplus > 0 and not self.instrument.is_position:
+            surplus = quantise_quantity(min(surplus, self.sellable()), lot=self.instrument.lot_size)
+        if not surplus:
+>>>>>>> alpaca-adapter
             return None
         reduces = self.instrument.is_position and self.has(Capability.REDUCE_ONLY)
         return self.request(SELL if surplus > 0 else BUY, quantity=abs(surplus), reduce_only=reduces)

@@ -120,6 +120,11 @@ class VenueUnderTest:
     def capabilities(self) -> Capabilities:
         return registry.capabilities(Venue(self.name))
 
+    @property
+    def has_maintenance_code(self) -> bool:
+        """Whether the venue has words for an outage; one whose gateway answers for it proves nothing then."""
+        return all("maintenance" in product.codes for product in self.products)
+
     def is_position(self, product: Product) -> bool:
         """Whether what is held of it shows as a position; a card checks that against the instrument itself."""
         return product.kind != "spot" or product.name in self.as_positions

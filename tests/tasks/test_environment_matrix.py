@@ -20,8 +20,9 @@ from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.registry import capabilities, supported_venues
 from ledger.engine import Ledger
 from ledger.errors import LedgerEnvironmentMismatch
-from simulators import running_binance, running_bybit, running_okx, running_tradestation
+from simulators import running_alpaca, running_binance, running_bybit, running_okx, running_tradestation
 from simulators.testing import small_config, small_tradestation_config
+from simulators.testing_alpaca import small_alpaca_config
 from simulators.testing_binance import small_binance_config
 from simulators.testing_okx import small_okx_config
 from tasks.config import Account, risk_policy
@@ -34,6 +35,7 @@ from trading.starting import NotReadyToTrade, StartReason, prove_account, requir
 E = Environment
 # How a venue's simulator is started, and a key that it knows.
 _SIMULATORS: dict[Venue, Any] = {
+    Venue.ALPACA: lambda: running_alpaca(small_alpaca_config()),
     Venue.BINANCE: lambda: running_binance(small_binance_config()),
     Venue.BYBIT: lambda: running_bybit(small_config()),
     Venue.OKX: lambda: running_okx(small_okx_config()),
@@ -44,6 +46,7 @@ _KEYS = {Venue.TRADESTATION: "main-id"}
 _NUMBERS = {E.SIMULATED: EQUITIES, E.TESTNET: EQUITIES, E.PRODUCTION: "123456782"}
 _AT_SIMULATOR = "simulator"
 _WITHOUT_WITHDRAWALS = {
+    Venue.ALPACA: "its keys have no rights of their own; coins leave in production alone",
     Venue.BINANCE: "outside of production it has nothing to withdraw, and does not tell a key's rights",
     Venue.TRADESTATION: "its API has no withdrawals, so no key may",
 }

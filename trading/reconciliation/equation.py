@@ -107,15 +107,17 @@ class Equation:
 class Rounding:
     """How a venue rounds what it tells: the step of each wallet change and of each balance; 0 where it is exact.
 
-    Whether it rounds or cuts off is not proved anywhere, so that each one may be wrong by a whole step.
+    Whether it rounds or cuts off is not proved anywhere, so that each one may be wrong by a whole step. `currencies`:
+    those that it rounds; empty: every one.
     """
 
     event: Decimal = ZERO
     balance: Decimal = ZERO
+    currencies: frozenset[str] = frozenset()
 
-    def tolerance(self, events: int) -> tuple[Decimal, int]:
+    def tolerance(self, events: int, *, currency: str = "") -> tuple[Decimal, int]:
         """How far a sum of so many wallet changes may be off, and from how many roundings; without any, not at all."""
-        if not events:
+        if not events or (self.currencies and currency not in self.currencies):
             return ZERO, 0
         roundings = (events if self.event else 0) + (2 if self.balance else 0)
         return EXACT.add(
@@ -285,7 +287,7 @@ def equations(
         if currency in cash.late:
             with_late = flow.with_late(cash.late[currency])
             flow = with_late if exact_sum((with_late.total(), adjustments)) == theirs else flow
-        tolerance, roundings = rounding.tolerance(flow.events)
+        tolerance, roundings = rounding.tolerance(flow.events, currency=currency)
         found.append(
             Equation(
                 currency=currency,

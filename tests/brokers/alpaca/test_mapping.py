@@ -106,7 +106,7 @@ def test_shares_and_pairs() -> None:
     )
     assert share is not None and whole is not None and pair is not None
     assert (share.product, share.lot_size, share.fraction_size) == (ProductKind.EQUITY, D(1), D("0.000000001"))
-    assert (share.tick_size, share.notional_min, share.quote_currency) == (D("0.01"), D(1), "USD")
+    assert (share.tick_size, share.notional_min, share.quote_currency) == (D("0.01"), D(0), "USD")
     assert (whole.lot_size, whole.fraction_size, whole.quantity_min) == (D(1), None, D(1))
     assert (pair.base_currency, pair.quote_currency, pair.tick_size) == ("BTC", "USD", D(1))
     assert (pair.lot_size, pair.quantity_min, pair.notional_min) == (D("0.0001"), D("0.0001"), D(10))

@@ -72,7 +72,6 @@ def test_the_bytes_of_an_order() -> None:
         ),
         ({"time_in_force": T.FOK}, {"time_in_force": "fok"}),
         ({"time_in_force": T.DAY_EXTENDED}, {"time_in_force": "day", "extended_hours": True}),
-        ({"time_in_force": T.GTC_EXTENDED}, {"time_in_force": "gtc", "extended_hours": True}),
         ({"quantity": Decimal("0.123456789"), "time_in_force": T.DAY}, {"qty": "0.123456789"}),
         ({"quantity": Decimal("1.5"), "time_in_force": T.DAY_EXTENDED}, {"qty": "1.5", "extended_hours": True}),
         ({"limit_price": Decimal("0.1234"), "quantity": Decimal(10)}, {"limit_price": "0.1234"}),
@@ -104,7 +103,8 @@ def test_crypto(changes: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 REFUSED = [
     (AAPL, {"post_only": True}, Unsupported, "post_only"),
-    (AAPL, {"position_side": PositionSide.LONG}, InvalidOrder, "position_side"),
+    (AAPL, {"position_side": PositionSide.LONG}, Unsupported, "position_side"),
+    (AAPL, {"time_in_force": T.GTC_EXTENDED}, Unsupported, "use day_extended"),
     (AAPL, {"quantity": Decimal("1.5")}, InvalidOrder, "time_in_force .* must be day, was gtc with quantity 1.5"),
     (AAPL, {"quantity": Decimal("1.5"), "time_in_force": T.IOC}, InvalidOrder, "must be day, was ioc"),
     (AAPL, {"quantity": Decimal("0.0000000001")}, InvalidOrder, "multiple of 0.000000001"),
@@ -126,7 +126,7 @@ REFUSED = [
     (WHOLE, {"quantity": Decimal("0.5"), "time_in_force": T.DAY}, InvalidOrder, "BRK.A is not sold in parts"),
     (AAPL, {"reduce_only": True}, InvalidOrder, "must reduce the position, which is 10"),
     (AAPL, {"reduce_only": True, "side": OrderSide.SELL, "quantity": Decimal(11)}, InvalidOrder, "which is 10"),
-    (BTC, {"reduce_only": True, "limit_price": Decimal(60000)}, InvalidOrder, "pair of coins"),
+    (BTC, {"reduce_only": True, "limit_price": Decimal(60000)}, Unsupported, "pair of coins"),
     (BTC, {"order_type": O.STOP_MARKET, "trigger_price": Decimal(60000)}, Unsupported, "use stop_limit"),
     (BTC, {"time_in_force": T.FOK, "limit_price": Decimal(60000)}, Unsupported, "gtc or ioc at Alpaca, was fok"),
     (BTC, {"time_in_force": T.DAY, "limit_price": Decimal(60000)}, Unsupported, "gtc or ioc"),

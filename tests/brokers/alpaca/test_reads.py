@@ -348,6 +348,13 @@ def test_fills_of_one_instrument_and_of_options(broker: AlpacaBroker, loopback: 
     assert [f.instrument_id for f in broker.fills(since=DAY, until=until, instrument_id=BTC)] == [BTC]
 
 
+def test_rows_that_are_shown_twice_count_once(broker: AlpacaBroker, loopback: Loopback) -> None:
+    loopback.on(FILLS, says([fill_at(0), fill_at(1), fill_at(0)]))
+    assert len(broker.fills(since=DAY, until=DAY + timedelta(days=1))) == 2
+    loopback.on(ORDERS, says([numbered(0), numbered(0)]))
+    assert len(broker.open_orders()) == 1
+
+
 def test_fees_count_when_they_were_posted(broker: AlpacaBroker, loopback: Loopback) -> None:
     """The fee is for the eighth and was posted on the ninth: it belongs to a window of the ninth."""
     trade = fill_at(0, transaction_time="2026-09-09T00:05:00Z", side="sell", qty="2", price="10")

@@ -161,12 +161,12 @@ def a_holding_is_a_balance(scene: Scene) -> None:
     where=Where.BALANCE,
 )
 def a_holding_is_sold(scene: Scene) -> None:
-    before = scene.held()
+    before, sellable = scene.held(), scene.sellable()
     scene.buy(parts=2)
     request = scene.back(before)
     assert request is not None
     scene.done(scene.send(scene.broker.prepare_order(request, scene.new_id())))
-    assert 0 <= scene.held() - before < scene.instrument.lot_size
+    assert 0 <= scene.sellable() - sellable < scene.instrument.lot_size
 
 
 def close_it(scene: Scene, side: OrderSide) -> None:

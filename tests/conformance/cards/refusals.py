@@ -124,6 +124,7 @@ def a_refusal_is_definite(scene: Scene) -> None:
     does="answer an order with it",
     expects="Refused and retryable: it was not executed, and a later try may succeed",
     levers=True,
+    row="has_maintenance_code",
 )
 def maintenance(scene: Scene) -> None:
     error = place_under(scene, **coded(scene, "maintenance"))
