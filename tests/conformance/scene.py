@@ -364,13 +364,9 @@ class Scene:
     def back(self, held_before: Decimal) -> OrderRequest | None:
         """The market order that brings what is held back to what it was; None where less is left than may be sold."""
         surplus = quantise_quantity(self.held() - held_before, lot=self.instrument.lot_size)
-<<<<<<< HEAD
-        if not surplus or (not self.instrument.is_position and abs(surplus) < self.instrument.quantity_min):
-=======
         if surplus > 0 and not self.instrument.is_position:
             surplus = quantise_quantity(min(surplus, self.sellable()), lot=self.instrument.lot_size)
-        if not surplus:
->>>>>>> alpaca-adapter
+        if not surplus or (not self.instrument.is_position and abs(surplus) < self.instrument.quantity_min):
             return None
         reduces = self.instrument.is_position and self.has(Capability.REDUCE_ONLY)
         return self.request(SELL if surplus > 0 else BUY, quantity=abs(surplus), reduce_only=reduces)

@@ -76,11 +76,7 @@ def _proves(fault: WireFault, verb: Verb) -> Known | EllipsisType | None:
         return None  # its own words say that the limit refused it: not executed
     if verb is Verb.PLACE and fault.name in _REFUSED_HERE:
         return Known.REFUSED
-<<<<<<< HEAD
-    return Known.ANSWERED if fault.name in _NOTHING_TO_SPOIL.get(verb, frozenset()) else ...
-=======
     return None if fault.name in _NOTHING_TO_SPOIL.get(verb, frozenset()) else ...
->>>>>>> alpaca-adapter
 
 
 _ENDS_HERE: Mapping[str, End] = {
@@ -152,9 +148,6 @@ VENUE = WireVenue(
     configure=account_at,
     proves=_proves,
     ends=_ends,
-<<<<<<< HEAD
-=======
     in_suite={Verb.PLACE: 24, Verb.CANCEL: 48, Verb.FIND_ORDER: 48, Verb.OPEN_ORDERS: 48},
->>>>>>> alpaca-adapter
     turn=7,
 )
