@@ -216,7 +216,7 @@ def test_crypto_is_bought_by_quantity_and_by_value(wire: Any, control: AlpacaCon
     assert wire.position("BTC%2FUSD") == position
     assert (position["qty"], position["asset_class"], position["avg_entry_price"]) == ("0.508724002", "crypto", "60006")
     assert (position["exchange"], position["asset_marginable"], position["side"]) == ("CRYPTO", False, "long")
-    assert wire.money("cash") == Decimal("69397.000006"), "100000 less 30003 less 599.999994"
+    assert wire.money("cash") == Decimal("69397"), "100000 less 30003 and 599.999994, in cents"
     assert control.wallets("main")["BTC"] == Decimal("0.509999") - Decimal("0.00125") - Decimal("0.000024998")
 
 
@@ -270,7 +270,7 @@ def test_a_crypto_fee_is_taken_with_the_fill_and_told_later(wire: Any, control: 
     assert (told["symbol"], told["qty"], told["net_amount"], told["price"]) == ("BTCUSD", "-0.0025", "0", "60000")
     assert wire.position("BTCUSD")["qty"] == "0.9975"
     wire.coin("0.9975", side="sell")
-    assert wire.money("cash") == Decimal("99688.395"), "100000 less 60006 and 149.62, and 59844.015"
+    assert wire.money("cash") == Decimal("99688.40"), "100000 less 60006 and 149.62, and 59844.015, in cents"
     assert wire.get("/v2/positions") == []
 
 
