@@ -30,10 +30,10 @@ class AssetClass(StrEnum):
 
 
 class CryptoFees(StrEnum):
-    """When a crypto fee leaves the account: with the fill, as it was seen, or with the activity that tells of it."""
+    """When a crypto fee leaves the account: with the activity that tells of it, as documented, or with the fill."""
 
-    AT_FILL = "at_fill"
     WHEN_POSTED = "when_posted"
+    AT_FILL = "at_fill"
 
 
 class WashTrade(StrEnum):
@@ -118,7 +118,7 @@ class FeesConfig(Strict):
     sec_rate: Money = Decimal("0.0000278")
     taf_share: Money = Decimal("0.000166")
     taf_max: Money = Decimal("8.30")
-    crypto: CryptoFees = CryptoFees.AT_FILL
+    crypto: CryptoFees = CryptoFees.WHEN_POSTED
     crypto_usd_type: str = Field(default="CFEE", pattern="^(CFEE|FEE)$")
 
 

@@ -203,7 +203,7 @@ def test_positions_are_closed_whole_in_part_or_all(wire: Any):
     assert {row["symbol"]: row["status"] for row in blocked.json()} == {"AAPL": 403, "BTCUSD": 200}
     assert blocked.json()[0]["body"]["held_for_orders"] == "5"
     assert wire.send("DELETE", "/v2/positions?cancel_orders=true").json()[0]["status"] == 200
-    assert [row["symbol"] for row in wire.get("/v2/positions")] == []
+    assert [row["symbol"] for row in wire.get("/v2/positions")] == ["BTCUSD"], "what is owed as a fee stays"
     assert wire.send("DELETE", "/v2/positions/AAPL").status_code == 404
 
 
@@ -214,10 +214,10 @@ def test_crypto_is_bought_by_quantity_and_by_value(wire: Any, control: AlpacaCon
     assert wire.order(row["id"])["filled_qty"] == "0.009999"
     position = wire.position("BTCUSD")
     assert wire.position("BTC%2FUSD") == position
-    assert (position["qty"], position["asset_class"], position["avg_entry_price"]) == ("0.508724002", "crypto", "60006")
+    assert (position["qty"], position["asset_class"], position["avg_entry_price"]) == ("0.509999", "crypto", "60006")
     assert (position["exchange"], position["asset_marginable"], position["side"]) == ("CRYPTO", False, "long")
     assert wire.money("cash") == Decimal("69397"), "100000 less 30003 and 599.999994, in cents"
-    assert control.wallets("main")["BTC"] == Decimal("0.509999") - Decimal("0.00125") - Decimal("0.000024998")
+    assert control.wallets("main")["BTC"] == Decimal("0.509999")
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,10 @@ def test_crypto_orders_that_are_refused(wire: Any, changes: dict[str, Any], refu
     assert wire.refused(**asked) == refusal
 
 
-WHEN_POSTED = {"fees": FeesConfig.model_validate({"crypto": "when_posted"})}
+AT_FILL = {"fees": FeesConfig.model_validate({"crypto": "at_fill"})}
 
 
-@pytest.mark.parametrize("config_changes", [WHEN_POSTED])
-def test_a_crypto_fee_may_be_owed_until_it_is_posted(wire: Any, control: AlpacaControl):
+def test_a_crypto_fee_is_owed_until_it_is_posted(wire: Any, control: AlpacaControl):
     wire.coin("1")
     assert (wire.position("BTCUSD")["qty"], wire.position("BTCUSD")["qty_available"]) == ("1", "0.9975")
     assert wire.refused(symbol="BTCUSD", qty="1", side="sell", time_in_force="gtc")[0] == 403
@@ -258,7 +257,8 @@ def test_a_crypto_fee_may_be_owed_until_it_is_posted(wire: Any, control: AlpacaC
     assert wire.get("/v2/positions") == []
 
 
-def test_a_crypto_fee_is_taken_with_the_fill_and_told_later(wire: Any, control: AlpacaControl):
+@pytest.mark.parametrize("config_changes", [AT_FILL])
+def test_a_crypto_fee_may_be_taken_with_the_fill_and_told_later(wire: Any, control: AlpacaControl):
     row = wire.coin("1")
     position = wire.position("BTCUSD")
     assert (position["qty"], position["qty_available"], position["avg_entry_price"]) == ("0.9975", "0.9975", "60006")
@@ -323,6 +323,7 @@ def test_a_configuration_says_what_is_wrong_with_it():
     assert AlpacaAccount(name="a").multiplier == 4
 
 
+@pytest.mark.parametrize("config_changes", [AT_FILL])
 def test_the_average_price_of_crypto(wire: Any, control: AlpacaControl):
     wire.coin("1")
     control.set_price("BTC/USD", "30000")

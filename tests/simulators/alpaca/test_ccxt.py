@@ -33,7 +33,7 @@ def test_orders_and_trades(exchange: ccxt.alpaca, control: AlpacaControl):
     (trade,) = exchange.fetch_my_trades("BTC/USD")
     assert (trade["order"], trade["price"], trade["amount"], trade["side"]) == (bought["id"], 60006, 0.5, "buy")
     balance = exchange.fetch_balance()
-    assert (balance["BTC"]["total"], balance["BTC"]["free"]) == (0.49875, 0.49875), "the fee is gone"
+    assert (balance["BTC"]["total"], balance["BTC"]["free"]) == (0.5, 0.49875), "a fee is owed"
     resting = exchange.create_order("BTC/USD", "limit", "buy", 0.1, 50_000, {"clientOrderId": "ccxt-1"})
     (found,) = exchange.fetch_open_orders("BTC/USD")
     assert (found["id"], found["clientOrderId"], found["status"]) == (resting["id"], "ccxt-1", "open")

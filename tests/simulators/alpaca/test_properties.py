@@ -107,7 +107,7 @@ VENUES = st.sampled_from(
         {},
         {"lags": LagsConfig(apply_ms=1_000)},
         {"session": EXCHANGE},
-        {"session": EXCHANGE, "fees": FeesConfig.model_validate({"crypto": "when_posted", "regulatory": False})},
+        {"session": EXCHANGE, "fees": FeesConfig.model_validate({"crypto": "at_fill", "regulatory": False})},
     ]
 )
 

@@ -104,7 +104,7 @@ def test_positions_and_closing(client: TradingClient, control: AlpacaControl):
     assert {name: (one.side, one.qty) for name, one in held.items()} == {
         "AAPL": (PositionSide.LONG, "10"),
         "MSFT": (PositionSide.SHORT, "-3"),
-        "BTCUSD": (PositionSide.LONG, "0.009974002"),
+        "BTCUSD": (PositionSide.LONG, "0.009999"),
     }
     assert client.get_open_position("AAPL").avg_entry_price == "200.02"
     client.close_position("AAPL", ClosePositionRequest(qty="4"))
