@@ -21,9 +21,7 @@ from simulators.core.types import (
     Reason,
 )
 from simulators.core.venue import Venue
-from simulators.okx.ids import OKXIds
-
-PositionKey = tuple[str, str, PositionSide]
+from simulators.okx.lives import Lives, PositionKey
 
 
 class AccountLevel(Enum):
@@ -59,16 +57,6 @@ class Fill:
     position_side: PositionSide
 
 
-@dataclass(slots=True)
-class PositionNote:
-    """A position's number, what it cost since it was opened, and its last trade."""
-
-    position_id: str
-    fee: Decimal = ZERO
-    funding: Decimal = ZERO
-    trade_id: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Habits:
     """What of the venue's behaviour is a setting; see simulators.okx.simulator.OKXConfig."""
@@ -93,7 +81,7 @@ class Desk:
         self.notes: dict[str, OrderNote] = {}
         self.fills: dict[str, list[Fill]] = defaultdict(list)
         self.by_order: dict[str, list[Fill]] = defaultdict(list)
-        self.positions: dict[PositionKey, PositionNote] = {}
+        self.lives = Lives(venue)
         self.isolated: dict[PositionKey, Decimal] = {}
         self.cancelling: set[str] = set()
         self._timers: dict[tuple[str, str], int] = {}
@@ -132,12 +120,13 @@ class Desk:
         assert entry.execution_id == execution.execution_id, "an execution's last entry is the newest"
         order = account.order(execution.order_id)
         side = order.request.position_side if order is not None else self._funded_side(account, execution)
-        linear = execution.market is MarketKind.LINEAR
-        if linear:
-            self._on_position(account, execution, side)
+        profit = ZERO
+        if execution.market is MarketKind.LINEAR:
+            profit = entry.cash_flow
+            self.lives.on_execution(account, execution, side, profit)
         if execution.kind is ExecutionKind.FUNDING:
             return
-        fill = Fill(execution, entry.entry_id, entry.cash_flow if linear else ZERO, side)
+        fill = Fill(execution, entry.entry_id, profit, side)
         self.fills[account.name].append(fill)
         self.by_order[execution.order_id].append(fill)
 
@@ -146,26 +135,6 @@ class Desk:
         if account.default_mode is PositionMode.ONE_WAY:
             return PositionSide.BOTH
         return PositionSide.LONG if execution.side is OrderSide.BUY else PositionSide.SHORT
-
-    def position_note(self, account: str, symbol: str, side: PositionSide) -> PositionNote:
-        """Return a position's note; it gets its number when it is first seen."""
-        key = (account, symbol, side)
-        if key not in self.positions:
-            ids = self._venue.ids
-            assert isinstance(ids, OKXIds)
-            self.positions[key] = PositionNote(ids.number(self._venue.now_ms()))
-        return self.positions[key]
-
-    def _on_position(self, account: Account, execution: Execution, side: PositionSide) -> None:
-        note = self.position_note(account.name, execution.symbol, side)
-        if execution.kind is ExecutionKind.FUNDING:
-            note.funding -= execution.fee
-            return
-        opened = execution.qty - execution.closed_qty
-        if opened and account.position(execution.symbol, side).qty == opened:
-            note.fee = note.funding = ZERO
-        note.fee -= execution.fee
-        note.trade_id = execution.execution_id
 
     # cancel all after
     def arm(self, account: Account, tag: str, seconds: int) -> None:

@@ -64,6 +64,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v5/account/config"): Route(account.config),
     ("GET", "/api/v5/account/balance"): Route(account.balance),
     ("GET", "/api/v5/account/positions"): Route(position.positions),
+    ("GET", "/api/v5/account/positions-history"): Route(position.positions_history),
     ("GET", "/api/v5/account/instruments"): Route(market.instruments, by="instType"),
     ("GET", "/api/v5/account/leverage-info"): Route(position.leverage_info),
     ("GET", "/api/v5/account/trade-fee"): Route(account.trade_fee),

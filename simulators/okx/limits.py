@@ -22,6 +22,7 @@ PER_WINDOW: Mapping[str, int] = {
     "/api/v5/trade/fills-history": 10,
     "/api/v5/account/balance": 10,
     "/api/v5/account/positions": 10,
+    "/api/v5/account/positions-history": 10,
     "/api/v5/account/config": 5,
     "/api/v5/account/bills": 10,
     "/api/v5/account/bills-archive": 10,

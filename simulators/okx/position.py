@@ -4,15 +4,26 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from simulators.core.money import ZERO, plain
-from simulators.core.types import Instrument, MarketKind, Position, PositionMode, PositionSide, Reason, Refusal
+from simulators.core.types import (
+    Instrument,
+    MarketKind,
+    OrderSide,
+    Position,
+    PositionMode,
+    PositionSide,
+    Reason,
+    Refusal,
+)
 from simulators.okx.account import usd_price
 from simulators.okx.desk import AccountLevel
 from simulators.okx.errors import refused, wrong
-from simulators.okx.params import INSTRUMENT_TYPES, MODES, SIDE_NAMES, SIDES, Context
-from simulators.okx.render import Row
+from simulators.okx.lives import NUMBER_KEPT_MS, Life
+from simulators.okx.params import DAY_MS, INSTRUMENT_TYPES, MODES, SIDE_NAMES, SIDES, Context, family
+from simulators.okx.render import Row, one_decimal
 
 POSITIONS_MAX, IDS_MAX, LEVERAGES_MAX = 10, 20, 20
 TRADE_MODES = ("cross", "isolated")
+HISTORY_MS = 90 * DAY_MS
 
 
 def positions(context: Context) -> list[Row]:
@@ -33,7 +44,7 @@ TYPES_OF = {MarketKind.LINEAR: "SWAP"}
 
 def _found(context: Context, named: tuple[str, ...]) -> Iterator[tuple[Instrument, Position]]:
     view = context.view_ms(context.venue.lags.positions_ms)
-    listed = context.venue.instruments
+    listed, now = context.venue.instruments, context.venue.now_ms()
     if not named:
         for position in context.me.positions(view):
             yield listed[(MarketKind.LINEAR, position.symbol)], position
@@ -42,14 +53,15 @@ def _found(context: Context, named: tuple[str, ...]) -> Iterator[tuple[Instrumen
         instrument = context.instrument(name)
         for side in PositionSide:
             position = context.me.position(name, side, view)
-            if position.opened_ms:
+            if position.qty or (position.opened_ms and now - position.updated_ms <= NUMBER_KEPT_MS):
                 yield instrument, position
 
 
 def position_row(context: Context, instrument: Instrument, position: Position) -> Row:
     """Return one position, in contracts; signed in net mode."""
     venue, account = context.venue, context.me
-    note = context.desk.position_note(account.name, position.symbol, position.position_side)
+    life = context.desk.lives.of(account.name, position.symbol, position.position_side)
+    assert life is not None, "what is or was held has a life"
     mark = venue.board.last(instrument)
     held = position.qty != ZERO
     leverage = venue.margin.leverage(account, instrument)
@@ -65,7 +77,7 @@ def position_row(context: Context, instrument: Instrument, position: Position) -
         "instType": "SWAP",
         "instId": position.symbol,
         "mgnMode": "cross",
-        "posId": note.position_id,
+        "posId": life.position_id,
         "posSide": SIDE_NAMES[position.position_side],
         "pos": plain(position.signed_qty if net else position.qty),
         "posCcy": "",
@@ -86,12 +98,12 @@ def position_row(context: Context, instrument: Instrument, position: Position) -
         "mgnRatio": ratio,
         "notionalUsd": plain(value * usd_price(venue, instrument.quote), 12) if held else "",
         "ccy": instrument.settle,
-        "tradeId": note.trade_id,
-        "fee": plain(note.fee),
-        "fundingFee": plain(note.funding),
+        "tradeId": life.trade_id,
+        "fee": plain(life.fee),
+        "fundingFee": plain(life.funding),
         "liqPenalty": "0",
-        "pnl": plain(position.realised_open - note.fee - note.funding),
-        "realizedPnl": plain(position.realised_open),
+        "pnl": plain(life.profit),
+        "realizedPnl": plain(life.realised),
         "adl": "1" if held else "",
         "cTime": str(position.opened_ms),
         "uTime": str(position.updated_ms),
@@ -101,6 +113,60 @@ def position_row(context: Context, instrument: Instrument, position: Position) -
         **dict.fromkeys(("bizRefId", "bizRefType", "clSpotInUseAmt", "maxSpotInUseAmt", "spotInUseAmt"), ""),
         **dict.fromkeys(("spotInUseCcy", "nonSettleAvgPx", "settledPnl", "hedgedPos"), ""),
         **dict.fromkeys(("deltaBS", "deltaPA", "gammaBS", "gammaPA", "thetaBS", "thetaPA", "vegaBS", "vegaPA"), ""),
+    }
+
+
+def positions_history(context: Context) -> list[Row]:
+    """GET /api/v5/account/positions-history: three months, by the time of the last change; it pages by that, too."""
+    params = context.params
+    kind = params.choice("instType", ("", *INSTRUMENT_TYPES[1:]), default="")
+    name, position_id, how = params.text("instId"), params.text("posId"), params.text("type")
+    mode = params.choice("mgnMode", ("", *TRADE_MODES), default="")
+    after, before, limit = params.integer("after"), params.integer("before"), params.limit()
+    oldest = context.venue.now_ms() - HISTORY_MS
+    found = [
+        life
+        for life in context.desk.lives.reduced(context.me.name)
+        if life.updated_ms >= oldest
+        and kind in ("", "SWAP")
+        and mode in ("", "cross")
+        and name in ("", life.symbol)
+        and position_id in ("", life.position_id)
+        and how in ("", life.ended)
+        and (after is None or life.updated_ms < after)
+        and (before is None or life.updated_ms > before)
+    ]
+    last = found[limit - 1].updated_ms if len(found) > limit else 0
+    return [_life_row(context, life) for life in found if life.updated_ms >= last]
+
+
+def _life_row(context: Context, life: Life) -> Row:
+    instrument = context.venue.instruments[(MarketKind.LINEAR, life.symbol)]
+    margin = life.opened_value * instrument.multiplier / life.leverage
+    return {
+        "instType": "SWAP",
+        "instId": life.symbol,
+        "uly": family(instrument),
+        "ccy": instrument.settle,
+        "mgnMode": "cross",
+        "type": life.ended,
+        "posId": life.position_id,
+        "posSide": SIDE_NAMES[life.side],
+        "direction": "long" if life.direction is OrderSide.BUY else "short",
+        "lever": one_decimal(life.leverage),
+        "openAvgPx": plain(life.opened_value / life.opened_qty, 12),
+        "closeAvgPx": plain(life.closed_value / life.closed_qty, 12),
+        "openMaxPos": plain(life.largest),
+        "closeTotalPos": plain(life.closed_qty),
+        "pnl": plain(life.profit),
+        "fee": plain(life.fee),
+        "fundingFee": plain(life.funding),
+        "liqPenalty": "0",
+        "realizedPnl": plain(life.realised),
+        "pnlRatio": plain(life.realised / margin, 12),
+        "cTime": str(life.opened_ms),
+        "uTime": str(life.updated_ms),
+        **dict.fromkeys(("triggerPx", "nonSettleAvgPx", "settledPnl"), ""),
     }
 
 

@@ -148,6 +148,41 @@ def test_several_positions_in_one_reading(wire: Any):
     assert wire.rows("/account/positions", "instType=FUTURES") == []
 
 
+@pytest.mark.parametrize("config_changes", [MANUAL], ids=["manual"])
+def test_the_lives_of_a_position_are_told_when_it_is_reduced(wire: Any, control: OKXControl):
+    def history(query: str = "") -> list[tuple[str, ...]]:
+        names = ("type", "direction", "openMaxPos", "closeTotalPos", "openAvgPx", "closeAvgPx")
+        return [tuple(row[name] for name in names) for row in wire.rows("/account/positions-history", query)]
+
+    wire.place(sz="3")
+    assert history() == [], "what only grew is not history"
+    control.advance(seconds=1)
+    wire.place(side="sell", sz="1")
+    assert history() == [("1", "long", "3", "1", "60006", "59994")]
+    control.advance(seconds=1)
+    wire.place(side="sell", sz="5")
+    assert history() == [("2", "long", "3", "3", "60006", "59994")], "the other side has begun and is not reduced yet"
+    (row,) = wire.rows("/account/positions-history")
+    paid = Decimal(6) * Decimal("0.01") * Decimal("60000") * Decimal("0.0005")
+    assert (Decimal(row["pnl"]), Decimal(row["fee"])) == (3 * Decimal("0.01") * -12, -paid)
+    assert Decimal(row["realizedPnl"]) == Decimal(row["pnl"]) + Decimal(row["fee"]) + Decimal(row["fundingFee"])
+    (held,) = wire.rows("/account/positions")
+    assert (held["pos"], held["pnl"], held["posId"]) == ("-3", "0", row["posId"])
+    control.advance(seconds=1)
+    wire.place(sz="3")
+    assert [row[:2] for row in history()] == [("2", "short"), ("2", "long")]
+    assert history("type=1") == history(f"posId={int(row['posId']) + 1}") == []
+    first, second = (row["uTime"] for row in wire.rows("/account/positions-history"))
+    assert [row[1] for row in history(f"after={first}")] == ["long"]
+    assert [row[1] for row in history(f"before={second}")] == ["short"]
+    assert len(history("limit=1")) == 1
+    control.advance(days=31)
+    wire.place()
+    assert wire.rows("/account/positions")[0]["posId"] != row["posId"], "after thirty days the number is another"
+    control.advance(days=60)
+    assert history() == []
+
+
 # leverage and mode
 @pytest.mark.parametrize(
     ("lever", "status", "code"),
@@ -263,6 +298,7 @@ def test_liquidation_closes_everything_and_says_so(wire: Any, control: OKXContro
     order = wire.rows("/trade/orders-history", "instType=SWAP&state=filled")[0]
     assert (order["category"], order["tradeId"]) == ("full_liquidation", fill["tradeId"])
     assert wire.rows("/account/bills", "type=5")[0]["tradeId"] == fill["tradeId"]
+    assert [row["type"] for row in wire.rows("/account/positions-history")] == ["3"]
     assert wire.order("resting")["cancelSource"] == "3"
 
 

@@ -72,6 +72,11 @@ def test_leverage_and_long_short_mode(exchange: ccxt.okx, control: OKXControl):
     assert [p.qty for p in control.positions("second")] == [1]
     exchange.close_position(SWAP, "short")
     assert control.positions("second") == []
+    past = exchange.fetch_positions_history([SWAP])
+    assert {(p["side"], exact(p["realizedPnl"])) for p in past} == {
+        ("long", 2 * Decimal("0.01") * (-12 - (60_006 + 59_994) * Decimal("0.0005"))),
+        ("short", 1 * Decimal("0.01") * (-12 - (60_006 + 59_994) * Decimal("0.0005"))),
+    }
 
 
 def test_spot(exchange: ccxt.okx, control: OKXControl):

@@ -17,6 +17,7 @@ from simulators.core.simulator import Simulator
 from simulators.core.types import PositionMode
 from simulators.core.wire import Call, Handling
 from simulators.demo_okx import PRICES, okx_prices
+from simulators.okx.front import OKXFront
 from simulators.okx.simulator import build_okx
 from simulators.testing_okx import small_okx_config
 
@@ -131,6 +132,12 @@ def check(venue: Direct) -> None:
     assert {key: qty for key, qty in by_position.items() if qty} == held
     profit = sum(Decimal(b["pnl"]) + Decimal(b["fee"]) for b in bills if b["type"] in "25" and b["mgnMode"] == "cross")
     assert profit == sum(Decimal(f["fillPnl"]) + Decimal(f["fee"]) for f in fills)
+    front = venue.sim.front
+    assert isinstance(front, OKXFront)
+    reduced = sum(life.realised for life in front.desk.lives.reduced("main"))
+    now = [front.desk.lives.of("main", p.symbol, p.position_side) for p in account.positions()]
+    growing = sum(life.realised for life in now if life is not None and not life.ended)
+    assert reduced + growing == sum(Decimal(b["balChg"]) for b in bills if b["instType"] == "SWAP")
     check_orders(venue, fills)
 
 

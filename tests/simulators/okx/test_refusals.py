@@ -228,6 +228,8 @@ def test_order_counts(wire: Any):
         ("/account/positions", "instType=SPOT", 400, "51000"),
         ("/account/positions", f"instType=FUTURES&instId={SWAP}", 200, "51015"),
         ("/account/positions", "instId=NO-SUCH", 200, "51001"),
+        ("/account/positions-history", "instType=SPOT", 400, "51000"),
+        ("/account/positions-history", "limit=101", 400, "51000"),
         ("/account/positions", "instId=" + ",".join([SWAP] * 11), 400, "51000"),
         ("/account/balance", "ccy=" + ",".join(["USDT"] * 21), 400, "51000"),
         ("/account/leverage-info", f"instId={SWAP}", 400, "50014"),
