@@ -57,6 +57,9 @@ class CcxtClient:
     differences: Mapping[str, str] = field(default_factory=dict)
     products: tuple[str, ...] = ()  # those that ccxt knows; empty: all
     symbols: Mapping[str, str] = field(default_factory=dict)  # product -> ccxt's symbol, where it is not our own
+    ticker: Callable[[Any, str], Mapping[str, Any]] = lambda exchange, symbol: exchange.fetch_ticker(symbol)
+    own_id: Callable[[str], str] = lambda text: text  # our id of an order or a fill as the venue's own
+    their_id: Callable[[str], str] = lambda text: text  # the other way round
     lacks: frozenset[str] = frozenset()  # comparisons that ccxt has no method for at this venue
 
     @property
@@ -84,7 +87,20 @@ class CcxtClient:
 
     def readings(self, scene: Scene, exchange: Any, comparison: str) -> Readings:
         symbol = self.symbols.get(scene.product.name, scene.instrument_id.value)
-        return _COMPARISONS[comparison][1](exchange, symbol, scene)
+        if not scene.has(self.capability(comparison)):
+            return Readings({}, {})
+        if comparison == "CLIENT-QUOTES-01":
+            return _quotes(self.ticker(exchange, symbol), symbol, scene)
+        theirs, ours = _COMPARISONS[comparison][1](exchange, symbol, scene)
+        if comparison not in _BY_VENUE_ID:
+            return Readings(theirs, ours)
+        return Readings(
+            {self.their_id(key): row for key, row in theirs.items()},
+            {self.own_id(key): self._row(row) for key, row in ours.items()},
+        )
+
+    def _row(self, row: Row) -> Row:
+        return {**row, "order": self.own_id(row["order"])} if "order" in row else row
 
 
 def differing(readings: Readings) -> dict[str, str]:
@@ -129,8 +145,8 @@ def _instruments(exchange: Any, symbol: str, scene: Scene) -> Readings:
     return Readings({symbol: theirs}, {symbol: ours})
 
 
-def _quotes(exchange: Any, symbol: str, scene: Scene) -> Readings:
-    ticker, quote = exchange.fetch_ticker(symbol), scene.quote()
+def _quotes(ticker: Any, symbol: str, scene: Scene) -> Readings:
+    quote = scene.quote()
     theirs = {name: number(ticker[name]) for name in ("bid", "ask", "last")}
     return Readings({symbol: theirs}, {symbol: {"bid": quote.bid, "ask": quote.ask, "last": quote.last}})
 
@@ -252,21 +268,23 @@ def _fills(exchange: Any, symbol: str, scene: Scene) -> Readings:
 def _cash(exchange: Any, symbol: str, scene: Scene) -> Readings:
     now, theirs, ours = scene.clock.now(), {}, {}
     for row in exchange.fetch_ledger():
-        sign = -1 if row["direction"] == "out" else 1
-        theirs[row["id"]] = {"currency": row["currency"], "amount": sign * (number(row["amount"]) or ZERO)}
+        amount = number(row["amount"]) or ZERO
+        theirs[row["id"]] = {
+            "currency": row["currency"],
+            "amount": {"in": abs(amount), "out": -abs(amount)}.get(row["direction"], amount),
+        }
     for event in scene.broker.cash_events(since=now - timedelta(days=5), until=now + timedelta(minutes=1)):
         ours[event.event_id] = {"currency": event.currency, "amount": event.amount}
     return Readings(theirs, ours)
 
 
 def _leverage(exchange: Any, symbol: str, scene: Scene) -> Readings:
-    if not scene.has(C.LEVERAGE):
-        return Readings({}, {})
     row, found = exchange.fetch_leverage(symbol), scene.broker.leverage(scene.instrument_id)
     theirs = {"long": number(row["longLeverage"]), "short": number(row["shortLeverage"])}
     return Readings({symbol: theirs}, {symbol: {"long": found.long_leverage, "short": found.short_leverage}})
 
 
+_BY_VENUE_ID = ("CLIENT-OPEN-ORDERS-01", "CLIENT-HISTORY-01", "CLIENT-FILLS-01")
 _COMPARISONS: Mapping[str, tuple[C, Callable[[Any, str, Scene], Readings]]] = {
     "CLIENT-INSTRUMENTS-01": (C.INSTRUMENTS, _instruments),
     "CLIENT-QUOTES-01": (C.QUOTES, _quotes),

@@ -18,6 +18,7 @@ from simulators.demo_alpaca import share
 from simulators.testing_alpaca import small_alpaca_config
 from tests.brokers.alpaca.conftest import config_at, serve
 from tests.brokers.loopback import Loopback
+from tests.conformance import ccxt_clients
 from tests.conformance.capability import Capability
 from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, Shape, VenueUnderTest, wire_row
 from tests.proof.wire_venues import venue_clock
@@ -122,6 +123,7 @@ VENUE = VenueUnderTest(
         Shape("REC-QUOTES-01", ("AAPL", "latestQuote"), required=("t",), numbers=("bp", "ap")),
         Shape("REC-QUOTES-01", ("AAPL", "latestTrade"), numbers=("p",)),
     ),
+    client=ccxt_clients.ALPACA,
     many=_many,
     serve=_serve,
     recorded_account=config_at,

@@ -20,6 +20,7 @@ from simulators.testing_binance import small_binance_config
 from tests.brokers.binance.conftest import config_at, says
 from tests.brokers.binance.recorded import FUTURES_SYMBOL, SPOT_SYMBOL
 from tests.brokers.loopback import Loopback, Request
+from tests.conformance import ccxt_clients
 from tests.conformance.capability import Capability
 from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, Shape, VenueUnderTest, wire_row
 from tests.proof.venues.binance import NamedSim
@@ -166,6 +167,7 @@ VENUE = VenueUnderTest(
         ),
         Shape("REC-QUOTES-02", (), numbers=("bidPrice", "askPrice")),
     ),
+    client=ccxt_clients.BINANCE,
     many=_many,
     serve=_serve,
     recorded_account=lambda url: config_at(url, instruments=_RECORDED),

@@ -17,10 +17,10 @@ from simulators.core.config import PricesConfig
 from simulators.demo import stock
 from simulators.testing import small_config
 from tests.brokers.loopback import LINEAR_ROW, SPOT_ROW, Loopback, Request, account_config, ok
+from tests.conformance import ccxt_clients
 from tests.conformance.capability import Capability
-from tests.conformance.differential import CcxtClient
 from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, Shape, VenueUnderTest, wire_row
-from tests.proof.wire_venues import Product, venue_clock
+from tests.proof.wire_venues import venue_clock
 
 _LIST = ("result", "list")
 _SPOT_LACKS = {Capability.REDUCE_ONLY, Capability.HEDGE, Capability.POSITION_MODE, Capability.LEVERAGE}
@@ -62,15 +62,6 @@ def _instruments(request: Request, sock: Any) -> bool:
         own = {"symbol": symbol, "baseCoin": base, "quoteCoin": quote}
         rows.append({**LINEAR_ROW, **own, "settleCoin": quote} if is_linear else {**SPOT_ROW, **own})
     return ok({"category": request.query["category"], "list": rows, "nextPageCursor": ""})(request, sock)
-
-
-def _ccxt(url: str, product: Product) -> Any:
-    import ccxt
-
-    exchange = ccxt.bybit({"apiKey": "main-key", "secret": "main-secret", "enableRateLimit": False})
-    exchange.urls["api"] = dict.fromkeys(exchange.urls["api"], url)
-    exchange.options["fetchMarkets"] = {"types": ["spot", "linear"]}
-    return exchange
 
 
 VENUE = VenueUnderTest(
@@ -118,12 +109,7 @@ VENUE = VenueUnderTest(
         ),
         Shape("REC-QUOTES-02", (*_LIST, 0), numbers=("bid1Price", "ask1Price", "lastPrice")),
     ),
-    client=CcxtClient(
-        open=_ccxt,
-        differences={
-            "CLIENT-BALANCES-01.available": "in cross margin Bybit vouches for no figure per currency; ccxt subtracts",
-        },
-    ),
+    client=ccxt_clients.BYBIT,
     many=_many,
     serve=_serve,
     recorded_account=lambda url: account_config(url, settle_currencies=("USDT",)),

@@ -21,6 +21,7 @@ from simulators.testing_okx import small_okx_config
 from tests.brokers.loopback import Loopback, Request
 from tests.brokers.okx.conftest import V5, answer, config_at
 from tests.brokers.okx.recorded import CONFIG_ROW, SPOT_ROW, SWAP_ROW
+from tests.conformance import ccxt_clients
 from tests.conformance.capability import Capability
 from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, Shape, VenueUnderTest, wire_row
 from tests.proof.wire_venues import venue_clock
@@ -125,6 +126,7 @@ VENUE = VenueUnderTest(
         ),
         Shape("REC-MARGIN-01", (*_DATA, 0), required=("totalEq", "uTime"), numbers=("totalEq", "imr", "mmr")),
     ),
+    client=ccxt_clients.OKX,
     many=_many,
     serve=_serve,
     recorded_account=config_at,
