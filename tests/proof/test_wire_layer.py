@@ -22,8 +22,9 @@ def _is_in_the_cut(case: Case) -> bool:
     """Each fault of placing on one product, in turn; of cancelling and reading a few. `make prove` plays them all."""
     number = FAULTS.index(case.fault)
     if case.venue.name != "bybit":  # the faults play on Bybit; on each other venue a few of them
-        every = case.venue.in_suite.get(case.verb, len(FAULTS))
-        return number % every == case.venue.turn % every
+        every, products = case.venue.in_suite.get(case.verb, len(FAULTS)), case.venue.products
+        turn = number // every + list(Verb).index(case.verb)  # each on one product, in turn
+        return number % every == case.venue.turn % every and products[turn % len(products)] == case.product
     is_linear = case.product.name == "linear"
     if case.verb is Verb.PLACE:
         return case.fault.end is End.DOUBLED or is_linear is bool(number % 2)
