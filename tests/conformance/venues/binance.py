@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretStr
 
 from brokers.binance import codes
 from brokers.clock import epoch_ms
 from brokers.errors import VenueFaulted
+from brokers.factory import open_broker
 from brokers.ids import InstrumentId
+from brokers.port import Broker
 from simulators import running_binance
 from simulators.core.config import PricesConfig
 from simulators.testing_binance import small_binance_config
@@ -21,9 +24,11 @@ from tests.brokers.binance.conftest import config_at, says
 from tests.brokers.binance.recorded import FUTURES_SYMBOL, SPOT_SYMBOL
 from tests.brokers.loopback import Loopback, Request
 from tests.conformance.capability import Capability
+from tests.conformance.differential import CcxtClient, Readings
+from tests.conformance.scene import Scene
 from tests.conformance.venue import EVERY_PRODUCT, ErrorRow, KeyKind, Shape, VenueUnderTest, wire_row
 from tests.proof.venues.binance import NamedSim
-from tests.proof.wire_venues import venue_clock
+from tests.proof.wire_venues import Product, venue_clock
 
 _SPOT_LACKS = {
     Capability.REDUCE_ONLY,
@@ -98,6 +103,64 @@ def _spot_symbols(request: Request, sock: Any) -> bool:
     return says({"symbols": [row for row in rows if wanted in (None, row["symbol"])]})(request, sock)
 
 
+def _ccxt(url: str, product: Product) -> Any:
+    """ccxt's class of the product, unmodified but for its addresses; it calls /sapi unless it is told not to."""
+    import ccxt
+
+    kind = "linear" if product.name == "linear" else "spot"
+    exchange = ccxt.binance(
+        {
+            "apiKey": "main-key",
+            "secret": "main-secret",
+            "enableRateLimit": False,
+            "options": {
+                "defaultType": "future" if kind == "linear" else "spot",
+                "fetchMarkets": {"types": [kind]},
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+            },
+        }
+    )
+    for name, address in exchange.urls["api"].items():
+        if isinstance(address, str):
+            exchange.urls["api"][name] = f"{url}/{address.partition('//')[2].partition('/')[2]}"
+    return exchange
+
+
+class _Beside:
+    """The scene with another broker."""
+
+    def __init__(self, scene: Scene, broker: Broker) -> None:
+        self._scene, self.broker = scene, broker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scene, name)
+
+
+@dataclass(frozen=True)
+class BinanceCcxt(CcxtClient):
+    """ccxt's rows under our names: ours name the product and the symbol too, and the maker's order in a trade's."""
+
+    def readings(self, scene: Scene, exchange: Any, comparison: str) -> Readings:
+        if comparison == "CLIENT-BALANCES-01":  # a client of ccxt reads one product's wallet: so does this broker
+            product = frozenset({scene.instrument.product})
+            alone = replace(scene.config, products=product, instruments=(scene.instrument_id,))
+            with open_broker(alone, clock=scene.clock) as broker:
+                return super().readings(cast(Scene, _Beside(scene, broker)), exchange, comparison)
+        theirs, ours = super().readings(scene, exchange, comparison)
+        prefix = f"{scene.product.name}:{scene.product.symbol}"
+        named = {}
+        for key, row in theirs.items():
+            own = dict(row)
+            if "order" in own:
+                own["order"] = f"{prefix}:{own['order']}"
+                key = f"{prefix}:{key}" + (f":{row['order']}" if own["liquidity"] == "maker" else "")
+            elif "status" in own:
+                key = f"{prefix}:{key}"
+            named[key] = own
+        return Readings(named, ours)
+
+
 VENUE = VenueUnderTest(
     wire=wire_row("binance"),
     lacks={
@@ -165,6 +228,16 @@ VENUE = VenueUnderTest(
             numbers=("leverage",),
         ),
         Shape("REC-QUOTES-02", (), numbers=("bidPrice", "askPrice")),
+    ),
+    client=BinanceCcxt(
+        open=_ccxt,
+        lacks=frozenset({"CLIENT-CASH-01"}),  # an account of both products has no feed of wallet changes here
+        differences={
+            "linear/CLIENT-QUOTES-01.bid": "ccxt reads futures' statistics of a day, which know no book",
+            "linear/CLIENT-QUOTES-01.ask": "the same",
+            "linear/CLIENT-BALANCES-01.total": "ccxt counts open profit to the total, we to the position",
+            "linear/CLIENT-POSITIONS-01.leverage": "ccxt reads the third version of positions alone, which has none",
+        },
     ),
     many=_many,
     serve=_serve,
