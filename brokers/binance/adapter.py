@@ -341,8 +341,7 @@ class BinanceBroker(Broker):
                 yield row
 
     def _listed(self) -> list[Market]:
-        """The account's instruments as far as the venue lists them or their names tell; each is read."""
-        return [market_of(item) for item in self._book.some(sorted(self._config.instruments))]
+        return self._book.histories(sorted(self._config.instruments))
 
     def _market(self, instrument_id: InstrumentId) -> Market:
         return market_of(self._book.get(instrument_id))

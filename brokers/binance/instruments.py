@@ -148,8 +148,10 @@ def delisted(symbol: str, product: ProductKind) -> Market:
 
 
 def symbol_of(instrument_id: InstrumentId) -> str:
-    """Binance's name of a spot pair or a perpetual, by its unified one: what to ask for; the answer proves it."""
-    return instrument_id.value.partition(":")[0].replace("/", "")
+    """Binance's name by the unified one: what to ask for; the answer proves it."""
+    pair, _, settle = instrument_id.value.partition(":")
+    _, dash, expiry = settle.partition("-")
+    return pair.replace("/", "") + (f"_{expiry}" if dash else "")
 
 
 class InstrumentBook:
@@ -200,6 +202,20 @@ class InstrumentBook:
                 "BTC/USDT (spot) or BTC/USDT:USDT (linear)"
             )
         return found
+
+    def histories(self, ids: Iterable[InstrumentId]) -> list[Market]:
+        """The markets to read histories of: one that the venue no longer lists has a past all the same."""
+        wanted = tuple(ids)
+        try:
+            return [market_of(item) for item in self.some(wanted)]
+        except InstrumentUnknown:
+            return [self._listed_or_not(key) for key in wanted]
+
+    def _listed_or_not(self, instrument_id: InstrumentId) -> Market:
+        try:
+            return market_of(self.get(instrument_id))
+        except InstrumentUnknown:
+            return delisted(symbol_of(instrument_id), product_of(instrument_id.value))
 
     def market(self, product: ProductKind, symbol: str) -> Market:
         """The market of a venue symbol, listed or not (then by its name)."""

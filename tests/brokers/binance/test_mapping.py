@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from brokers.binance import mapping, orders
-from brokers.binance.instruments import Market, delisted, instrument, market_of
+from brokers.binance.instruments import Market, delisted, instrument, market_of, symbol_of
 from brokers.errors import AnswerUnreadable, InvalidOrder, VenueUnavailable
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
 from brokers.types import (
@@ -433,6 +433,14 @@ def test_instruments_of_other_kinds() -> None:
 )
 def test_delisted_symbols_are_read_by_their_names(symbol: str, product: ProductKind, unified: str) -> None:
     assert str(delisted(symbol, product).instrument_id) == unified
+
+
+@pytest.mark.parametrize(
+    ("unified", "symbol"),
+    [("BTC/USDT", "BTCUSDT"), ("BTC/USDT:USDT", "BTCUSDT"), ("BTC/USDT:USDT-260327", "BTCUSDT_260327")],
+)
+def test_unified_names_as_symbols(unified: str, symbol: str) -> None:
+    assert symbol_of(InstrumentId(unified)) == symbol
 
 
 @pytest.mark.parametrize("symbol", ["USDT", "WHATEVER", ""])

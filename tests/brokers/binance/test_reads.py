@@ -432,6 +432,23 @@ def test_more_rows_of_one_millisecond_than_a_page_holds_are_not_passed_over(
         broker.fills(since=START, until=START + timedelta(hours=1), instrument_id=SPOT)
 
 
+def test_a_listed_instrument_that_was_delisted_has_a_past_and_one_that_never_was_is_named(venue: Loopback) -> None:
+    venue.on("/api/v3/myTrades", serving([{**SPOT_TRADE, "time": at(hours=1)}], 1000))
+    gone = InstrumentId("LTC/USDT")
+    with opened(venue.url, instruments=(gone,)) as broker:
+        (fill,) = broker.fills(since=START, until=START + timedelta(hours=2))
+        assert fill.instrument_id == gone
+        venue.on("/api/v3/myTrades", refuses(-1121, "Invalid symbol."))
+        with pytest.raises(InstrumentUnknown, match="Invalid symbol"):
+            broker.fills(since=START, until=START + timedelta(hours=2))
+
+
+def test_a_trade_of_another_symbol_is_not_believed(broker: BinanceBroker, venue: Loopback) -> None:
+    venue.on("/api/v3/myTrades", serving([{**SPOT_TRADE, "time": at(hours=1)}], 1000))
+    with pytest.raises(AnswerUnreadable, match="asked for BTCUSDT, the venue showed 'LTCUSDT' too"):
+        broker.fills(since=START, until=START + timedelta(hours=2), instrument_id=SPOT)
+
+
 def test_history_holds_what_is_over_and_was_created_in_the_window(broker: BinanceBroker, venue: Loopback) -> None:
     rows = [
         spot_order(orderId=1, status="FILLED", time=at(hours=1)),
