@@ -29,7 +29,7 @@ from brokers.guard import Origin, SendGuard
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.okx import bills, history, mapping, orders, payloads
 from brokers.okx.client import OKXClient, classify
-from brokers.okx.instruments import INST_TYPE, InstrumentBook, Market, market_of
+from brokers.okx.instruments import INST_TYPE, InstrumentBook, Market, foreign, market_of
 from brokers.okx.mapping import AccountMode
 from brokers.okx.profile import CAPABILITIES, DEAD_MAN_S_MAX, DEAD_MAN_S_MIN, IDENTITY, ORDER_TAG
 from brokers.port import Broker
@@ -252,7 +252,7 @@ class OKXBroker(Broker):
         venue_order_id: VenueOrderId | None = None,
     ) -> Order | None:
         """Where several orders had one id, OKX shows the latest."""
-        market = market_of(self._book.get(instrument_id))
+        market = self._known_market(instrument_id)
         name, value = _order_id(client_order_id, venue_order_id)
         try:
             found = self._client.get("trade/order", instId=market.symbol, **{name: value})
@@ -362,7 +362,7 @@ class OKXBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
-        market = market_of(self._book.get(instrument_id))
+        market = self._known_market(instrument_id)
         name, value = _order_id(client_order_id, venue_order_id)
         return self._write("trade/cancel-order", instId=market.symbol, **{name: value})[1]
 
@@ -420,6 +420,13 @@ class OKXBroker(Broker):
 
     def _market(self, row: Row) -> Market:
         return self._book.market(required(row, "instId"), text(row, "instType"))
+
+    def _known_market(self, instrument_id: InstrumentId) -> Market:
+        """Of what is traded here, and of what only keeps OKX's name: such orders can be found and cancelled, too."""
+        name = instrument_id.value
+        if "/" in name or "-" not in name:
+            return market_of(self._book.get(instrument_id))
+        return foreign(name)
 
     def _contract(self, instrument_id: InstrumentId) -> Market:
         market = market_of(self._book.get(instrument_id))

@@ -184,7 +184,8 @@ class OKXClient:
             raise AnswerUnreadable(f"answer {code} to one write must hold one row, held {len(found)}", code=code)
         own = required(found[0], "sCode") if path in _ITEM_PATHS else text(found[0], "sCode") or codes.OK
         if own != codes.OK:
-            raise codes.code_error(own, codes.said(found[0], "sMsg"), is_order=is_order)
+            sub_code = text(found[0], "subCode")
+            raise codes.code_error(own, codes.said(found[0], "sMsg"), sub_code=sub_code, is_order=is_order)
         if code != codes.OK:
             raise AnswerUnreadable(f"answer {code} says that something failed, and its row does not", code=code)
         return found[0]

@@ -92,22 +92,26 @@ _HINTS: Mapping[str, str] = {
 }
 
 
-def code_error(code: str, text: str, *, is_order: bool = False, is_read: bool = False) -> BrokerError:
-    """The typed error of a code of OKX; AnswerUnreadable when it is not documented.
+def code_error(
+    code: str, text: str, *, sub_code: str = "", is_order: bool = False, is_read: bool = False
+) -> BrokerError:
+    """The typed error of a code of OKX; AnswerUnreadable when it is not documented. A sub-code is kept as a detail.
 
     A read with a key of the other environment is EnvironmentMismatch; a write that got so far was refused by the venue.
     """
     plain = code.partition("_")[0]  # a documented form: 51008_1001 is a case of 51008
+    details = {"sub_code": sub_code} if sub_code else {}
     error = CODES.get(plain)
     if error is None:
-        return AnswerUnreadable(f"OKX answered the unknown code {code}: {text}", code=code, text=text)
+        return AnswerUnreadable(f"OKX answered the unknown code {code}: {text}", code=code, text=text, details=details)
     if is_order and plain in UNPROVED_ON_ORDERS:
         error = VenueFaulted
     if is_read and plain == WRONG_ENVIRONMENT:
         error = EnvironmentMismatch
     hint = _HINTS.get(plain, "")
     message = f"OKX answered {code}: {text}" + (f" ({hint})" if hint else "")
-    return error(message, code=code, text=text, retry_after_s=RATE_LIMIT_S if error is RateLimited else None)
+    retry_after_s = RATE_LIMIT_S if error is RateLimited else None
+    return error(message, code=code, text=text, retry_after_s=retry_after_s, details=details)
 
 
 def status_error(status: int, body: bytes, *, is_order: bool = False, is_read: bool = False) -> BrokerError:

@@ -166,6 +166,13 @@ def test_an_acknowledged_order_leaves_its_evidence(broker: OKXBroker, loopback: 
     assert json.loads(record.response_body)["data"][0]["sCode"] == "0" and broker.order_requests_sent == 1
 
 
+def test_the_case_of_a_refusal_is_kept(broker: OKXBroker, loopback: Loopback) -> None:
+    loopback.on(ORDER, answer({**ROW, "ordId": "", "sCode": "51008", "sMsg": "no", "subCode": "1001"}, code="1"))
+    with pytest.raises(InsufficientFunds) as caught:
+        broker.place(prepared(broker), ticket())
+    assert (caught.value.code, caught.value.details) == ("51008", {"sub_code": "1001"})
+
+
 def test_the_venue_itself_enforces_not_after(broker: OKXBroker, loopback: Loopback) -> None:
     loopback.on(ORDER, answer(ROW))
     order, leave = prepared(broker), ticket(valid_s=2.0)

@@ -517,6 +517,21 @@ def test_a_cancellation_names_the_instrument_and_leaves_its_evidence(broker: OKX
     assert loopback.to(CANCEL)[1].json == {"instId": "BTC-USDT", "ordId": "7"}
 
 
+def test_orders_in_what_is_not_traded_here_are_found_and_cancelled(broker: OKXBroker, loopback: Loopback) -> None:
+    """A kill cancels whatever is open, a person's future too."""
+    future = order_row(instType="FUTURES", instId="BTC-USDT-261225", ordId="77", clOrdId="", posSide="long")
+    loopback.on(f"{V5}/trade/orders-pending", paged("ordId", lambda: [future]))
+    loopback.on(ORDER, answer(future))
+    loopback.on(CANCEL, cancelled("0"))
+    (order,) = broker.open_orders()
+    where: dict[str, Any] = {"instrument_id": order.instrument_id, "venue_order_id": order.venue_order_id}
+    assert broker.find_order(**where) == order
+    broker.cancel(**where)
+    assert loopback.to(CANCEL)[0].json == {"instId": "BTC-USDT-261225", "ordId": "77"}
+    loopback.on(ORDER, answer(code="51603"))
+    assert broker.find_order(**where) is None
+
+
 @pytest.mark.parametrize(
     ("responder", "expected"),
     [
