@@ -1,7 +1,8 @@
 """Turning a position into the orders that close it. Pure.
 
 Invariants: no order opens anything (contracts: reduce-only, opposite side), the quantities together never exceed the
-position, and each is a multiple of the lot; what is left is dust smaller than one lot.
+position, and each is a multiple of the lot; what is left is dust smaller than one lot. Where the venue deals in parts
+of a share an order may be for such a part, and then for the day.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from brokers.errors import InvalidOrder
-from brokers.rounding import MONEY, quantise_quantity
+from brokers.rounding import MONEY, is_multiple, quantise_quantity
 from brokers.types import (
     Instrument,
     OrderRequest,
@@ -23,6 +24,12 @@ from brokers.types import (
 PARTS_MAX = 100
 
 
+def time_in_force_of(quantity: Decimal, instrument: Instrument) -> TimeInForce:
+    """At once; a part of a share can be had for the day alone."""
+    is_part = instrument.fraction_size is not None and not is_multiple(quantity, step=instrument.lot_size)
+    return TimeInForce.DAY if is_part else TimeInForce.IOC
+
+
 def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderRequest, ...]:
     """Market orders that close the position, split where the venue limits a market order's size.
 
@@ -33,8 +40,9 @@ def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderR
         raise InvalidOrder(
             f"instrument must be the position's {position.instrument_id}, was {instrument.instrument_id}"
         )
-    left = quantise_quantity(position.quantity.copy_abs(), lot=instrument.lot_size)
-    most = quantise_quantity(instrument.quantity_max_market or left, lot=instrument.lot_size)
+    finest = instrument.fraction_size or instrument.lot_size
+    left = quantise_quantity(position.quantity.copy_abs(), lot=finest)
+    most = quantise_quantity(instrument.quantity_max_market or left, lot=finest)
     parts: list[Decimal] = []
     while left > 0:
         if most <= 0 or len(parts) == PARTS_MAX:
@@ -50,7 +58,7 @@ def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderR
             side=OrderSide.SELL if position.quantity > 0 else OrderSide.BUY,
             order_type=OrderType.MARKET,
             quantity=part,
-            time_in_force=TimeInForce.IOC,
+            time_in_force=time_in_force_of(part, instrument),
             reduce_only=instrument.is_position,
             position_side=position.side if position.mode is PositionMode.HEDGE else None,
         )

@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 
+from brokers.closing import time_in_force_of
 from brokers.errors import BrokerError
 from brokers.ids import InstrumentId
 from brokers.rounding import quantise_quantity
@@ -25,7 +26,6 @@ from brokers.types import (
     Position,
     PositionMode,
     PositionSide,
-    TimeInForce,
 )
 from ledger.states import IntentState
 from trading.account_reading import read_quotes
@@ -269,7 +269,8 @@ def _round(
     if pending is None:
         try:
             quotes = read_quotes(runtime, [instrument_id], step=step)
-            quantity = _largest(_instrument(runtime, instrument_id, step), abs(held))
+            instrument = _instrument(runtime, instrument_id, step)
+            quantity = _largest(instrument, abs(held))
         except BrokerError as error:
             return None, (error.reason, error.message)
         if quantity <= 0:
@@ -285,7 +286,7 @@ def _round(
                 side=OrderSide.SELL if held > 0 else OrderSide.BUY,
                 order_type=OrderType.MARKET,
                 quantity=quantity,
-                time_in_force=TimeInForce.IOC,
+                time_in_force=time_in_force_of(quantity, instrument),
                 reduce_only=True,
                 position_side=position_side,
             ),

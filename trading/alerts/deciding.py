@@ -125,7 +125,7 @@ def _orders(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended
 def _closing(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intended) -> AlertLeg | AlertPlan | None:
     if wants.closes is None:
         return None
-    quantity = closing_quantity(alert, wants, snapshot)
+    quantity = closing_quantity(alert, wants, snapshot, lot=_lot(alert, route, snapshot))
     side = side_of(wants.closes).opposite
     if quantity == 0:
         is_taken = snapshot.pending(side) > 0
@@ -150,7 +150,7 @@ def _opening(alert: Alert, route: Route, snapshot: AlertSnapshot, wants: Intende
     if needed not in route.actions:
         text = f"route {route.name} allows {', '.join(sorted(route.actions)) or 'exits'} and not {needed}"
         raise AlertRefused(AlertReason.ACTION_NOT_ALLOWED, text)
-    quantity = opening_quantity(alert, wants, snapshot, route)
+    quantity = opening_quantity(alert, wants, snapshot, route, lot=_lot(alert, route, snapshot))
     return AlertLeg(
         name=LegName.OPEN,
         request=_request(alert, route, snapshot, side_of(wants.opens), quantity, is_reduction=False),
@@ -181,6 +181,11 @@ def _request(
         trigger_price=stop,
         reduce_only=is_reduction and item.product is not ProductKind.SPOT,
     )
+
+
+def _lot(alert: Alert, route: Route, snapshot: AlertSnapshot) -> Decimal:
+    """The step of quantities: parts of a share can be had for the day alone."""
+    return snapshot.instrument.lot_for(_time_in_force(alert, route, snapshot))
 
 
 def _time_in_force(alert: Alert, route: Route, snapshot: AlertSnapshot) -> TimeInForce:

@@ -34,27 +34,27 @@ class Wanted:
     mode: QuantityMode
 
 
-def closing_quantity(alert: Alert, wants: Intended, snapshot: AlertSnapshot) -> Decimal:
-    """Units to close; 0 where open orders already take everything, or less than one lot is left."""
+def closing_quantity(alert: Alert, wants: Intended, snapshot: AlertSnapshot, *, lot: Decimal) -> Decimal:
+    """Units to close, a multiple of `lot`; 0 where open orders already take everything, or less than one is left."""
     assert wants.closes is not None and snapshot.side is wants.closes, "only what is held can be closed"
     position = abs(snapshot.position)
     leaving = OrderSide.SELL if wants.closes is PositionSide.LONG else OrderSide.BUY
     available = max(MONEY.subtract(position, snapshot.pending(leaving)), ZERO)
     asked = position if wants.is_whole else _part_of(position, alert, snapshot, leaving)
-    quantity = quantise_quantity(min(asked, available), lot=snapshot.instrument.lot_size)
+    quantity = quantise_quantity(min(asked, available), lot=lot)
     assert quantity <= position, "a reduction is at most the position"
     _require_venue_size(quantity, alert, snapshot)
     return quantity
 
 
-def opening_quantity(alert: Alert, wants: Intended, snapshot: AlertSnapshot, route: Route) -> Decimal:
-    """Units to open; AlertRefused where it cannot be told, is too small, or is above a limit."""
+def opening_quantity(alert: Alert, wants: Intended, snapshot: AlertSnapshot, route: Route, *, lot: Decimal) -> Decimal:
+    """Units to open, a multiple of `lot`; AlertRefused where it cannot be told, is too small, or is above a limit."""
     assert wants.opens is not None, "nothing is to be opened"
     side = side_of(wants.opens)
     wanted = _entry(alert, wants, snapshot, route)
     exact = _units(wanted, alert, snapshot, side)
-    quantity = quantise_quantity(exact, lot=snapshot.instrument.lot_size)
-    smallest = max(snapshot.instrument.quantity_min, snapshot.instrument.lot_size)
+    quantity = quantise_quantity(exact, lot=lot)
+    smallest = max(snapshot.instrument.quantity_min, lot)
     if quantity < smallest:
         text = f"quantity must be at least {decimal_text(smallest)}, was {exact:.10f} before rounding"
         raise AlertRefused(AlertReason.QUANTITY_BELOW_LOT, text)

@@ -64,24 +64,25 @@ def read_symbol(text: str, *, exchange: str = "") -> ViewedSymbol:
 def instrument_of(symbol: ViewedSymbol, venue: Venue) -> InstrumentId:
     """The instrument that a name plainly is at a venue; SYMBOL_UNKNOWN where only a person can say.
 
-    Plain are stocks, class shares and dated futures at TradeStation. Everything else (continuous futures, forex, pairs
-    of currencies, perpetuals) needs `instrument` or `roll` in the route.
+    Plain are stocks and class shares at TradeStation and Alpaca, and dated futures at TradeStation. Everything else
+    (continuous futures, forex, pairs of currencies, perpetuals) needs `instrument` or `roll` in the route.
     """
     if symbol.is_continuous:
         text = f"{symbol.ticker} is a series of contracts: name the contract (instrument) or a roll table (roll)"
         raise AlertRefused(AlertReason.SYMBOL_UNKNOWN, text)
-    if venue in _STOCK_VENUES:
-        if symbol.dated is not None:
+    if symbol.dated is not None:
+        if venue in _FUTURE_VENUES:
             root, month, year = symbol.dated
             return InstrumentId(f"{root}{month}{year % 10}")  # the unified symbol, as MESZ6; the venue's has two digits
-        if _STOCK.fullmatch(symbol.ticker):
-            return InstrumentId(symbol.ticker)
+    elif venue in _STOCK_VENUES and _STOCK.fullmatch(symbol.ticker):
+        return InstrumentId(symbol.ticker)
     text = f"which instrument of {venue.value} {symbol.ticker} is has to stand in the route (instrument)"
     raise AlertRefused(AlertReason.SYMBOL_UNKNOWN, text)
 
 
 # Venues whose unified symbols of stocks are TradingView's own, with a dot in class shares.
-_STOCK_VENUES = frozenset({Venue.TRADESTATION})
+_STOCK_VENUES = frozenset({Venue.ALPACA, Venue.TRADESTATION})
+_FUTURE_VENUES = frozenset({Venue.TRADESTATION})
 
 
 def _exchange(text: str) -> tuple[str, bool]:

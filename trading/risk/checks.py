@@ -121,10 +121,9 @@ def _filters(request: OrderRequest, instrument: Instrument, policy: RiskPolicy) 
     for limit in (venue_limit, policy.quantity_limit(request.instrument_id)):
         if limit is not None and quantity > limit:
             yield _refuse(RiskReason.QUANTITY_ABOVE_MAXIMUM, "quantity", quantity, limit)
-    if not is_multiple(quantity, step=instrument.lot_size):
-        yield Refusal(
-            RiskReason.QUANTITY_OFF_LOT, f"quantity must be a multiple of {instrument.lot_size}, was {quantity}"
-        )
+    lot = instrument.lot_for(request.time_in_force)
+    if not is_multiple(quantity, step=lot):
+        yield Refusal(RiskReason.QUANTITY_OFF_LOT, f"quantity must be a multiple of {lot}, was {quantity}")
     for name, price in (("limit_price", request.limit_price), ("trigger_price", request.trigger_price)):
         if price is not None and not is_multiple(price, step=instrument.tick_size):
             text = f"{name} must be a multiple of {instrument.tick_size}, was {price}"

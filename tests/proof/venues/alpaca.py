@@ -81,10 +81,9 @@ def _proves(fault: WireFault, verb: Verb) -> Known | EllipsisType | None:
 
 _ENDS_HERE: Mapping[str, End] = {
     "partial fill, then cancelled": End.CANCELLED,  # its order has no terms of its own that would end it
-    # No request carries a time, so that only our reading of the venue's clock could be wrong, and it is measured.
-    "venue's clock 30 s off for good": End.FILLED,
-    "venue's clock 3 s off for good": End.FILLED,
-    "venue's clock -3 s off for good": End.FILLED,
+    # Its quotes carry the engine's time, so that the check of the clock itself stops it, whichever way it is off.
+    "venue's clock 30 s off for good": End.EXPIRED,
+    "venue's clock -3 s off for good": End.EXPIRED,
 }
 
 

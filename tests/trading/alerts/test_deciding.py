@@ -297,6 +297,22 @@ def test_what_a_quantity_needs_and_is_not_known_refuses_it(changes: dict[str, An
     assert shown(decide(alert, make_route(), replace(snapshot, **changes))) == f"refused {expected}"
 
 
+@pytest.mark.parametrize(
+    ("time_in_force", "quantity", "expected"),
+    [(None, "2.75", "2.75"), (TimeInForce.DAY, "0.123456789", "0.123456789"), (TimeInForce.GTC, "2.75", "2")],
+)
+def test_parts_of_a_share_are_for_the_day(time_in_force: Any, quantity: str, expected: str) -> None:
+    parts = make_instrument(fraction_size=D("0.000000001"), quantity_min=D("0.000000001"))
+    alert = make_alert(quantity=D(quantity), time_in_force=time_in_force)
+    plan = decide(alert, make_route(), make_snapshot(instrument=parts))
+    assert plan.legs[0].request.quantity == D(expected)
+    held = make_snapshot("2.75", instrument=parts)
+    closing = decide(
+        make_alert(action=AlertAction.EXIT, quantity=None, time_in_force=time_in_force), make_route(), held
+    )
+    assert closing.legs[0].request.quantity == (D(2) if time_in_force is TimeInForce.GTC else D("2.75"))
+
+
 def test_prices_are_rounded_to_the_side_that_asks_for_less() -> None:
     limit = make_alert(order_type=OrderType.STOP_LIMIT, limit_price=D("101.019"), stop_price=D("100.501"))
     request = decide(limit, make_route(), make_snapshot()).legs[0].request

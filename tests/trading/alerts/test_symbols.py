@@ -43,6 +43,11 @@ def test_what_is_plainly_one_instrument_needs_no_more(text: str, expected: str) 
     assert str(instrument_of(read_symbol(text), Venue.TRADESTATION)) == expected
 
 
+@pytest.mark.parametrize("text", ["AAPL", "BRK.B"])
+def test_shares_are_plain_at_alpaca_too(text: str) -> None:
+    assert str(instrument_of(read_symbol(text), Venue.ALPACA)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "venue", "hint"),
     [
@@ -52,6 +57,8 @@ def test_what_is_plainly_one_instrument_needs_no_more(text: str, expected: str) 
         ("BTCUSDT.P", Venue.TRADESTATION, "has to stand in the route"),
         ("BTCUSDT", Venue.BYBIT, "has to stand in the route"),
         ("AAPL", Venue.BYBIT, "has to stand in the route"),
+        ("ESZ2026", Venue.ALPACA, "has to stand in the route"),
+        ("BTCUSD", Venue.ALPACA, "has to stand in the route"),
     ],
 )
 def test_what_only_a_person_can_say_is_refused(text: str, venue: Venue, hint: str) -> None:
