@@ -307,13 +307,16 @@ class OKXBroker(Broker):
         return tuple(sorted(inside, key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
-        """Bills of the trading account in `since <= time < until`."""
+        """Bills of the trading account in `since <= time < until`; AnswerUnreadable when one id shows two changes."""
         found: dict[str, CashEvent] = {}
         for path, bounds in history.stretches(history.BILLS, since, until, now=self._client.venue_now()):
             for row in self._client.pages(path, "billId", **bounds):
                 event = self._mapped(bills.cash_event, row, self._market(row) if text(row, "instId") else None)
-                if since <= event.time < until:
-                    found.setdefault(event.event_id, event)
+                if since <= event.time < until and found.setdefault(event.event_id, event) != event:
+                    raise AnswerUnreadable(
+                        f"bill {event.event_id} is shown with {found[event.event_id].amount} and with {event.amount} "
+                        f"{event.currency}; one id must name one change of the wallet"
+                    )
         events = list(found.values())
         events.reverse()  # OKX lists newest first: this keeps the order of bills within one millisecond
         events.sort(key=lambda event: event.time)

@@ -481,6 +481,22 @@ def test_bills_come_oldest_first_and_unknown_kinds_are_kept(broker: OKXBroker, l
     assert found[0].trade_id is not None and found[0].trade_id.value == "BTC-USDT:586760148"
 
 
+def test_one_bill_with_two_changes_is_unreadable(broker: OKXBroker, loopback: Loopback) -> None:
+    row = {**BILL_ROW, "ts": ms(NOW - timedelta(minutes=1))}
+    loopback.on(f"{V5}/account/bills", answer(row, {**row, "balChg": "1"}))
+    with pytest.raises(AnswerUnreadable, match="one id must name one change"):
+        broker.cash_events(**HOUR)
+
+
+def test_a_bill_in_the_archive_and_in_the_recent_list_is_one_event(broker: OKXBroker, loopback: Loopback) -> None:
+    old, new = ms(NOW - timedelta(days=20)), ms(NOW - timedelta(hours=1))
+    rows = [{**BILL_ROW, "billId": "2", "ts": new}, {**BILL_ROW, "billId": "1", "ts": old}]
+    loopback.on(f"{V5}/account/bills-archive", paged("billId", lambda: rows))
+    loopback.on(f"{V5}/account/bills", paged("billId", lambda: rows[:1]))
+    found = broker.cash_events(since=NOW - timedelta(days=30), until=NOW)
+    assert [event.event_id for event in found] == ["1", "2"]
+
+
 @pytest.mark.parametrize("kind", [history.ORDERS, history.FILLS, history.BILLS], ids=["orders", "fills", "bills"])
 def test_recent_lists_and_archives_cover_every_window(kind: history.History) -> None:
     def paths(since: timedelta, until: timedelta) -> list[str]:
