@@ -15,13 +15,29 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench import alerts, calls, desk, flow_run, planning, queueing, receiving, reconciling, risk, running, stopping
+from bench import (
+    alerts,
+    calls,
+    desk,
+    flow_run,
+    planning,
+    queueing,
+    receiving,
+    reconciling,
+    requests,
+    risk,
+    running,
+    stopping,
+    venue_calls,
+)
 from bench.measure import Row
 from flows.reports.files import write
 from flows.reports.model import Column, Figure, Report, Table, Tone
 
 SECTIONS: dict[str, Callable[[Path], list[Row]]] = {
     "calls": calls.run,
+    "venues": venue_calls.run,
+    "requests": requests.run,
     "plan": lambda folder: planning.run(),
     "run": lambda folder: running.run(),
     "reconcile": lambda folder: reconciling.run(),

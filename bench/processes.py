@@ -49,6 +49,17 @@ def simulator(folder: Path, config: str, *, venue: str = "bybit") -> Iterator[st
 
 
 @contextmanager
+def simulators(folder: Path, *venues: str) -> Iterator[dict[str, str]]:
+    """The demonstration venues without limits, all in one process; gives their URLs."""
+    state_file = folder / "simulators.json"
+    arguments = ["simulators", *venues, "--no-rate-limits", "--state-file", str(state_file)]
+    with child(arguments, log=folder / "simulators.log") as process:
+        _until(state_file.exists, process, "the simulators")
+        lines = [json.loads(line) for line in state_file.read_text().splitlines()]
+        yield {line["venue"]: line["url"] for line in lines}
+
+
+@contextmanager
 def prefect_server(folder: Path) -> Iterator[dict[str, str]]:
     """A real Prefect server on a free port with a home of its own; gives the client's environment."""
     port = free_port()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from brokers.clock import EPOCH
 from brokers.errors import AnswerUnreadable
 from brokers.rounding import parse_decimal
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def text(row: Row, name: str) -> str:
@@ -102,3 +103,40 @@ def rows(result: Row, name: str = "list") -> list[Row]:
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise AnswerUnreadable(f"{name} must be a list of objects, was {type(found).__name__}")
     return found
+
+
+def member(row: Row, name: str, known: Mapping[str, T]) -> T:
+    """A value of a closed set, by the venue's word for it; AnswerUnreadable names a word that is not in it."""
+    word = required(row, name)
+    if word not in known:
+        raise AnswerUnreadable(f"{name} must be one of {', '.join(known)}, was {word!r}", text=word)
+    return known[word]
+
+
+def iso_moment(row: Row, name: str) -> datetime:
+    """A time in ISO 8601 with its zone, as aware UTC, to the microsecond below."""
+    found = iso_moment_or_none(row, name)
+    if found is None:
+        raise AnswerUnreadable(f"answer row has no {name}: it holds {', '.join(sorted(row))[:200]}")
+    return found
+
+
+def iso_moment_or_none(row: Row, name: str) -> datetime | None:
+    """The same, or None where the field is absent, null or empty."""
+    value = text(row, name)
+    if not value:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise AnswerUnreadable(f"{name} must be a time, was {value[:40]!r}") from error
+    if found.tzinfo is None:
+        raise AnswerUnreadable(f"{name} must carry its time zone, was {value[:40]!r}")
+    return found.astimezone(UTC)
+
+
+def require_echo(row: Row, name: str, sent: object) -> None:
+    """An answer to our order must carry our id: another one proves nothing about ours."""
+    echoed = text(row, name)
+    if echoed != str(sent):
+        raise AnswerUnreadable(f"acknowledged {name} must be {sent}, was {echoed[:64]!r}")

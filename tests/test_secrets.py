@@ -21,14 +21,16 @@ from brokers.config import AccountConfig
 from brokers.errors import BrokerError
 from brokers.factory import open_broker
 from brokers.ids import AccountId, Environment, InstrumentId
-from brokers.types import OrderRequest, OrderSide, OrderType
+from brokers.types import OrderRequest, OrderSide, OrderType, ProductKind
 from cli.main import main
 from deployments.pools import Pool
 from ledger.engine import Ledger
-from simulators import Control, Running, running_binance, running_bybit, running_okx
+from simulators import Control, Running, running_alpaca, running_binance, running_bybit, running_okx
+from simulators.alpaca.config import AlpacaAccount
 from simulators.core.config import AccountConfig as VenueAccount
 from simulators.core.config import KeyConfig
 from simulators.testing import small_config
+from simulators.testing_alpaca import small_alpaca_config
 from simulators.testing_binance import small_binance_config
 from simulators.testing_okx import small_okx_config
 from tasks.config import Account, risk_policy
@@ -258,6 +260,11 @@ ELSEWHERE = {
         lambda: running_okx(small_okx_config(accounts=(_owner(passphrase=PHRASE),))),
         {"api_passphrase": SecretStr(PHRASE)},
         (50_113, 50_105, 987_654),
+    ),
+    "alpaca": Elsewhere(
+        lambda: running_alpaca(small_alpaca_config(accounts=(AlpacaAccount(**_owner().model_dump()),))),
+        {"settle_currencies": ("USD",), "products": frozenset({ProductKind.EQUITY, ProductKind.SPOT})},
+        (40_110_000, 42_210_000, 98_765_432),
     ),
     "binance": Elsewhere(
         lambda: running_binance(small_binance_config(accounts=(_owner(),))),

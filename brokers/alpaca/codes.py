@@ -11,11 +11,11 @@ the texts that its API returns.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from brokers.answers import asked_to_wait_s, by_text, whole_number
 from brokers.errors import (
     AnswerUnreadable,
     AuthenticationRefused,
@@ -140,19 +140,19 @@ def _by_words(status: int, said: Said, *, is_cancel: bool) -> type[BrokerError]:
     if known is RateLimited:
         return known
     tables = (*(CANCEL_TEXTS if is_cancel else ()), *TEXTS)
-    return next((kind for pattern, kind in tables if re.search(pattern, said.message, re.IGNORECASE)), known)
+    return by_text(said.message, tables) or known
+
+
+RESET = "x-ratelimit-reset"
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that the venue asks to wait; its reset is a second since 1970, told against its own `Date`."""
-    text = headers.get("retry-after", "")
-    if text.isascii() and text.isdigit() and len(text) < 8:
-        return min(float(text), RETRY_AFTER_S_MAX)
-    reset = headers.get("x-ratelimit-reset", "")
-    if not reset.isascii() or not reset.isdigit() or len(reset) > 12:
-        return None
+    asked_s, reset = asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX), whole_number(headers, RESET, digits_max=12)
+    if asked_s is not None or reset is None:
+        return asked_s
     try:
         now = datetime.strptime(headers.get("date", ""), "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return min(max(float(int(reset)) - now.timestamp(), 0.0), RETRY_AFTER_S_MAX)
+    return min(max(reset - now.timestamp(), 0.0), RETRY_AFTER_S_MAX)

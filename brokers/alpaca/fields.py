@@ -22,6 +22,12 @@ from brokers.fields import (
     rows,
     text,
 )
+from brokers.fields import (
+    iso_moment as moment,
+)
+from brokers.fields import (
+    iso_moment_or_none as moment_or_none,
+)
 from brokers.ids import InstrumentId
 from brokers.types import ProductKind
 
@@ -51,28 +57,6 @@ _JOINED_PAIR = re.compile(r"(?P<base>[A-Z0-9]{2,10})(?P<quote>USDT|USDC|USDG|USD
 _SHARE_LENGTH_MAX = 5
 _OPTION = re.compile(r"[A-Z]{1,6}[0-9]{6}[CP][0-9]{8}", re.ASCII)
 _CLASSES = {"us_equity": ProductKind.EQUITY, "crypto": ProductKind.SPOT}
-
-
-def moment(row: Row, name: str) -> datetime:
-    """A time as aware UTC, to the microsecond below."""
-    found = moment_or_none(row, name)
-    if found is None:
-        raise AnswerUnreadable(f"answer row has no {name}: it holds {', '.join(sorted(row))[:200]}")
-    return found
-
-
-def moment_or_none(row: Row, name: str) -> datetime | None:
-    """A time, or None where the field is absent, null or empty."""
-    value = text(row, name)
-    if not value:
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise AnswerUnreadable(f"{name} must be a time, was {value[:40]!r}") from error
-    if found.tzinfo is None:
-        raise AnswerUnreadable(f"{name} must carry its time zone, was {value[:40]!r}")
-    return found.astimezone(UTC)
 
 
 def day_start(row: Row, name: str) -> datetime:

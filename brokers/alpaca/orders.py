@@ -25,6 +25,7 @@ from brokers.alpaca.fields import (
     text,
 )
 from brokers.errors import AnswerUnreadable
+from brokers.fields import member, require_echo
 from brokers.ids import AccountId, ClientOrderId, VenueOrderId
 from brokers.types import ZERO, Order, OrderAck, OrderSide, OrderStatus, OrderType, TimeInForce
 
@@ -117,17 +118,12 @@ def status(row: Row) -> OrderStatus:
 
 
 def side(row: Row) -> OrderSide:
-    name = required(row, "side")
-    if name not in SIDES:
-        raise AnswerUnreadable(f"side must be one of {', '.join(SIDES)}, was {name!r}")
-    return SIDES[name]
+    return member(row, "side", SIDES)
 
 
 def ack(row: Row, client_order_id: ClientOrderId) -> OrderAck:
     """The acknowledgement of a placement: received, not yet live. Another id in it proves nothing about our order."""
-    echoed = text(row, "client_order_id")
-    if echoed != client_order_id.value:
-        raise AnswerUnreadable(f"acknowledged client_order_id must be {client_order_id}, was {echoed[:64]!r}")
+    require_echo(row, "client_order_id", client_order_id)
     return OrderAck(
         client_order_id=client_order_id,
         venue_order_id=VenueOrderId(required(row, "id")),

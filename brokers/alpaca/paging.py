@@ -11,8 +11,8 @@ from brokers.alpaca.fields import Row, required
 from brokers.alpaca.orders import submitted_at
 from brokers.alpaca.profile import ACTIVITIES_PAGE, ORDERS_PAGE
 from brokers.errors import AnswerUnreadable
+from brokers.history import PAGES_MAX
 
-PAGES_MAX = 10_000
 _STEP = timedelta(microseconds=1)
 Read = Callable[..., Any]
 

@@ -7,8 +7,6 @@ has an amount of money divides it by a price.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +16,8 @@ from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
 from brokers.rounding import MONEY, decimal_text, is_multiple
 from brokers.strictjson import encode
+from brokers.terms import STOPS, frozen, require_client_id, require_reduction
 from brokers.types import (
-    ZERO,
     Instrument,
     OrderRequest,
     OrderSide,
@@ -29,7 +27,6 @@ from brokers.types import (
     TimeInForce,
 )
 
-_CLIENT_ID = re.compile(f"{CLIENT_ID_ALPHABET}{{1,{CLIENT_ID_LENGTH_MAX}}}", re.ASCII)
 _TYPES = {
     OrderType.MARKET: "market",
     OrderType.LIMIT: "limit",
@@ -43,7 +40,6 @@ _TIMES_IN_FORCE = {
     TimeInForce.FOK: "fok",
     TimeInForce.DAY_EXTENDED: "day",
 }
-_STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
 _OF_STOPS = (TimeInForce.DAY, TimeInForce.GTC)
 _OF_CRYPTO = (TimeInForce.GTC, TimeInForce.IOC)
 
@@ -60,22 +56,14 @@ def prepare(
 
     `position` is what is held now, None where `needs_position` says that it does not matter.
     """
-    if not _CLIENT_ID.fullmatch(client_order_id.value):
-        raise InvalidOrder(
-            f"client_order_id must be 1-{CLIENT_ID_LENGTH_MAX} of {CLIENT_ID_ALPHABET}, was {client_order_id.value!r}"
-        )
+    require_client_id(client_order_id, alphabet=CLIENT_ID_ALPHABET, length_max=CLIENT_ID_LENGTH_MAX)
     _check_shared(request, instrument)
     if instrument.product is ProductKind.SPOT:
         _check_crypto(request, instrument)
     else:
         _check_share(request, position)
     payload = encode(_fields(request, instrument, client_order_id))
-    return PreparedOrder(
-        client_order_id=client_order_id,
-        request=request,
-        payload=payload,
-        sha256=hashlib.sha256(payload.encode()).hexdigest(),
-    )
+    return frozen(request, client_order_id, payload)
 
 
 def _fields(request: OrderRequest, instrument: Instrument, client_order_id: ClientOrderId) -> dict[str, Any]:
@@ -119,7 +107,7 @@ def _check_shared(request: OrderRequest, instrument: Instrument) -> None:
 
 def _check_share(request: OrderRequest, position: Decimal | None) -> None:
     times, quantity = request.time_in_force, request.quantity
-    if request.order_type in _STOPS and times not in _OF_STOPS:
+    if request.order_type in STOPS and times not in _OF_STOPS:
         raise Unsupported(f"time_in_force of a stop order must be day or gtc at Alpaca, was {times}")
     for name in ("limit_price", "trigger_price"):
         price: Decimal | None = getattr(request, name)
@@ -136,7 +124,7 @@ def _check_share(request: OrderRequest, position: Decimal | None) -> None:
             )
         _check_notional(request, FRACTION_NOTIONAL_MIN)
     if request.reduce_only:
-        _require_reduction(request, position)
+        require_reduction(request, position)
 
 
 def _check_crypto(request: OrderRequest, instrument: Instrument) -> None:
@@ -163,14 +151,3 @@ def _check_notional(request: OrderRequest, least: Decimal) -> None:
     notional = MONEY.multiply(request.quantity, request.limit_price)
     if notional < least:
         raise InvalidOrder(f"notional must be at least {decimal_text(least)}, was {decimal_text(notional)}")
-
-
-def _require_reduction(request: OrderRequest, position: Decimal | None) -> None:
-    """What is checked is the position as it was just read; the venue itself lets no order cross zero."""
-    held = position if position is not None else ZERO
-    opposite = held < 0 if request.side is OrderSide.BUY else held > 0
-    if not opposite or request.quantity > abs(held):
-        raise InvalidOrder(
-            f"reduce_only {request.side} of {request.quantity} {request.instrument_id} must reduce the position, which "
-            f"is {held}"
-        )

@@ -8,9 +8,9 @@ A code that is not here is unknown: nothing may be concluded from it. `VenueFaul
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from brokers.answers import HttpRow, asked_to_wait_s
 from brokers.errors import (
     AnswerUnreadable,
     AuthenticationRefused,
@@ -101,14 +101,6 @@ _HINTS: Mapping[int, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRow:
-    """What an HTTP status without a code of Binance says: for an order, and for everything else."""
-
-    on_order: type[BrokerError]
-    otherwise: type[BrokerError]
-
-
 HTTP_STATUSES: Mapping[int, HttpRow] = {
     400: HttpRow(VenueFaulted, OrderInvalid),  # no documented word on an order: a gateway may have forwarded it
     401: HttpRow(AuthenticationRefused, AuthenticationRefused),
@@ -137,7 +129,7 @@ def code_error(code: int, text: str, *, headers: Mapping[str, str]) -> BrokerErr
         return AnswerUnreadable(f"Binance answered the unknown code {code}: {text}", code=str(code), text=text)
     hint = "" if code == -2010 and error is not DuplicateClientOrderId else _HINTS.get(code, "")
     message = f"Binance answered {code}: {text}" + (f" ({hint})" if hint else "")
-    retry_after_s = _retry_after_s(headers) if error is RateLimited else None
+    retry_after_s = asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX) if error is RateLimited else None
     return error(message, code=str(code), text=text, retry_after_s=retry_after_s)
 
 
@@ -163,7 +155,7 @@ def status_error(status: int, body: bytes, *, headers: Mapping[str, str], is_ord
         error: type[BrokerError] = VenueFaulted if 400 <= status < 600 else AnswerUnreadable
     else:
         error = row.on_order if is_order else row.otherwise
-    retry_after_s = _retry_after_s(headers) if error in (RateLimited, VenueFaulted) else None
+    retry_after_s = asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX) if error in (RateLimited, VenueFaulted) else None
     return error(f"Binance answered HTTP {status}", code=code, text=text, retry_after_s=retry_after_s)
 
 
@@ -172,9 +164,3 @@ def _own_code_of(body: bytes) -> tuple[int, str] | None:
         return own_code(decode(body))
     except ValueError:
         return None
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """`Retry-After` in seconds, at most three days; None where it says nothing."""
-    text = headers.get("retry-after", "")
-    return min(float(text), RETRY_AFTER_S_MAX) if text.isascii() and text.isdigit() and len(text) < 8 else None

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from brokers.errors import AnswerUnreadable
-from brokers.fields import Row, required, rows
+from brokers.fields import Row, rows
 from brokers.rounding import MONEY
 
 _PRICE_STEP = Decimal("1e-12")
@@ -40,14 +40,6 @@ def listed(answer: Row, name: str) -> list[Row]:
 def quotient(total: Decimal, units: Decimal) -> Decimal:
     """What a unit cost, rounded to twelve decimals: where Binance gives no average, only both sums."""
     return MONEY.divide(total, units).quantize(_PRICE_STEP, rounding=ROUND_HALF_EVEN, context=MONEY).normalize(MONEY)
-
-
-def member(row: Row, name: str, known: Mapping[str, Any]) -> Any:
-    """A value of a closed set, by Binance's word for it."""
-    word = required(row, name)
-    if word not in known:
-        raise AnswerUnreadable(f"{name} must be one of {', '.join(known)}, was {word!r}")
-    return known[word]
 
 
 def form(parameters: Mapping[str, str]) -> str:

@@ -10,10 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from brokers.binance.fields import member
 from brokers.binance.instruments import Market
 from brokers.errors import AnswerUnreadable, VenueUnavailable
-from brokers.fields import Row, flag, moment, number, number_or_none, number_or_zero, positive_or_none, required, text
+from brokers.fields import (
+    Row,
+    flag,
+    member,
+    moment,
+    number,
+    number_or_none,
+    number_or_zero,
+    positive_or_none,
+    required,
+    text,
+)
 from brokers.ids import AccountId
 from brokers.rounding import MONEY
 from brokers.types import (

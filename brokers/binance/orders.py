@@ -12,10 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from brokers.binance.fields import member, quotient
+from brokers.binance.fields import quotient
 from brokers.binance.instruments import Market
 from brokers.errors import AnswerUnreadable, InvalidOrder
-from brokers.fields import Row, flag, integer, moment, number, number_or_zero, positive_or_none, required, text
+from brokers.fields import (
+    Row,
+    flag,
+    integer,
+    member,
+    moment,
+    number,
+    number_or_zero,
+    positive_or_none,
+    require_echo,
+    required,
+    text,
+)
 from brokers.ids import AccountId, ClientOrderId, TradeId, VenueOrderId
 from brokers.types import (
     CashEvent,
@@ -125,9 +137,7 @@ def client_id(row: Row) -> ClientOrderId | None:
 # -- orders -----------------------------------------------------------------------------------------------------
 def ack(row: Row, market: Market, wanted: ClientOrderId) -> OrderAck:
     """The answer to a placement: the order as it stands in the engine. Another id in it proves nothing about ours."""
-    echoed = text(row, "clientOrderId")
-    if echoed != wanted.value:
-        raise AnswerUnreadable(f"answered clientOrderId must be {wanted}, was {echoed!r}")
+    require_echo(row, "clientOrderId", wanted)
     if text(row, "symbol") != market.symbol:
         raise AnswerUnreadable(f"answered symbol must be {market.symbol}, was {text(row, 'symbol')!r}")
     member(row, "status", _STATUSES)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from brokers import history
 from brokers.binance.fields import rows_of
 from brokers.binance.profile import PAGE_SIZE
-from brokers.clock import epoch_ms
-from brokers.errors import AnswerUnreadable, Unsupported
+from brokers.errors import AnswerUnreadable
 from brokers.fields import Row, integer, required
+from brokers.history import PAGES_MAX, require_kept
 from brokers.types import ProductKind
 
 _DAY_MS = 86_400_000
@@ -19,7 +20,6 @@ RETENTION = {
     ProductKind.SPOT: timedelta(days=3_650),  # no end is documented; a window without one would never come to it
     ProductKind.LINEAR: timedelta(days=90),
 }
-PAGES_MAX = 10_000
 
 
 def windows(product: ProductKind, since: datetime, until: datetime, *, now: datetime) -> Iterator[tuple[int, int]]:
@@ -27,19 +27,9 @@ def windows(product: ProductKind, since: datetime, until: datetime, *, now: date
 
     Unsupported when `since` lies before what Binance keeps: the answer could not be complete.
     """
-    if until < since:
-        raise Unsupported(f"until must not be before since, was {until} before {since}")
-    earliest = now - RETENTION[product]
-    if since < earliest:
-        raise Unsupported(
-            f"{RETENTION[product].days} days of Binance's {product} history are read; since must be after {earliest}, "
-            f"was {since}"
-        )
-    start, end = epoch_ms(since), epoch_ms(until - timedelta(microseconds=1))
-    while start <= end:
-        last = min(start + WINDOW_MS_MAX[product] - 1, end)
-        yield start, last
-        start = last + 1
+    kept = f"{RETENTION[product].days} days of Binance's {product} history are read"
+    require_kept(since, until, earliest=now - RETENTION[product], kept=kept)
+    return history.windows(since, until, span_ms=WINDOW_MS_MAX[product])
 
 
 def pages(

@@ -6,15 +6,12 @@ the form itself, sorted and percent-encoded: all of the body before recvWindow, 
 
 from __future__ import annotations
 
-import hashlib
-import re
-from decimal import Decimal
-
 from brokers.binance.fields import form
 from brokers.binance.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX
 from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
-from brokers.rounding import MONEY, decimal_text, is_multiple
+from brokers.rounding import decimal_text
+from brokers.terms import LIMITS, STOPS, frozen, require_client_id, require_notional, require_quantity, require_ticks
 from brokers.types import (
     Instrument,
     OrderRequest,
@@ -26,9 +23,6 @@ from brokers.types import (
     TimeInForce,
 )
 
-_CLIENT_ID = re.compile(f"{CLIENT_ID_ALPHABET}{{1,{CLIENT_ID_LENGTH_MAX}}}", re.ASCII)
-_LIMITS = (OrderType.LIMIT, OrderType.STOP_LIMIT)
-_STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
 _TIMES_IN_FORCE = (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
 _SPOT_TYPES = {
     OrderType.MARKET: "MARKET",
@@ -41,26 +35,15 @@ _CLOSES = {PositionSide.LONG: OrderSide.SELL, PositionSide.SHORT: OrderSide.BUY}
 
 def prepare(request: OrderRequest, instrument: Instrument, client_order_id: ClientOrderId) -> PreparedOrder:
     """Check the terms against the instrument and freeze them; InvalidOrder names field, value and remedy."""
-    require_client_id(client_order_id)
+    require_client_id(client_order_id, alphabet=CLIENT_ID_ALPHABET, length_max=CLIENT_ID_LENGTH_MAX)
     _check_support(request, instrument)
-    _check_quantity(request, instrument)
-    _check_prices(request, instrument)
+    require_quantity(request, instrument)
+    require_ticks(request, instrument)
+    require_notional(request, instrument)
     is_spot = instrument.product is ProductKind.SPOT
     own = _spot(request, instrument) if is_spot else _linear(request, instrument)
     payload = form({**own, "newClientOrderId": client_order_id.value})
-    return PreparedOrder(
-        client_order_id=client_order_id,
-        request=request,
-        payload=payload,
-        sha256=hashlib.sha256(payload.encode()).hexdigest(),
-    )
-
-
-def require_client_id(client_order_id: ClientOrderId) -> None:
-    if not _CLIENT_ID.fullmatch(client_order_id.value):
-        raise InvalidOrder(
-            f"client_order_id must be 1-{CLIENT_ID_LENGTH_MAX} of {CLIENT_ID_ALPHABET}, was {client_order_id.value!r}"
-        )
+    return frozen(request, client_order_id, payload)
 
 
 def _common(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
@@ -78,7 +61,7 @@ def _spot(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
     """LIMIT_MAKER takes no timeInForce, nor do market orders. A stop buys into a rise and sells into a fall."""
     fields = _common(request, instrument) | {"newOrderRespType": "RESULT"}
     fields["type"] = "LIMIT_MAKER" if request.post_only else _SPOT_TYPES[request.order_type]
-    if request.order_type in _LIMITS and not request.post_only:
+    if request.order_type in LIMITS and not request.post_only:
         fields["timeInForce"] = request.time_in_force.value.upper()
     if request.trigger_price is not None:
         fields["stopPrice"] = decimal_text(request.trigger_price)
@@ -88,7 +71,7 @@ def _spot(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
 def _linear(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
     """RESULT, because the answer would otherwise show even an executed market order as new and unfilled."""
     fields = _common(request, instrument) | {"newOrderRespType": "RESULT", "type": request.order_type.value.upper()}
-    if request.order_type in _LIMITS:
+    if request.order_type in LIMITS:
         fields["timeInForce"] = "GTX" if request.post_only else request.time_in_force.value.upper()
     if request.position_side is None:
         return fields | {"positionSide": "BOTH", "reduceOnly": "true" if request.reduce_only else "false"}
@@ -110,7 +93,7 @@ def _check_support(request: OrderRequest, instrument: Instrument) -> None:
         for name in ("reduce_only", "position_side"):
             if getattr(request, name):
                 raise Unsupported(f"{name} is for contracts, {instrument.instrument_id} is spot; leave it out")
-    elif request.order_type in _STOPS:
+    elif request.order_type in STOPS:
         raise Unsupported(
             f"{request.order_type} of {instrument.instrument_id}: Binance takes conditional futures orders as algo "
             "orders only, which have other ids, lists and look-ups; place the stop when it is due, or on its site"
@@ -119,32 +102,5 @@ def _check_support(request: OrderRequest, instrument: Instrument) -> None:
         raise Unsupported(f"time_in_force {request.time_in_force} is not offered by Binance; use gtc, ioc or fok")
     if request.post_only and request.time_in_force is not TimeInForce.GTC:
         raise InvalidOrder(f"post_only needs time_in_force gtc, was {request.time_in_force}")
-    if request.order_type not in _LIMITS and request.time_in_force is TimeInForce.FOK:
+    if request.order_type not in LIMITS and request.time_in_force is TimeInForce.FOK:
         raise Unsupported("Binance executes market orders as ioc; fok needs order_type limit")
-
-
-def _check_quantity(request: OrderRequest, instrument: Instrument) -> None:
-    quantity = request.quantity
-    if not is_multiple(quantity, step=instrument.lot_size):
-        raise InvalidOrder(
-            f"quantity must be a multiple of the lot size {instrument.lot_size}, was {quantity}; round it toward zero"
-        )
-    if quantity < instrument.quantity_min:
-        raise InvalidOrder(f"quantity must be at least {instrument.quantity_min}, was {quantity}")
-    is_limit = request.order_type in _LIMITS
-    most = instrument.quantity_max_limit if is_limit else instrument.quantity_max_market
-    if most is not None and quantity > most:
-        raise InvalidOrder(f"quantity must be at most {most} for {request.order_type}, was {quantity}; split the order")
-
-
-def _check_prices(request: OrderRequest, instrument: Instrument) -> None:
-    for name in ("limit_price", "trigger_price"):
-        price: Decimal | None = getattr(request, name)
-        if price is not None and not is_multiple(price, step=instrument.tick_size):
-            raise InvalidOrder(f"{name} must be a multiple of the tick size {instrument.tick_size}, was {price}")
-    if request.limit_price is not None and not request.reduce_only:
-        notional = MONEY.multiply(request.quantity, request.limit_price)
-        if notional < instrument.notional_min:
-            raise InvalidOrder(
-                f"notional must be at least {instrument.notional_min} {instrument.quote_currency}, was {notional}"
-            )

@@ -7,8 +7,8 @@ concluded from it. `VenueFaulted` marks codes after which the venue may or may n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from brokers.answers import HttpRow, asked_to_wait_s
 from brokers.errors import (
     AnswerUnreadable,
     AuthenticationRefused,
@@ -74,14 +74,6 @@ _HINTS: Mapping[int, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRow:
-    """What an HTTP status says: for an order, and for everything else."""
-
-    on_order: type[BrokerError]
-    otherwise: type[BrokerError]
-
-
 HTTP_STATUSES: Mapping[int, HttpRow] = {
     400: HttpRow(VenueFaulted, OrderInvalid),  # no documented word on an order: a gateway may have forwarded it
     401: HttpRow(AuthenticationRefused, AuthenticationRefused),
@@ -123,7 +115,7 @@ def status_error(status: int, body: bytes, *, headers: Mapping[str, str], is_ord
         error: type[BrokerError] = VenueFaulted if status >= 500 or 400 <= status < 500 else AnswerUnreadable
     else:
         error = row.on_order if is_order else row.otherwise
-    retry_after_s = _retry_after_s(headers) if error in (RateLimited, VenueFaulted) else None
+    retry_after_s = asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX) if error in (RateLimited, VenueFaulted) else None
     return error(f"Bybit answered HTTP {status}", code=str(status), text=text, retry_after_s=retry_after_s)
 
 
@@ -148,10 +140,5 @@ def _reset_after_s(headers: Mapping[str, str], venue_time_ms: int | None) -> flo
     """Seconds until `X-Bapi-Limit-Reset-Timestamp`, never negative, at most ten minutes; None where it says nothing."""
     reset = headers.get("x-bapi-limit-reset-timestamp", "")
     if not reset.isascii() or not reset.isdigit() or len(reset) > 15 or venue_time_ms is None:
-        return _retry_after_s(headers)
+        return asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX)
     return min(max((int(reset) - venue_time_ms) / 1000, 0.0), RETRY_AFTER_S_MAX)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after", "")
-    return min(float(text), RETRY_AFTER_S_MAX) if text.isascii() and text.isdigit() and len(text) < 8 else None

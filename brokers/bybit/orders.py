@@ -22,6 +22,7 @@ from brokers.bybit.fields import (
 )
 from brokers.bybit.instruments import Market
 from brokers.errors import AnswerUnreadable
+from brokers.fields import member, require_echo
 from brokers.ids import AccountId, ClientOrderId, TradeId, VenueOrderId
 from brokers.types import (
     CashEvent,
@@ -88,9 +89,7 @@ _CASH_KINDS = {
 def ack(envelope: Row, client_order_id: ClientOrderId) -> OrderAck:
     """The acknowledgement of a placement: received, not yet live. Another id in it proves nothing about our order."""
     result: Row = envelope["result"]
-    echoed = text(result, "orderLinkId")
-    if echoed != client_order_id.value:
-        raise AnswerUnreadable(f"acknowledged orderLinkId must be {client_order_id}, was {echoed!r}")
+    require_echo(result, "orderLinkId", client_order_id)
     return OrderAck(
         client_order_id=client_order_id,
         venue_order_id=VenueOrderId(required(result, "orderId")),
@@ -146,10 +145,7 @@ def _client_id(row: Row) -> ClientOrderId | None:
 
 
 def _side(row: Row) -> OrderSide:
-    name = text(row, "side")
-    if name not in SIDES:
-        raise AnswerUnreadable(f"side must be Buy or Sell, was {name!r}")
-    return SIDES[name]
+    return member(row, "side", SIDES)
 
 
 def _order_type(row: Row) -> OrderType:

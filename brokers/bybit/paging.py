@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from brokers import history
 from brokers.bybit.fields import Row, listed, text
-from brokers.clock import epoch_ms
-from brokers.errors import AnswerUnreadable, Unsupported
+from brokers.errors import AnswerUnreadable
+from brokers.history import PAGES_MAX, require_kept
 
 WINDOW_MS_MAX = 7 * 86_400_000
 RETENTION = timedelta(days=730)
-PAGES_MAX = 10_000
 
 
 def windows(since: datetime, until: datetime, *, now: datetime) -> Iterator[tuple[int, int]]:
@@ -20,15 +20,8 @@ def windows(since: datetime, until: datetime, *, now: datetime) -> Iterator[tupl
 
     Unsupported when `since` lies before the two years that Bybit keeps: the answer could not be complete.
     """
-    if until < since:
-        raise Unsupported(f"until must not be before since, was {until} before {since}")
-    if since < now - RETENTION:
-        raise Unsupported(f"Bybit keeps two years of history; since must be after {now - RETENTION}, was {since}")
-    start, end = epoch_ms(since), epoch_ms(until - timedelta(microseconds=1))
-    while start <= end:
-        last = min(start + WINDOW_MS_MAX - 1, end)
-        yield start, last
-        start = last + 1
+    require_kept(since, until, earliest=now - RETENTION, kept="Bybit keeps two years of history")
+    return history.windows(since, until, span_ms=WINDOW_MS_MAX)
 
 
 def pages(fetch: Callable[..., dict[str, Any]], **params: Any) -> Iterator[Row]:

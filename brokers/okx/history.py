@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from brokers.clock import epoch_ms
-from brokers.errors import Unsupported
+from brokers.history import require_kept
 
 ARCHIVE = timedelta(days=90)
 _MARGIN = timedelta(minutes=5)  # what is about to leave the recent list is looked for in the archive as well
@@ -44,10 +44,7 @@ def stretches(
 
     Unsupported when `since` lies before the three months that OKX keeps: the answer could not be complete.
     """
-    if until < since:
-        raise Unsupported(f"until must not be before since, was {until} before {since}")
-    if since < now - ARCHIVE:
-        raise Unsupported(f"OKX keeps three months of history; since must be after {now - ARCHIVE}, was {since}")
+    require_kept(since, until, earliest=now - ARCHIVE, kept="OKX keeps three months of history")
     edge = now - kind.keeps + _MARGIN
     end = {"end": str(epoch_ms(until + kind.late) + 1)}
     if since < edge:

@@ -9,7 +9,18 @@ from __future__ import annotations
 from decimal import Decimal
 
 from brokers.errors import AnswerUnreadable
-from brokers.fields import Row, moment, number, number_or_none, number_or_zero, positive_or_none, required, text
+from brokers.fields import (
+    Row,
+    member,
+    moment,
+    number,
+    number_or_none,
+    number_or_zero,
+    positive_or_none,
+    require_echo,
+    required,
+    text,
+)
 from brokers.ids import AccountId, ClientOrderId, TradeId, VenueOrderId
 from brokers.okx.instruments import Market
 from brokers.rounding import MONEY
@@ -65,9 +76,7 @@ _CLOSING = frozenset({("sell", "long"), ("buy", "short")})
 
 def ack(row: Row, client_order_id: ClientOrderId) -> OrderAck:
     """The acknowledgement of a placement: received, not yet live. Another id in it proves nothing about our order."""
-    echoed = text(row, "clOrdId")
-    if echoed != client_order_id.value:
-        raise AnswerUnreadable(f"acknowledged clOrdId must be {client_order_id}, was {echoed!r}")
+    require_echo(row, "clOrdId", client_order_id)
     return OrderAck(
         client_order_id=client_order_id,
         venue_order_id=VenueOrderId(required(row, "ordId")),
@@ -124,17 +133,11 @@ def _client_id(row: Row) -> ClientOrderId | None:
 
 
 def _side(row: Row) -> OrderSide:
-    name = text(row, "side")
-    if name not in SIDES:
-        raise AnswerUnreadable(f"side must be buy or sell, was {name!r}")
-    return SIDES[name]
+    return member(row, "side", SIDES)
 
 
 def _type(row: Row) -> tuple[OrderType, TimeInForce]:
-    name = text(row, "ordType")
-    if name not in _TYPES:
-        raise AnswerUnreadable(f"ordType {name!r} is not documented")
-    return _TYPES[name]
+    return member(row, "ordType", _TYPES)
 
 
 def _quantity(row: Row, status: OrderStatus, filled: Decimal) -> Decimal:
@@ -144,10 +147,7 @@ def _quantity(row: Row, status: OrderStatus, filled: Decimal) -> Decimal:
 
 
 def _position_side(row: Row) -> PositionSide | None:
-    name = text(row, "posSide")
-    if name not in _POSITION_SIDES:
-        raise AnswerUnreadable(f"posSide must be net, long or short, was {name!r}")
-    return _POSITION_SIDES[name]
+    return member(row, "posSide", _POSITION_SIDES)
 
 
 def _is_reduction(row: Row) -> bool:

@@ -6,8 +6,6 @@ Source: OKX V5 documentation, page "Place order". Sizes are always in units of t
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,8 +14,9 @@ from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
 from brokers.okx.mapping import AccountMode
 from brokers.okx.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX, ORDER_TAG
-from brokers.rounding import decimal_text, is_multiple
+from brokers.rounding import decimal_text
 from brokers.strictjson import encode
+from brokers.terms import frozen, require_client_id, require_quantity, require_sides_of_product, require_ticks
 from brokers.types import (
     Instrument,
     MarginMode,
@@ -31,7 +30,6 @@ from brokers.types import (
     TimeInForce,
 )
 
-_CLIENT_ID = re.compile(f"{CLIENT_ID_ALPHABET}{{1,{CLIENT_ID_LENGTH_MAX}}}", re.ASCII)
 _SIDE = {OrderSide.BUY: "buy", OrderSide.SELL: "sell"}
 _LIMIT_TYPES = {TimeInForce.GTC: "limit", TimeInForce.IOC: "ioc", TimeInForce.FOK: "fok"}
 _CLOSING_SIDE = {PositionSide.LONG: OrderSide.SELL, PositionSide.SHORT: OrderSide.BUY}
@@ -64,28 +62,17 @@ def prepare(
     held: tuple[Held, ...] = (),
 ) -> PreparedOrder:
     """Check the terms against instrument and account and freeze them; InvalidOrder names field, value and remedy."""
-    require_client_id(client_order_id)
-    _check_quantity(request, instrument)
-    _check_price(request, instrument)
+    require_client_id(client_order_id, alphabet=CLIENT_ID_ALPHABET, length_max=CLIENT_ID_LENGTH_MAX)
+    require_quantity(request, instrument)
+    require_ticks(request, instrument)
+    require_sides_of_product(request, instrument)
     _check_sides(request, instrument, mode)
     if instrument.product is ProductKind.SPOT:
         fields = _spot_fields(request, instrument, mode)
     else:
         fields = _swap_fields(request, instrument, mode, held)
     payload = encode({**fields, "clOrdId": client_order_id.value, "tag": ORDER_TAG})
-    return PreparedOrder(
-        client_order_id=client_order_id,
-        request=request,
-        payload=payload,
-        sha256=hashlib.sha256(payload.encode()).hexdigest(),
-    )
-
-
-def require_client_id(client_order_id: ClientOrderId) -> None:
-    if not _CLIENT_ID.fullmatch(client_order_id.value):
-        raise InvalidOrder(
-            f"client_order_id must be 1-{CLIENT_ID_LENGTH_MAX} of {CLIENT_ID_ALPHABET}, was {client_order_id.value!r}"
-        )
+    return frozen(request, client_order_id, payload)
 
 
 def _spot_fields(request: OrderRequest, instrument: Instrument, mode: AccountMode) -> dict[str, Any]:
@@ -160,35 +147,9 @@ def _order_type(request: OrderRequest) -> str:
     return "post_only"
 
 
-def _check_quantity(request: OrderRequest, instrument: Instrument) -> None:
-    quantity = request.quantity
-    if not is_multiple(quantity, step=instrument.lot_size):
-        raise InvalidOrder(
-            f"quantity must be a multiple of the lot size {instrument.lot_size}, was {quantity}; round it toward zero"
-        )
-    if quantity < instrument.quantity_min:
-        raise InvalidOrder(f"quantity must be at least {instrument.quantity_min}, was {quantity}")
-    is_limit = request.order_type is OrderType.LIMIT
-    most = instrument.quantity_max_limit if is_limit else instrument.quantity_max_market
-    if most is not None and quantity > most:
-        raise InvalidOrder(f"quantity must be at most {most} for {request.order_type}, was {quantity}; split the order")
-
-
-def _check_price(request: OrderRequest, instrument: Instrument) -> None:
-    price = request.limit_price
-    if price is not None and not is_multiple(price, step=instrument.tick_size):
-        raise InvalidOrder(f"limit_price must be a multiple of the tick size {instrument.tick_size}, was {price}")
-
-
 def _check_sides(request: OrderRequest, instrument: Instrument, mode: AccountMode) -> None:
     side, name = request.position_side, instrument.instrument_id
-    if side is PositionSide.FLAT:
-        raise InvalidOrder("position_side must be long or short in hedge mode and absent in one-way mode, was flat")
     if instrument.product is ProductKind.SPOT:
-        if request.reduce_only:
-            raise Unsupported(f"reduce_only is for contracts, {name} is spot; leave it out")
-        if side is not None:
-            raise Unsupported(f"position_side is for contracts, {name} is spot; leave it out")
         return
     if not mode.trades_swaps:
         raise InvalidOrder(f"{name} cannot be traded in OKX's spot mode (acctLv 1); change the account mode at OKX")

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from brokers.answers import HttpRow, asked_to_wait_s, by_text
 from brokers.errors import (
     AnswerUnreadable,
     AuthenticationRefused,
@@ -34,14 +34,6 @@ from brokers.strictjson import decode
 
 RETRY_AFTER_S_MAX = 300.0
 TEXT_MAX = 300
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRow:
-    """What a status says with a documented body: on an order, and on anything else."""
-
-    on_order: type[BrokerError]
-    otherwise: type[BrokerError]
 
 
 HTTP_STATUSES: Mapping[int, HttpRow] = {
@@ -85,14 +77,14 @@ _SIDE_HINT = "an order may not cross zero: close the position with one order and
 
 def order_error(text: str, *, code: str = "") -> BrokerError:
     """The typed error of an order that the venue answered with `Error`; by its words, else a refusal of its terms."""
-    found = _by_text(text, _ORDER_TEXTS) or OrderInvalid
+    found = by_text(text, _ORDER_TEXTS) or OrderInvalid
     hint = _SIDE_HINT if re.search(_ORDER_TEXTS[1][0], text, re.IGNORECASE) else _HINTS.get(found, "")
     return _error(found, text, code=code, hint=hint)
 
 
 def cancel_error(text: str, *, code: str = "") -> BrokerError:
     """The typed error of a refused cancel. Unknown words are a refusal: the order is read again in any case."""
-    return _error(_by_text(text, _CANCEL_TEXTS) or _by_text(text, _ORDER_TEXTS) or OrderInvalid, text, code=code)
+    return _error(by_text(text, _CANCEL_TEXTS) or by_text(text, _ORDER_TEXTS) or OrderInvalid, text, code=code)
 
 
 def item_error(row: Mapping[str, Any], *, what: str) -> BrokerError:
@@ -104,7 +96,7 @@ def item_error(row: Mapping[str, Any], *, what: str) -> BrokerError:
         found = InstrumentUnknown
     elif re.search(r"invalid order id|not found", text, re.IGNORECASE):
         found = OrderNotFound
-    elif name.lower() == "forbidden" or _by_text(text, _ORDER_TEXTS) is PermissionRefused:
+    elif name.lower() == "forbidden" or by_text(text, _ORDER_TEXTS) is PermissionRefused:
         found = PermissionRefused
     elif name.lower() in ("unauthorized", "duallogon"):  # DualLogon: another session of this login took over
         found = AuthenticationRefused
@@ -132,10 +124,14 @@ def status_error(
     else:
         error = row.on_order if is_order else row.otherwise
         if own is not None and status == 400:
-            error = _by_text(own, _ORDER_TEXTS) or error
+            error = by_text(own, _ORDER_TEXTS) or error
         if own is not None and "quota exceeded" in own.lower():
             error = RateLimited
-    retry_after_s = _retry_after_s(headers) if error in (RateLimited, VenueFaulted) else None
+    retry_after_s = (
+        asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX, names=("x-ratelimit-reset", "retry-after"))
+        if error in (RateLimited, VenueFaulted)
+        else None
+    )
     return _error(
         error, own or start, code=str(status), hint=_HINTS.get(error, ""), retry_after_s=retry_after_s, status=status
     )
@@ -161,13 +157,6 @@ def _error(
     return kind(message, code=code, text=text, retry_after_s=retry_after_s)
 
 
-def _by_text(text: str, table: tuple[tuple[str, type[BrokerError]], ...]) -> type[BrokerError] | None:
-    for pattern, error in table:
-        if re.search(pattern, text, re.IGNORECASE):
-            return error
-    return None
-
-
 def _own_words(status: int, body: bytes) -> str | None:
     """TradeStation's title and message; None when the body is anything else than its documented error."""
     try:
@@ -178,12 +167,3 @@ def _own_words(status: int, body: bytes) -> str | None:
         return None
     title = row["Error"].replace(" ", "").lower()
     return said(row) if title == _TITLES.get(status, title) else None
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the venue asks to wait, at most one window of its limits."""
-    for name in ("x-ratelimit-reset", "retry-after"):
-        text = headers.get(name, "")
-        if text.isascii() and text.isdigit() and len(text) < 8:
-            return min(float(text), RETRY_AFTER_S_MAX)
-    return None

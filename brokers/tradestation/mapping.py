@@ -7,11 +7,12 @@ text.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from brokers.errors import AnswerUnreadable, VenueUnavailable
 from brokers.fields import Row, flag, number, number_or_none, positive_or_none, required, rows, text
+from brokers.fields import iso_moment as moment
 from brokers.ids import AccountId, InstrumentId
 from brokers.rounding import MONEY
 from brokers.tradestation.instruments import unified
@@ -36,28 +37,6 @@ _PRODUCTS_OF_TYPE = {
     "DVP": ProductKind.EQUITY,
     "Futures": ProductKind.FUTURE,
 }
-
-
-def moment(row: Row, name: str) -> datetime:
-    """A time of TradeStation's as aware UTC."""
-    found = moment_or_none(row, name)
-    if found is None:
-        raise AnswerUnreadable(f"answer row has no {name}: it holds {', '.join(sorted(row))[:200]}")
-    return found
-
-
-def moment_or_none(row: Row, name: str) -> datetime | None:
-    """A time, or None where the field is absent or empty."""
-    value = text(row, name)
-    if not value:
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise AnswerUnreadable(f"{name} must be a time, was {value!r}") from error
-    if found.tzinfo is None:
-        raise AnswerUnreadable(f"{name} must carry its time zone, was {value!r}")
-    return found.astimezone(UTC)
 
 
 def only_row(found: Iterable[Row], account: str, *, what: str) -> Row:

@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from brokers.errors import AnswerUnreadable, BrokerError
-from brokers.fields import Row, number, number_or_none, number_or_zero, positive_or_none, required, rows, text
+from brokers.fields import Row, member, number, number_or_none, number_or_zero, positive_or_none, required, rows, text
+from brokers.fields import iso_moment as moment
+from brokers.fields import iso_moment_or_none as moment_or_none
 from brokers.ids import AccountId, ClientOrderId, TradeId, VenueOrderId
 from brokers.tradestation import codes
 from brokers.tradestation.instruments import unified
-from brokers.tradestation.mapping import CURRENCY, moment, moment_or_none
+from brokers.tradestation.mapping import CURRENCY
 from brokers.types import (
     ZERO,
     Fill,
@@ -246,17 +248,11 @@ def _leg(row: Row) -> Row:
 
 
 def _side(leg: Row) -> OrderSide:
-    name = required(leg, "BuyOrSell")
-    if name not in SIDES:
-        raise AnswerUnreadable(f"BuyOrSell must be one of {', '.join(SIDES)}, was {name!r}")
-    return SIDES[name]
+    return member(leg, "BuyOrSell", SIDES)
 
 
 def _order_type(row: Row) -> OrderType:
-    name = required(row, "OrderType")
-    if name not in _TYPES:
-        raise AnswerUnreadable(f"OrderType must be one of {', '.join(_TYPES)}, was {name!r}")
-    return _TYPES[name]
+    return member(row, "OrderType", _TYPES)
 
 
 def _average(row: Row, leg: Row) -> Decimal | None:

@@ -7,17 +7,15 @@ only.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from decimal import Decimal
 
 from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
 from brokers.rounding import decimal_text, is_multiple
 from brokers.strictjson import encode
+from brokers.terms import frozen, require_client_id, require_reduction, require_ticks
 from brokers.tradestation.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX
 from brokers.types import (
-    ZERO,
     Instrument,
     OrderRequest,
     OrderSide,
@@ -27,7 +25,6 @@ from brokers.types import (
     TimeInForce,
 )
 
-_CLIENT_ID = re.compile(f"{CLIENT_ID_ALPHABET}{{1,{CLIENT_ID_LENGTH_MAX}}}", re.ASCII)
 _TYPES = {
     OrderType.MARKET: "Market",
     OrderType.LIMIT: "Limit",
@@ -62,10 +59,7 @@ def prepare(
 
     `position` is what is held now, None where `needs_position` says that it does not matter.
     """
-    if not _CLIENT_ID.fullmatch(client_order_id.value):
-        raise InvalidOrder(
-            f"client_order_id must be 1-{CLIENT_ID_LENGTH_MAX} of {CLIENT_ID_ALPHABET}, was {client_order_id.value!r}"
-        )
+    require_client_id(client_order_id, alphabet=CLIENT_ID_ALPHABET, length_max=CLIENT_ID_LENGTH_MAX)
     _check_terms(request, instrument)
     fields: dict[str, object] = {
         "AccountID": account,
@@ -83,12 +77,7 @@ def prepare(
     if request.trigger_price is not None:
         fields["StopPrice"] = decimal_text(request.trigger_price)
     payload = encode(fields)
-    return PreparedOrder(
-        client_order_id=client_order_id,
-        request=request,
-        payload=payload,
-        sha256=hashlib.sha256(payload.encode()).hexdigest(),
-    )
+    return frozen(request, client_order_id, payload)
 
 
 def trade_action(request: OrderRequest, instrument: Instrument, position: Decimal | None) -> str:
@@ -96,7 +85,7 @@ def trade_action(request: OrderRequest, instrument: Instrument, position: Decima
     is_buy = request.side is OrderSide.BUY
     if instrument.product is ProductKind.FUTURE:
         if request.reduce_only:
-            _require_reduction(request, position)
+            require_reduction(request, position)
         return "BUY" if is_buy else "SELL"
     if request.reduce_only:
         return "BUYTOCOVER" if is_buy else "SELL"
@@ -114,17 +103,6 @@ def trade_action(request: OrderRequest, instrument: Instrument, position: Decima
     return "BUYTOCOVER" if is_buy else "SELL"
 
 
-def _require_reduction(request: OrderRequest, position: Decimal | None) -> None:
-    """Futures have no reducing action: what is checked here is the position as it is read now, not by the venue."""
-    held = position if position is not None else ZERO
-    opposite = held < 0 if request.side is OrderSide.BUY else held > 0
-    if not opposite or request.quantity > abs(held):
-        raise InvalidOrder(
-            f"reduce_only {request.side} of {request.quantity} {request.instrument_id} must reduce the position, which "
-            f"is {held}"
-        )
-
-
 def _check_terms(request: OrderRequest, instrument: Instrument) -> None:
     if request.post_only:
         raise Unsupported("post_only is not offered by TradeStation; leave it out")
@@ -138,7 +116,4 @@ def _check_terms(request: OrderRequest, instrument: Instrument) -> None:
         )
     if quantity < instrument.quantity_min:
         raise InvalidOrder(f"quantity must be at least {instrument.quantity_min}, was {quantity}")
-    for name in ("limit_price", "trigger_price"):
-        price: Decimal | None = getattr(request, name)
-        if price is not None and not is_multiple(price, step=instrument.tick_size):
-            raise InvalidOrder(f"{name} must be a multiple of the tick size {instrument.tick_size}, was {price}")
+    require_ticks(request, instrument)

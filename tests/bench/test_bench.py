@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import calls, desk, planning, receiving, reconciling, reconciling_whole, running
+from bench import calls, desk, planning, receiving, reconciling, reconciling_whole, requests, running, venue_calls
 from bench.__main__ import main
 from bench.measure import Timing, in_turns
+from brokers.registry import supported_venues
 
 
 def test_contestants_take_turns_and_each_begins_once() -> None:
@@ -41,6 +42,22 @@ def test_venue_calls_are_compared_with_both_clients(tmp_path: Path) -> None:
     assert all(float(row.ratio) > 0 for row in rows)
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")  # python-okx's way of sending
+def test_calls_of_the_other_venues_are_compared_with_their_sdks_and_ccxt(tmp_path: Path) -> None:
+    rows = venue_calls.run(tmp_path, rounds=1)
+    compared = {row.what.split(",")[0] for row in rows}
+    assert compared == {
+        f"{v}: {what}" for v in venue_calls.VENUES for what in ("balances", "quote", "positions", "place")
+    }
+    assert all(float(row.ratio) > 0 for row in rows)
+
+
+def test_no_operation_takes_more_requests_than_the_venue_needs(tmp_path: Path) -> None:
+    rows = requests.run(tmp_path)
+    assert [row.what for row in rows if not row.held] == []
+    assert len(rows) == len(supported_venues())
+
+
 def test_orders_of_the_desk_end_filled(tmp_path: Path) -> None:
     rows = desk.run(tmp_path, orders=2)
     assert "2 orders" in rows[0].detail
@@ -55,7 +72,7 @@ def test_a_run_over_three_accounts_completes() -> None:
 def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["speed"])
-    assert "sections: calls, plan" in capsys.readouterr().err
+    assert "sections: calls, venues, requests, plan" in capsys.readouterr().err
 
 
 def test_the_report_is_written(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_ids_are_letters_and_digits_only(value: str) -> None:
 def test_ids_of_the_desk_fit() -> None:
     for attempt in (1, 127):
         made = make_client_order_id(IntentId("i"), attempt=attempt, tag=1, is_production=True, identity=IDENTITY)
-        payloads.require_client_id(made)
+        payloads.prepare(request(SPOT), SPOT, made, mode=ONE_WAY)
         assert len(made.value) == 32
 
 
