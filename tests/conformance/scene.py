@@ -121,12 +121,16 @@ class Scene:
         return next((capability for capability in wanted if not self.has(capability)), None)
 
     def quote(self) -> Quote:
-        """The venue's quote; at a real venue one of the last seconds, because budgets of requests are small there."""
-        if self.sim is not None:
-            return self.broker.quotes([self.instrument_id])[0]
+        """The venue's quote, read now."""
+        return patiently(lambda: self.broker.quotes([self.instrument_id])[0], self.clock)
+
+    def reference(self) -> Quote:
+        """The quote that terms are made from: read once until the market is moved, at a real venue every few seconds,
+        because budgets of requests are small there."""
         now = self.clock.monotonic()
-        if self._quoted is None or now - self._quoted[1] > QUOTE_AGE_S_MAX:
-            self._quoted = (patiently(lambda: self.broker.quotes([self.instrument_id])[0], self.clock), now)
+        is_old = self.sim is None and self._quoted is not None and now - self._quoted[1] > QUOTE_AGE_S_MAX
+        if self._quoted is None or is_old:
+            self._quoted = (self.quote(), now)
         return self._quoted[0]
 
     # -- the simulator's levers ----------------------------------------------------------------------------------
@@ -154,6 +158,7 @@ class Scene:
         """Move the market by so many per cent of its middle."""
         price = self.quote().mid * (1 + Decimal(percent) / 100)
         self.control.set_price(self.product.symbol, self.on_tick(price, BUY))
+        self._quoted = None
 
     def fault(self, kind: str, verb: str, *, times: int | None = 1, **fields: Any) -> list[str]:
         """Arm a fault on every path of a verb, or of a role of the wire proof."""
@@ -199,7 +204,7 @@ class Scene:
     # -- terms ---------------------------------------------------------------------------------------------------
     def size(self, parts: int = 1) -> Decimal:
         """`parts` times the least quantity that the venue takes at the present price."""
-        instrument, price = self.instrument, self.quote().bid
+        instrument, price = self.instrument, self.reference().bid
         worth = MONEY.multiply(price, instrument.contract_size)
         least = max(instrument.quantity_min, MONEY.divide(instrument.notional_min * NOTIONAL_MARGIN, worth))
         steps = MONEY.divide(least, instrument.lot_size).to_integral_value(rounding=ROUND_CEILING)
@@ -210,12 +215,12 @@ class Scene:
 
     def resting(self, side: OrderSide = BUY) -> Decimal:
         """A price at which an order of this side waits."""
-        quote = self.quote()
+        quote = self.reference()
         return self.on_tick(quote.bid * (1 - AWAY) if side is BUY else quote.ask * (1 + AWAY), side)
 
     def crossing(self, side: OrderSide = BUY) -> Decimal:
         """A limit at which an order of this side fills at once."""
-        quote = self.quote()
+        quote = self.reference()
         return self.on_tick(quote.ask * (1 + ACROSS) if side is BUY else quote.bid * (1 - ACROSS), side)
 
     def request(self, side: OrderSide = BUY, *, parts: int = 1, **terms: Any) -> OrderRequest:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from brokers.clock import ManualClock
 from brokers.errors import BrokerError
 from brokers.ids import AccountId, Environment, Venue
 from tests.conformance.card import Where, deck
@@ -126,4 +127,5 @@ def test_credentials_come_from_named_variables(venue: VenueUnderTest, tmp_path: 
     with pytest.raises(NoCredentials, match="API_KEY"):
         config_of_testnet(venue, {**given, f"CONFORMANCE_{venue.name.upper()}_API_KEY": ""})
     with pytest.raises(BrokerError):
-        TestnetField(venue, replace(config, host="no-such-host")).scene(venue.products[0]).__enter__()
+        field = TestnetField(venue, replace(config, host="no-such-host"), clock=ManualClock(START))
+        field.scene(venue.products[0]).__enter__()
