@@ -7,8 +7,8 @@ and on a testnet alike: sizes are the smallest that the venue takes, resting pri
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig
-from brokers.errors import OrderAlreadyDone, OrderNotFound, RateLimited, Unsupported
+from brokers.errors import BrokerError, OrderAlreadyDone, OrderNotFound, RateLimited
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.port import Broker
 from brokers.rounding import MONEY, quantise_price, quantise_quantity
@@ -50,6 +50,10 @@ QUOTE_AGE_S_MAX = 5.0
 WAITS_MAX, WAIT_S_MAX = 5, 65.0
 T = TypeVar("T")
 DEADLINE_S = 5.0
+
+
+class LeftBehind(AssertionError):
+    """Something of a card is still at a real venue; the text says what a person has to undo."""
 
 
 def patiently(read: Callable[[], T], clock: Clock) -> T:
@@ -355,16 +359,49 @@ class Scene:
         return [fill for fill in found if placed is None or fill.venue_order_id == placed.venue_order_id]
 
     # -- tidying up ----------------------------------------------------------------------------------------------
-    def tidy(self, held_before: Decimal) -> None:
-        """Cancel what this scene placed and bring what is held back to what it was, as far as whole lots go."""
-        for placed in self.placed:
-            with suppress(OrderAlreadyDone, OrderNotFound, Unsupported):
-                self.cancel(placed)
-        for placed in self.placed:
-            self.done(placed)
-        request = self.back(held_before)
-        if request is not None:
-            self.done(self.send(self.broker.prepare_order(request, self.new_id())))
+    def open_now(self) -> dict[VenueOrderId, Order]:
+        """The open orders of this instrument."""
+        found = patiently(self.broker.open_orders, self.clock)
+        return {order.venue_order_id: order for order in found if order.instrument_id == self.instrument_id}
+
+    def tidy(self, held_before: Decimal, open_before: Collection[VenueOrderId]) -> None:
+        """Cancel this scene's orders, also one whose acknowledgement was lost, and bring back what was held before.
+
+        Each step is tried whatever became of the one before; LeftBehind names what could not be undone.
+        """
+        problems: list[str] = []
+        for _ in range(POLLS_MAX):
+            left = [order for key, order in self.open_now().items() if key not in open_before and self._is_ours(order)]
+            if not left:
+                break
+            problems = [said for order in left if (said := self._taken_back(order))]
+            self.clock.wait(POLL_S)
+        else:
+            problems.append(f"{len(left)} orders are open still")
+        try:
+            request = self.back(held_before)
+            if request is not None:
+                self.done(self.send(self.broker.prepare_order(request, self.new_id())))
+        except (BrokerError, AssertionError) as error:
+            problems.append(f"{self.held() - held_before} {self.instrument_id} is held more than before: {error}")
+        if problems:
+            raise LeftBehind(f"clean up at the venue: {'; '.join(problems)}")
+
+    def _is_ours(self, order: Order) -> bool:
+        """By our id; where a venue shows none, every new order of the instrument is taken for ours."""
+        if not self.identity.orders_show_client_id:
+            return True
+        return order.client_order_id is not None and order.client_order_id.value.startswith(f"C{self.tag}")
+
+    def _taken_back(self, order: Order) -> str:
+        """Ask for cancellation; gives what stood in the way."""
+        try:
+            self.broker.cancel(instrument_id=self.instrument_id, venue_order_id=order.venue_order_id)
+        except (OrderAlreadyDone, OrderNotFound):
+            return ""
+        except BrokerError as error:
+            return f"order {order.venue_order_id}: {error}"
+        return ""
 
     def back(self, held_before: Decimal) -> OrderRequest | None:
         """The market order that brings what is held back to what it was; None where less is left than may be sold."""
