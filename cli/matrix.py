@@ -174,6 +174,7 @@ def as_markdown() -> str:
         "",
         *_summary(rows, venues),
         "",
+        *_never_at(rows, "testnet"),
         "## Matrix",
         "",
         LEGEND,
@@ -239,6 +240,13 @@ def _summary(rows: tuple[Row, ...], venues: list[str]) -> list[str]:
             counts = [own.count(name) for name in ("passed", "unsupported", "not run")]
             lines.append(f"| {venue} | {environment} | {len(own)} | {' | '.join(map(str, counts))} |")
     return lines
+
+
+def _never_at(rows: tuple[Row, ...], environment: str) -> list[str]:
+    """What is said of an environment in which nothing was ever played."""
+    if any(row.environment == environment for row in rows):
+        return []
+    return [f"No run against a {environment} is recorded here: it needs credentials, see below.", ""]
 
 
 def _refusals(rows: tuple[Row, ...]) -> list[str]:

@@ -145,8 +145,14 @@ def test_closing_what_is_no_position_is_refused(cli: Cli) -> None:
 
 def test_facts_need_no_account(bare: Cli) -> None:
     assert bare("venues").code == 0
-    assert set(bare("venues", "--json").json) == {"bybit", "tradestation"}
+    assert set(bare("venues", "--json").json) == {"alpaca", "binance", "bybit", "okx", "tradestation"}
     assert "open only" in bare("venues", "--identity").out
+    proved = bare("venues", "bybit", "--json").json["bybit"]["conformance"]
+    assert "ORDER-LIMIT-GTC-01" in proved["limit orders"]["passed"]["simulator"]
+    assert "spot" in proved["leverage"]["unsupported"]["LEVERAGE-READ-01"]
+    assert "look-up by our id" in bare("venues", "tradestation").out
+    assert "quotes of all fifty" in bare("venues", "--requests").out
+    assert bare("venues", "--markdown").out.startswith("# Venues")
     assert bare("version", "--json").json["prefect"]
     assert "CONNECT_FAILED" in bare("reasons").out
     assert {item["code"] for item in bare("reasons", "--json").json} >= {"CONNECT_FAILED", "WITHIN_BAND"}

@@ -120,13 +120,13 @@ class TestnetField:
             broker.connect()
             tag = secrets.token_hex(4).upper()
             scene = Scene(self.venue, product, broker, self._clock, self._config, tag=tag)
-            before = scene.held()
+            before, open_before = scene.held(), frozenset(scene.open_now())
             if scene.instrument.is_position and before:
                 raise NotFlat(f"{product.instrument_id} is held already ({before}); use an account of its own")
             try:
                 yield scene
             finally:
-                scene.tidy(before)
+                scene.tidy(before, open_before)
 
 
 def changed(venue: VenueUnderTest, config: AccountConfig, kind: KeyKind, url: str) -> AccountConfig:

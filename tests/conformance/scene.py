@@ -7,8 +7,8 @@ and on a testnet alike: sizes are the smallest that the venue takes, resting pri
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig
-from brokers.errors import OrderAlreadyDone, OrderNotFound, RateLimited, Unsupported
+from brokers.errors import BrokerError, OrderAlreadyDone, OrderNotFound, RateLimited
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.port import Broker
 from brokers.rounding import MONEY, quantise_price, quantise_quantity
@@ -50,6 +50,10 @@ QUOTE_AGE_S_MAX = 5.0
 WAITS_MAX, WAIT_S_MAX = 5, 65.0
 T = TypeVar("T")
 DEADLINE_S = 5.0
+
+
+class LeftBehind(AssertionError):
+    """Something of a card is still at a real venue; the text says what a person has to undo."""
 
 
 def patiently(read: Callable[[], T], clock: Clock) -> T:
@@ -121,12 +125,16 @@ class Scene:
         return next((capability for capability in wanted if not self.has(capability)), None)
 
     def quote(self) -> Quote:
-        """The venue's quote; at a real venue one of the last seconds, because budgets of requests are small there."""
-        if self.sim is not None:
-            return self.broker.quotes([self.instrument_id])[0]
+        """The venue's quote, read now."""
+        return patiently(lambda: self.broker.quotes([self.instrument_id])[0], self.clock)
+
+    def reference(self) -> Quote:
+        """The quote that terms are made from: read once until the market is moved, at a real venue every few seconds,
+        because budgets of requests are small there."""
         now = self.clock.monotonic()
-        if self._quoted is None or now - self._quoted[1] > QUOTE_AGE_S_MAX:
-            self._quoted = (patiently(lambda: self.broker.quotes([self.instrument_id])[0], self.clock), now)
+        is_old = self.sim is None and self._quoted is not None and now - self._quoted[1] > QUOTE_AGE_S_MAX
+        if self._quoted is None or is_old:
+            self._quoted = (self.quote(), now)
         return self._quoted[0]
 
     # -- the simulator's levers ----------------------------------------------------------------------------------
@@ -154,6 +162,7 @@ class Scene:
         """Move the market by so many per cent of its middle."""
         price = self.quote().mid * (1 + Decimal(percent) / 100)
         self.control.set_price(self.product.symbol, self.on_tick(price, BUY))
+        self._quoted = None
 
     def fault(self, kind: str, verb: str, *, times: int | None = 1, **fields: Any) -> list[str]:
         """Arm a fault on every path of a verb, or of a role of the wire proof."""
@@ -199,7 +208,7 @@ class Scene:
     # -- terms ---------------------------------------------------------------------------------------------------
     def size(self, parts: int = 1) -> Decimal:
         """`parts` times the least quantity that the venue takes at the present price."""
-        instrument, price = self.instrument, self.quote().bid
+        instrument, price = self.instrument, self.reference().bid
         worth = MONEY.multiply(price, instrument.contract_size)
         least = max(instrument.quantity_min, MONEY.divide(instrument.notional_min * NOTIONAL_MARGIN, worth))
         steps = MONEY.divide(least, instrument.lot_size).to_integral_value(rounding=ROUND_CEILING)
@@ -210,12 +219,12 @@ class Scene:
 
     def resting(self, side: OrderSide = BUY) -> Decimal:
         """A price at which an order of this side waits."""
-        quote = self.quote()
+        quote = self.reference()
         return self.on_tick(quote.bid * (1 - AWAY) if side is BUY else quote.ask * (1 + AWAY), side)
 
     def crossing(self, side: OrderSide = BUY) -> Decimal:
         """A limit at which an order of this side fills at once."""
-        quote = self.quote()
+        quote = self.reference()
         return self.on_tick(quote.ask * (1 + ACROSS) if side is BUY else quote.bid * (1 - ACROSS), side)
 
     def request(self, side: OrderSide = BUY, *, parts: int = 1, **terms: Any) -> OrderRequest:
@@ -350,16 +359,49 @@ class Scene:
         return [fill for fill in found if placed is None or fill.venue_order_id == placed.venue_order_id]
 
     # -- tidying up ----------------------------------------------------------------------------------------------
-    def tidy(self, held_before: Decimal) -> None:
-        """Cancel what this scene placed and bring what is held back to what it was, as far as whole lots go."""
-        for placed in self.placed:
-            with suppress(OrderAlreadyDone, OrderNotFound, Unsupported):
-                self.cancel(placed)
-        for placed in self.placed:
-            self.done(placed)
-        request = self.back(held_before)
-        if request is not None:
-            self.done(self.send(self.broker.prepare_order(request, self.new_id())))
+    def open_now(self) -> dict[VenueOrderId, Order]:
+        """The open orders of this instrument."""
+        found = patiently(self.broker.open_orders, self.clock)
+        return {order.venue_order_id: order for order in found if order.instrument_id == self.instrument_id}
+
+    def tidy(self, held_before: Decimal, open_before: Collection[VenueOrderId]) -> None:
+        """Cancel this scene's orders, also one whose acknowledgement was lost, and bring back what was held before.
+
+        Each step is tried whatever became of the one before; LeftBehind names what could not be undone.
+        """
+        problems: list[str] = []
+        for _ in range(POLLS_MAX):
+            left = [order for key, order in self.open_now().items() if key not in open_before and self._is_ours(order)]
+            if not left:
+                break
+            problems = [said for order in left if (said := self._taken_back(order))]
+            self.clock.wait(POLL_S)
+        else:
+            problems.append(f"{len(left)} orders are open still")
+        try:
+            request = self.back(held_before)
+            if request is not None:
+                self.done(self.send(self.broker.prepare_order(request, self.new_id())))
+        except (BrokerError, AssertionError) as error:
+            problems.append(f"{self.held() - held_before} {self.instrument_id} is held more than before: {error}")
+        if problems:
+            raise LeftBehind(f"clean up at the venue: {'; '.join(problems)}")
+
+    def _is_ours(self, order: Order) -> bool:
+        """By our id; where a venue shows none, every new order of the instrument is taken for ours."""
+        if not self.identity.orders_show_client_id:
+            return True
+        return order.client_order_id is not None and order.client_order_id.value.startswith(f"C{self.tag}")
+
+    def _taken_back(self, order: Order) -> str:
+        """Ask for cancellation; gives what stood in the way."""
+        try:
+            self.broker.cancel(instrument_id=self.instrument_id, venue_order_id=order.venue_order_id)
+        except (OrderAlreadyDone, OrderNotFound):
+            return ""
+        except BrokerError as error:
+            return f"order {order.venue_order_id}: {error}"
+        return ""
 
     def back(self, held_before: Decimal) -> OrderRequest | None:
         """The market order that brings what is held back to what it was; None where less is left than may be sold."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.conformance.card import Card, deck
@@ -11,7 +12,18 @@ from tests.conformance.recorded import recordings
 from tests.conformance.venue import VenueUnderTest, venues
 from tests.proof.wire_venues import Product
 
-ENVIRONMENT = os.environ.get("ENVIRONMENT") or "simulated"
+ENVIRONMENTS = ("simulated", "testnet")
+
+
+def environment_of(environ: Mapping[str, str]) -> str:
+    """The environment that a run asks for; ValueError for any but simulated and testnet, production above all."""
+    name = environ.get("ENVIRONMENT") or "simulated"
+    if name not in ENVIRONMENTS:
+        raise ValueError(f"conformance runs in {' or '.join(ENVIRONMENTS)} and never in production, was {name!r}")
+    return name
+
+
+ENVIRONMENT = environment_of(os.environ)
 CHOSEN = os.environ.get("VENUE", "")
 IS_SIMULATED = ENVIRONMENT == "simulated"
 

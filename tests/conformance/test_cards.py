@@ -8,7 +8,7 @@ from tests.conformance import results
 from tests.conformance.card import deck
 from tests.conformance.conftest import WRITES, Fields, Record
 from tests.conformance.playing import not_run, play
-from tests.conformance.seats import ENVIRONMENT, IS_SIMULATED, Seat, chosen, keys, seats
+from tests.conformance.seats import ENVIRONMENT, IS_SIMULATED, Seat, chosen, environment_of, keys, seats
 from tests.conformance.venue import VenueUnderTest, venues
 
 SEATS = [
@@ -31,7 +31,10 @@ def test_card(seat: Seat, field_of: Fields, record: Record) -> None:
 
 
 def test_the_environment_is_one_that_conformance_runs_in() -> None:
-    assert ENVIRONMENT in ("simulated", "testnet"), f"conformance never runs in {ENVIRONMENT}"
+    assert environment_of({}) == "simulated" and environment_of({"ENVIRONMENT": "testnet"}) == "testnet"
+    for name in ("production", "live", "Testnet"):
+        with pytest.raises(ValueError, match="never in production"):
+            environment_of({"ENVIRONMENT": name})
 
 
 @pytest.mark.skipif(WRITES or not IS_SIMULATED, reason="compares what is committed")

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from brokers.errors import BrokerError
+from brokers.clock import ManualClock
+from brokers.errors import BrokerError, OutcomeUnknown
 from brokers.ids import AccountId, Environment, Venue
 from tests.conformance.card import Where, deck
 from tests.conformance.field import START, NoCredentials, NotFlat, TestnetField, config_of_testnet
 from tests.conformance.playing import play
+from tests.conformance.scene import LeftBehind
 from tests.conformance.seats import Seat, seats
 from tests.conformance.venue import VenueUnderTest, venues
 from tests.trading.simulated import VenueClock
@@ -80,14 +82,39 @@ def test_a_card_that_fails_leaves_nothing_behind(product: Any, plain: tuple[Test
     assert left_behind(control, dust) == []
 
 
+def test_an_order_whose_answer_was_lost_is_taken_back(plain: tuple[TestnetField, Any]) -> None:
+    field, control = plain
+    for product, path in ((LINEAR, "/v5/order/create"), (SPOT, "/v5/order/create")):
+        dust = dust_of(control)
+        with pytest.raises(OutcomeUnknown), field.scene(product) as scene:
+            request = scene.request(limit_price=scene.resting())
+            control.fault("execute_then_drop", path=path)
+            scene.send(scene.broker.prepare_order(request, scene.new_id()))
+        assert left_behind(control, dust) == []
+
+
+def test_what_cannot_be_undone_is_named(plain: tuple[TestnetField, Any]) -> None:
+    field, control = plain
+    with pytest.raises(LeftBehind, match="orders are open still"), field.scene(LINEAR) as scene:
+        scene.working(scene.rest())
+        control.fault("status", path="/v5/order/cancel", status=503, times=None)
+    control.clear_faults()
+    for order in control.orders("main", open_only=True):
+        control.cancel_order("main", order.order_id)
+
+
 def test_what_somebody_else_holds_is_not_touched() -> None:
     with without_levers(BYBIT) as (field, control):
+        resting = control.place_order(
+            account="main", symbol=SPOT.symbol, side="buy", qty="1", price="2000", kind="spot"
+        )
         control.place_order(account="main", symbol=LINEAR.symbol, side="buy", qty="0.5")
         with pytest.raises(NotFlat, match="account of its own"), field.scene(LINEAR):
             pass
-        control.place_order(account="main", symbol=SPOT.symbol, side="buy", qty="0.5", kind="spot")
+        control.place_order(**spot, qty="0.5")
         with field.scene(SPOT) as scene:
             scene.buy()
+        assert [order.order_id for order in control.orders("main", open_only=True)] == [resting.order_id]
         held = {position.symbol: position.qty for position in control.positions("main")}
         assert held == {LINEAR.symbol: Decimal("0.5")}
         assert 0 <= dust_of(control) - Decimal("0.4995") < Decimal("0.00001")
@@ -126,4 +153,5 @@ def test_credentials_come_from_named_variables(venue: VenueUnderTest, tmp_path: 
     with pytest.raises(NoCredentials, match="API_KEY"):
         config_of_testnet(venue, {**given, f"CONFORMANCE_{venue.name.upper()}_API_KEY": ""})
     with pytest.raises(BrokerError):
-        TestnetField(venue, replace(config, host="no-such-host")).scene(venue.products[0]).__enter__()
+        field = TestnetField(venue, replace(config, host="no-such-host"), clock=ManualClock(START))
+        field.scene(venue.products[0]).__enter__()

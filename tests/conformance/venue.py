@@ -13,7 +13,6 @@ Every module there is found by itself; nothing else has to be edited to add a ve
 `errors`     every row of the venue's error table as (what the simulator's fault `error` is given, the error class that
              an order must raise). A code is an int, or an int with the text that decides.
 `shapes`     where its answers are spoiled: see `Shape`.
-`requests`   operation -> how many requests the venue needs for it at least; a card measures at the simulator.
 `many`       starts a simulator with fifty instruments and gives their ids, for quotes of fifty symbols.
 `serve`      adds to a loopback server what the adapter asks for before an operation's own request (clock, token,
              instruments) at the time of a recorded body, which comes on top.
@@ -101,7 +100,6 @@ class VenueUnderTest:
     keys: Mapping[KeyKind, Mapping[str, Any] | Callable[[str], Mapping[str, Any]]] = field(default_factory=dict)
     errors: Callable[[], Iterable[ErrorRow]] | None = None
     shapes: tuple[Shape, ...] = ()
-    requests: Mapping[str, int] = field(default_factory=dict)
     many: Callable[[datetime], AbstractContextManager[tuple[Any, Sequence[InstrumentId]]]] | None = None
     serve: Callable[[Loopback, datetime], None] | None = None
     recorded_account: Callable[[str], AccountConfig] | None = None

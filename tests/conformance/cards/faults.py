@@ -94,7 +94,7 @@ def _placing(number: int, fault: WireFault) -> None:
         levers=True,
     )
     def play(scene: Scene) -> None:
-        timeout_s = 0.4 if fault.hangs else 4.0
+        timeout_s = 0.4 if fault.hangs else 2.0
         prepared = scene.broker.prepare_order(scene.request(), scene.new_id())
         scene.broker.clock_reading()
         before = scene.request_count

@@ -1,4 +1,4 @@
-"""Requests per operation, measured at the simulator: as few as the venue offers, and no more tomorrow than today."""
+"""Requests per operation, counted by the simulator. The numbers stand in the outcomes: one more fails a plain run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.conformance.capability import Capability as C
 from tests.conformance.card import Where, card
 from tests.conformance.scene import Scene
 
-QUOTES = "quotes of 50 symbols"
+REQUESTS_MAX = 3  # of one operation at any venue: more would be chatty
 OPERATIONS: dict[str, Callable[[Scene], Any]] = {
     "connect": lambda scene: scene.broker.connect(),
     "balances": lambda scene: scene.broker.balances(),
@@ -40,8 +40,7 @@ def measured(scene: Scene, operation: str, call: Callable[[Scene], Any]) -> None
     with scene.counted() as found:
         call(scene)
     scene.notes["count"] = found[0]
-    stated = scene.venue.requests.get(operation)
-    assert stated is None or found[0] <= stated, f"{operation} needs {stated} requests at this venue, made {found[0]}"
+    assert 1 <= found[0] <= REQUESTS_MAX, f"{operation} made {found[0]} requests"
 
 
 def _costs(name: str, operation: str, call: Callable[[Scene], Any]) -> None:
@@ -50,7 +49,7 @@ def _costs(name: str, operation: str, call: Callable[[Scene], Any]) -> None:
         C.REQUESTS,
         given="a broker that has read instruments, clock and margin mode before",
         does=f"call: {operation}",
-        expects="no more requests than the venue needs for it; the number is shown",
+        expects="at most three requests; the number is kept with the outcome, so that one more is seen",
         where=Where.ACCOUNT,
         levers=True,
     )
@@ -67,7 +66,7 @@ for _operation, _call in OPERATIONS.items():
     C.REQUESTS,
     given="fifty instruments, all read before",
     does="read the quotes of all fifty",
-    expects="no more requests than the venue needs for it; the number is shown",
+    expects="at most three requests; the number is kept with the outcome, so that one more is seen",
     where=Where.ACCOUNT,
     levers=True,
     row="many",
@@ -82,5 +81,4 @@ def quotes_of_fifty(scene: Scene) -> None:
         assert len(broker.quotes(ids)) == 50
         found = len(sim.control.requests(since=before))
     scene.notes["count"] = found
-    stated = scene.venue.requests.get(QUOTES)
-    assert stated is None or found <= stated, f"{QUOTES} need {stated} requests at this venue, made {found}"
+    assert 1 <= found <= REQUESTS_MAX, f"quotes of fifty symbols made {found} requests"
