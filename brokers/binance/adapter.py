@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
-from brokers.binance import mapping, orders, payloads
+from brokers.binance import algos, mapping, orders, payloads
 from brokers.binance.account import Account, ask
 from brokers.binance.client import BinanceClient, classify, committed_part
 from brokers.binance.fields import form, row_of, rows_of
@@ -210,14 +210,13 @@ class BinanceBroker(Broker):
     ) -> Order | None:
         """One look-up shows open orders and history. An order that the venue has archived is not an absent one."""
         market = self._market(instrument_id)
+        if client_order_id is None and venue_order_id is not None and algos.is_algo(venue_order_id):
+            return self._find_algo(market, venue_order_id)
         wanted = _order_filter(market, client_order_id, venue_order_id)
         read = self._client.get_order if market.is_spot else self._client.futures_get_order
-        try:
-            row = row_of(ask(read, symbol=market.symbol, **wanted), "order")
-        except OrderNotFound as error:
-            if error.code == _NO_SUCH_ORDER:
-                return None
-            raise
+        row = _found(read, symbol=market.symbol, **wanted)
+        if row is None:
+            return None
         shown = {"origClientOrderId": text(row, "clientOrderId"), "orderId": text(row, "orderId")}
         if text(row, "symbol") != market.symbol or any(shown[name] != value for name, value in wanted.items()):
             raise AnswerUnreadable(
@@ -225,14 +224,28 @@ class BinanceBroker(Broker):
             )
         return self._order(row, market)
 
+    def _find_algo(self, market: Market, identity: VenueOrderId) -> Order | None:
+        row = _found(self._client.futures_get_order, algoId=algos.algo_id_of(identity, market))
+        if row is None:
+            return None
+        order: Order = self._mapped(algos.order, row, market)
+        if order.venue_order_id != identity or text(row, "symbol") != market.symbol:
+            raise AnswerUnreadable(f"asked for the conditional order {identity}, the venue showed another")
+        return order
+
     def open_orders(self) -> tuple[Order, ...]:
-        """Of every symbol, listed or not, in one request per product."""
+        """Of every symbol, listed or not, in one request per product, and one for futures' conditional orders."""
         found: dict[VenueOrderId, Order] = {}
         for product in sorted(self._config.products):
             is_spot = product is ProductKind.SPOT
             read = self._client.get_open_orders if is_spot else self._client.futures_get_open_orders
             for row in rows_of(ask(read), "openOrders"):
                 order = self._order(row, self._book.market(product, required(row, "symbol")))
+                found[order.venue_order_id] = order
+        if self._has(ProductKind.LINEAR):
+            for row in rows_of(ask(self._client.futures_get_open_orders, conditional=True), "openAlgoOrders"):
+                market = self._book.market(ProductKind.LINEAR, required(row, "symbol"))
+                order = self._mapped(algos.order, row, market)
                 found[order.venue_order_id] = order
         return tuple(order for order in found.values() if order.status.is_open)
 
@@ -304,10 +317,13 @@ class BinanceBroker(Broker):
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
         market = self._market(instrument_id)
-        wanted = _order_filter(market, client_order_id, venue_order_id)
+        if client_order_id is None and venue_order_id is not None and algos.is_algo(venue_order_id):
+            wanted = {"algoId": algos.algo_id_of(venue_order_id, market)}
+        else:
+            wanted = {"symbol": market.symbol, **_order_filter(market, client_order_id, venue_order_id)}
         send = self._client.cancel_order if market.is_spot else self._client.futures_cancel_order
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
-            ask(send, symbol=market.symbol, **wanted)
+            ask(send, **wanted)
         return record
 
     # -- shared -------------------------------------------------------------------------------------------------
@@ -366,6 +382,16 @@ class BinanceBroker(Broker):
 
 def _asking(call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **parameters: ask(call, **parameters)
+
+
+def _found(read: Callable[..., Any], **wanted: str) -> Row | None:
+    """One order, or None by the venue's own word; that it was archived is no such word."""
+    try:
+        return row_of(ask(read, **wanted), "order")
+    except OrderNotFound as error:
+        if error.code == _NO_SUCH_ORDER:
+            return None
+        raise
 
 
 def _require_products(config: AccountConfig) -> None:

@@ -32,7 +32,7 @@ from brokers.types import (
     TimeInForce,
 )
 
-_SIDES = {"BUY": OrderSide.BUY, "SELL": OrderSide.SELL}
+SIDES = {"BUY": OrderSide.BUY, "SELL": OrderSide.SELL}
 _SPOT_TYPES = {
     "LIMIT": OrderType.LIMIT,
     "LIMIT_MAKER": OrderType.LIMIT,
@@ -42,7 +42,7 @@ _SPOT_TYPES = {
     "STOP_LOSS_LIMIT": OrderType.STOP_LIMIT,
     "TAKE_PROFIT_LIMIT": OrderType.STOP_LIMIT,
 }
-_FUTURES_TYPES = {
+FUTURES_TYPES = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
     "LIQUIDATION": OrderType.LIMIT,
@@ -52,7 +52,7 @@ _FUTURES_TYPES = {
     "TAKE_PROFIT_MARKET": OrderType.STOP_MARKET,
     "TRAILING_STOP_MARKET": OrderType.STOP_MARKET,
 }
-_TIMES_IN_FORCE = {
+TIMES_IN_FORCE = {
     "GTC": TimeInForce.GTC,
     "IOC": TimeInForce.IOC,
     "FOK": TimeInForce.FOK,
@@ -72,7 +72,7 @@ _STATUSES = {
     "EXPIRED": OrderStatus.EXPIRED,
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
 }
-_POSITION_SIDES = {"BOTH": None, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
+POSITION_SIDES = {"BOTH": None, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
 
 # A commission is a part of what a trade did to the wallet: with the realised profit it makes the trade's effect net of
 # its fee, as the fill tells it.
@@ -150,9 +150,9 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         venue_order_id=venue_order_id(str(integer(row, "orderId")), market),
         client_order_id=client_id(row),
         instrument_id=market.instrument_id,
-        side=member(row, "side", _SIDES),
+        side=member(row, "side", SIDES),
         order_type=order_type,
-        time_in_force=_TIMES_IN_FORCE.get(text(row, "timeInForce")),
+        time_in_force=TIMES_IN_FORCE.get(text(row, "timeInForce")),
         quantity=number(row, "origQty") or filled,  # a close-position order is placed without a quantity
         filled_quantity=filled,
         average_price=_average_price(row, market, filled),
@@ -164,12 +164,12 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         updated_at=moment(row, "updateTime"),
         status_text=text(row, "status"),
         reject_code=text(row, "expiryReason"),
-        position_side=member(row, "positionSide", _POSITION_SIDES) if text(row, "positionSide") else None,
+        position_side=member(row, "positionSide", POSITION_SIDES) if text(row, "positionSide") else None,
     )
 
 
 def _order_type(row: Row, market: Market) -> OrderType:
-    kind: OrderType = member(row, "type", _SPOT_TYPES if market.is_spot else _FUTURES_TYPES)
+    kind: OrderType = member(row, "type", _SPOT_TYPES if market.is_spot else FUTURES_TYPES)
     return kind
 
 
@@ -214,7 +214,7 @@ def _trade_id(row: Row, market: Market, order_id: str, *, is_maker: bool) -> Tra
 
 def _fill_side(row: Row, market: Market) -> OrderSide:
     if not market.is_spot:
-        side: OrderSide = member(row, "side", _SIDES)
+        side: OrderSide = member(row, "side", SIDES)
         return side
     if not isinstance(row.get("isBuyer"), bool):
         raise AnswerUnreadable(f"isBuyer must be true or false, was {row.get('isBuyer')!r}")

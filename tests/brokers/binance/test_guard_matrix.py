@@ -250,6 +250,8 @@ def test_an_unmodified_sdk_behind_the_guard_sends_once_and_nowhere_else(
         ("DELETE", SPOT_ORDER, Verb.WRITE),
         ("POST", "/fapi/v1/leverage", Verb.WRITE),
         ("POST", "/fapi/v1/algoOrder", Verb.FORBIDDEN),
+        ("DELETE", "/fapi/v1/algoOrder", Verb.WRITE),
+        ("DELETE", "/fapi/v1/algoOpenOrders", Verb.FORBIDDEN),
         ("POST", "/fapi/v1/batchOrders", Verb.FORBIDDEN),
         ("POST", "/api/v3/order/cancelReplace", Verb.FORBIDDEN),
         ("PUT", FUTURES_ORDER, Verb.FORBIDDEN),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from brokers.binance import mapping, orders
+from brokers.binance import algos, mapping, orders
 from brokers.binance.instruments import Market, delisted, instrument, market_of, symbol_of
 from brokers.errors import AnswerUnreadable, InvalidOrder, VenueUnavailable
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
@@ -25,6 +25,7 @@ from brokers.types import (
     TimeInForce,
 )
 from tests.brokers.binance.recorded import (
+    ALGO_ORDER,
     COMMISSION_INCOME,
     FUTURES_ACCOUNT,
     FUTURES_PLACED,
@@ -202,6 +203,37 @@ def test_an_order_id_names_its_symbol_and_product() -> None:
     ):
         with pytest.raises(InvalidOrder, match="linear:BTCUSDT:NUMBER"):
             orders.order_id_of(VenueOrderId(wrong), LINEAR)
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("NEW", OrderStatus.WORKING),
+        ("TRIGGERING", OrderStatus.WORKING),
+        ("TRIGGERED", OrderStatus.EXPIRED),
+        ("FINISHED", OrderStatus.EXPIRED),
+        ("CANCELED", OrderStatus.CANCELLED),
+        ("REJECTED", OrderStatus.REJECTED),
+    ],
+)
+def test_a_conditional_order_of_somebody_else(word: str, status: OrderStatus) -> None:
+    bnb = market("BNBUSDT")
+    found = algos.order({**ALGO_ORDER, "algoStatus": word}, bnb, account_id=ACCOUNT)
+    assert (str(found.venue_order_id), found.status, found.status_text) == ("algo:BNBUSDT:2148627", status, word)
+    assert (found.order_type, found.side, found.quantity) == (OrderType.STOP_LIMIT, OrderSide.SELL, Decimal("0.01"))
+    assert (found.trigger_price, found.limit_price, found.filled_quantity) == (750, 750, 0)
+    assert found.created_at == ms(1750514941540) and algos.algo_id_of(found.venue_order_id, bnb) == "2148627"
+    for wrong in ("linear:BNBUSDT:1", "algo:BTCUSDT:1", "algo:BNBUSDT:"):
+        with pytest.raises(InvalidOrder, match="algo:BNBUSDT:NUMBER"):
+            algos.algo_id_of(VenueOrderId(wrong), bnb)
+    with pytest.raises(InvalidOrder):
+        algos.algo_id_of(found.venue_order_id, market("BNBUSDT", ProductKind.SPOT))
+
+
+@pytest.mark.parametrize("change", [{"algoStatus": "NEWER"}, {"algoId": None}, {"orderType": "X"}, {"side": ""}])
+def test_malformed_conditional_orders(change: dict[str, Any]) -> None:
+    with pytest.raises(AnswerUnreadable):
+        algos.order({**ALGO_ORDER, **change}, market("BNBUSDT"), account_id=ACCOUNT)
 
 
 # -- fills ------------------------------------------------------------------------------------------------------
