@@ -9,7 +9,6 @@ product and the symbol (`spot:BTCUSDT:123`), so that two of them can never be ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 from brokers.binance.fields import member, quotient
@@ -227,10 +226,9 @@ def income_id(row: Row) -> str:
     return f"{required(row, 'incomeType')}:{required(row, 'tranId')}:{required(row, 'asset')}"
 
 
-def cash_event(row: Row, market_named: Callable[[str], Market], *, account_id: AccountId) -> CashEvent:
+def cash_event(row: Row, market: Market | None, *, account_id: AccountId) -> CashEvent:
     """One income row of futures as one event; the amounts of an asset sum to the change of its wallet."""
     symbol, trade = text(row, "symbol"), text(row, "tradeId")
-    market = market_named(symbol) if symbol else None
     return CashEvent(
         account_id=account_id,
         event_id=income_id(row),

@@ -273,8 +273,8 @@ def test_malformed_trades(change: dict[str, Any]) -> None:
 
 # -- wallet changes ---------------------------------------------------------------------------------------------
 def test_income_rows_of_one_number_are_told_apart_by_their_type() -> None:
-    moved = orders.cash_event(TRANSFER_INCOME, market, account_id=ACCOUNT)
-    paid = orders.cash_event(COMMISSION_INCOME, market, account_id=ACCOUNT)
+    moved = orders.cash_event(TRANSFER_INCOME, None, account_id=ACCOUNT)
+    paid = orders.cash_event(COMMISSION_INCOME, LINEAR, account_id=ACCOUNT)
     assert (moved.kind, moved.amount, moved.currency) == (CashEventKind.TRANSFER, Decimal("-0.375"), "USDT")
     assert moved.instrument_id is None and moved.trade_id is None and moved.time == ms(1570608000000)
     assert (paid.kind, paid.venue_kind, paid.amount) == (CashEventKind.TRADE, "COMMISSION", Decimal("-0.01"))
@@ -296,7 +296,7 @@ def test_income_rows_of_one_number_are_told_apart_by_their_type() -> None:
     ],
 )
 def test_kinds_of_income(word: str, kind: CashEventKind) -> None:
-    found = orders.cash_event({**TRANSFER_INCOME, "incomeType": word}, market, account_id=ACCOUNT)
+    found = orders.cash_event({**TRANSFER_INCOME, "incomeType": word}, None, account_id=ACCOUNT)
     assert (found.kind, found.venue_kind) == (kind, word)
 
 
