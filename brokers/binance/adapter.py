@@ -13,11 +13,11 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
-from brokers.binance import mapping, orders, payloads
+from brokers.binance import algos, mapping, orders, payloads
 from brokers.binance.account import Account, ask
 from brokers.binance.client import BinanceClient, classify, committed_part
 from brokers.binance.fields import form, row_of, rows_of
-from brokers.binance.instruments import InstrumentBook, Market, market_of
+from brokers.binance.instruments import InstrumentBook, Market, market_of, named
 from brokers.binance.paging import by, pages, windows
 from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of
 from brokers.capabilities import OrderIdentity
@@ -25,9 +25,11 @@ from brokers.clock import Clock
 from brokers.config import AccountConfig, require_listed
 from brokers.errors import (
     AnswerUnreadable,
+    BrokerError,
     EnvironmentMismatch,
     InvalidOrder,
     NotModified,
+    NotSent,
     OrderNotFound,
     Unsupported,
     VerificationFailed,
@@ -210,14 +212,13 @@ class BinanceBroker(Broker):
     ) -> Order | None:
         """One look-up shows open orders and history. An order that the venue has archived is not an absent one."""
         market = self._market(instrument_id)
+        if client_order_id is None and venue_order_id is not None and algos.is_algo(venue_order_id):
+            return self._find_algo(market, venue_order_id)
         wanted = _order_filter(market, client_order_id, venue_order_id)
         read = self._client.get_order if market.is_spot else self._client.futures_get_order
-        try:
-            row = row_of(ask(read, symbol=market.symbol, **wanted), "order")
-        except OrderNotFound as error:
-            if error.code == _NO_SUCH_ORDER:
-                return None
-            raise
+        row = _found(read, symbol=market.symbol, **wanted)
+        if row is None:
+            return None
         shown = {"origClientOrderId": text(row, "clientOrderId"), "orderId": text(row, "orderId")}
         if text(row, "symbol") != market.symbol or any(shown[name] != value for name, value in wanted.items()):
             raise AnswerUnreadable(
@@ -225,9 +226,23 @@ class BinanceBroker(Broker):
             )
         return self._order(row, market)
 
+    def _find_algo(self, market: Market, identity: VenueOrderId) -> Order | None:
+        row = _found(self._client.futures_get_order, algoId=algos.algo_id_of(identity, market))
+        if row is None:
+            return None
+        order: Order = self._mapped(algos.order, row, market)
+        if order.venue_order_id != identity or text(row, "symbol") != market.symbol:
+            raise AnswerUnreadable(f"asked for the conditional order {identity}, the venue showed another")
+        return order
+
     def open_orders(self) -> tuple[Order, ...]:
-        """Of every symbol, listed or not, in one request per product."""
+        """Of every symbol, listed or not, in one request per product, and one for futures' conditional orders."""
         found: dict[VenueOrderId, Order] = {}
+        if self._has(ProductKind.LINEAR):  # first, so that one which triggers meanwhile shows as what it became
+            for row in rows_of(ask(self._client.futures_get_open_orders, conditional=True), "openAlgoOrders"):
+                market = self._book.market(ProductKind.LINEAR, required(row, "symbol"))
+                order = self._mapped(algos.order, row, market)
+                found[order.venue_order_id] = order
         for product in sorted(self._config.products):
             is_spot = product is ProductKind.SPOT
             read = self._client.get_open_orders if is_spot else self._client.futures_get_open_orders
@@ -272,9 +287,9 @@ class BinanceBroker(Broker):
         for start, end in windows(ProductKind.LINEAR, since, until, now=self._client.venue_now()):
             read = _asking(self._client.futures_income_history)
             for row in pages(read, start=start, end=end, identity=orders.income_id):
-                event = orders.cash_event(
-                    row, lambda symbol: self._book.market(ProductKind.LINEAR, symbol), account_id=self.account_id
-                )
+                symbol = text(row, "symbol")
+                market = self._book.market(ProductKind.LINEAR, symbol) if symbol else None
+                event: CashEvent = self._mapped(orders.cash_event, row, market)
                 found.setdefault(event.event_id, event)
         return tuple(sorted(found.values(), key=lambda event: event.time))
 
@@ -288,10 +303,10 @@ class BinanceBroker(Broker):
         return payloads.prepare(request, self._book.get(request.instrument_id), client_order_id)
 
     def place(self, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck:
+        """Send once. Nothing is asked of the venue on the way but, once, its clock."""
         parameters = _parameters(prepared)
-        market = self._market(prepared.request.instrument_id)
-        if not self._is_timed:
-            self.clock_reading()  # not_after is venue time: without an offset the deadline would mean nothing
+        market = named(prepared.request.instrument_id, parameters["symbol"])
+        self._require_time()
         send = self._client.create_order if market.is_spot else self._client.futures_create_order
         with self._guard.sending(ticket, sha256=prepared.sha256):
             return orders.ack(row_of(ask(send, **parameters), "order"), market, prepared.client_order_id)
@@ -304,11 +319,25 @@ class BinanceBroker(Broker):
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
         market = self._market(instrument_id)
-        wanted = _order_filter(market, client_order_id, venue_order_id)
+        if client_order_id is None and venue_order_id is not None and algos.is_algo(venue_order_id):
+            wanted = {"algoId": algos.algo_id_of(venue_order_id, market)}
+        else:
+            wanted = {"symbol": market.symbol, **_order_filter(market, client_order_id, venue_order_id)}
         send = self._client.cancel_order if market.is_spot else self._client.futures_cancel_order
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
-            ask(send, symbol=market.symbol, **wanted)
+            ask(send, **wanted)
         return record
+
+    def _require_time(self) -> None:
+        """not_after is venue time: without an offset the deadline would mean nothing. What fails here sends nothing."""
+        if self._is_timed:
+            return
+        try:
+            self.clock_reading()
+        except NotSent:
+            raise
+        except BrokerError as error:
+            raise NotSent(f"nothing was sent: the venue's clock could not be read: {error.message}") from error
 
     # -- shared -------------------------------------------------------------------------------------------------
     def _has(self, product: ProductKind) -> bool:
@@ -352,12 +381,12 @@ class BinanceBroker(Broker):
             raise Unsupported(f"{instrument_id} is spot: it has no leverage, no margin mode and no position mode")
         return market
 
-    def _mapped(self, make: Callable[..., Any], row: Row, market: Market) -> Any:
+    def _mapped(self, make: Callable[..., Any], row: Row, market: Market | None) -> Any:
         """Build a value; its own validation failing means that the row was not what is documented."""
         try:
             return make(row, market, account_id=self.account_id)
         except ValueError as error:
-            raise AnswerUnreadable(f"{make.__name__} row of {market.symbol}: {error}") from error
+            raise AnswerUnreadable(f"{make.__name__} row of {text(row, 'symbol')}: {error}") from error
 
     def _order(self, row: Row, market: Market) -> Order:
         order: Order = self._mapped(orders.order, row, market)
@@ -366,6 +395,16 @@ class BinanceBroker(Broker):
 
 def _asking(call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **parameters: ask(call, **parameters)
+
+
+def _found(read: Callable[..., Any], **wanted: str) -> Row | None:
+    """One order, or None by the venue's own word; that it was archived is no such word."""
+    try:
+        return row_of(ask(read, **wanted), "order")
+    except OrderNotFound as error:
+        if error.code == _NO_SUCH_ORDER:
+            return None
+        raise
 
 
 def _require_products(config: AccountConfig) -> None:
@@ -395,6 +434,6 @@ def _parameters(prepared: PreparedOrder) -> dict[str, str]:
     parameters = dict(parse_qsl(prepared.payload, keep_blank_values=True))
     if form(parameters) != prepared.payload:
         raise InvalidOrder(f"prepared payload must be a canonical form, was {prepared.payload[:200]!r}")
-    if parameters.get("newClientOrderId") != prepared.client_order_id.value:
-        raise InvalidOrder(f"prepared payload must carry newClientOrderId {prepared.client_order_id}")
+    if "symbol" not in parameters or parameters.get("newClientOrderId") != prepared.client_order_id.value:
+        raise InvalidOrder(f"prepared payload must carry a symbol and newClientOrderId {prepared.client_order_id}")
     return parameters

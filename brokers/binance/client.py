@@ -40,6 +40,7 @@ WRITES = frozenset(
     {
         ("DELETE", SPOT_ORDER),
         ("DELETE", FUTURES_ORDER),
+        ("DELETE", "/fapi/v1/algoOrder"),
         ("POST", "/fapi/v1/leverage"),
         ("POST", "/fapi/v1/marginType"),
         ("POST", "/fapi/v1/positionSide/dual"),

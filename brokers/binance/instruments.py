@@ -58,6 +58,11 @@ def market_of(instrument: Instrument) -> Market:
     )
 
 
+def named(instrument_id: InstrumentId, symbol: str) -> Market:
+    """What an answer about one symbol is read with, without asking the venue for it: its currencies are not needed."""
+    return Market(instrument_id, symbol, product_of(instrument_id.value), "", "", "")
+
+
 def instrument(row: Row, product: ProductKind) -> Instrument | None:
     """One symbol of exchangeInfo; None for contracts that are not ours to trade (none are on spot)."""
     try:

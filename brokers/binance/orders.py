@@ -9,7 +9,6 @@ product and the symbol (`spot:BTCUSDT:123`), so that two of them can never be ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 from brokers.binance.fields import quotient
@@ -44,7 +43,7 @@ from brokers.types import (
     TimeInForce,
 )
 
-_SIDES = {"BUY": OrderSide.BUY, "SELL": OrderSide.SELL}
+SIDES = {"BUY": OrderSide.BUY, "SELL": OrderSide.SELL}
 _SPOT_TYPES = {
     "LIMIT": OrderType.LIMIT,
     "LIMIT_MAKER": OrderType.LIMIT,
@@ -54,7 +53,7 @@ _SPOT_TYPES = {
     "STOP_LOSS_LIMIT": OrderType.STOP_LIMIT,
     "TAKE_PROFIT_LIMIT": OrderType.STOP_LIMIT,
 }
-_FUTURES_TYPES = {
+FUTURES_TYPES = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
     "LIQUIDATION": OrderType.LIMIT,
@@ -64,7 +63,7 @@ _FUTURES_TYPES = {
     "TAKE_PROFIT_MARKET": OrderType.STOP_MARKET,
     "TRAILING_STOP_MARKET": OrderType.STOP_MARKET,
 }
-_TIMES_IN_FORCE = {
+TIMES_IN_FORCE = {
     "GTC": TimeInForce.GTC,
     "IOC": TimeInForce.IOC,
     "FOK": TimeInForce.FOK,
@@ -84,7 +83,7 @@ _STATUSES = {
     "EXPIRED": OrderStatus.EXPIRED,
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
 }
-_POSITION_SIDES = {"BOTH": None, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
+POSITION_SIDES = {"BOTH": None, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
 
 # A commission is a part of what a trade did to the wallet: with the realised profit it makes the trade's effect net of
 # its fee, as the fill tells it.
@@ -160,9 +159,9 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         venue_order_id=venue_order_id(str(integer(row, "orderId")), market),
         client_order_id=client_id(row),
         instrument_id=market.instrument_id,
-        side=member(row, "side", _SIDES),
+        side=member(row, "side", SIDES),
         order_type=order_type,
-        time_in_force=_TIMES_IN_FORCE.get(text(row, "timeInForce")),
+        time_in_force=TIMES_IN_FORCE.get(text(row, "timeInForce")),
         quantity=number(row, "origQty") or filled,  # a close-position order is placed without a quantity
         filled_quantity=filled,
         average_price=_average_price(row, market, filled),
@@ -174,12 +173,12 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         updated_at=moment(row, "updateTime"),
         status_text=text(row, "status"),
         reject_code=text(row, "expiryReason"),
-        position_side=member(row, "positionSide", _POSITION_SIDES) if text(row, "positionSide") else None,
+        position_side=member(row, "positionSide", POSITION_SIDES) if text(row, "positionSide") else None,
     )
 
 
 def _order_type(row: Row, market: Market) -> OrderType:
-    kind: OrderType = member(row, "type", _SPOT_TYPES if market.is_spot else _FUTURES_TYPES)
+    kind: OrderType = member(row, "type", _SPOT_TYPES if market.is_spot else FUTURES_TYPES)
     return kind
 
 
@@ -224,7 +223,7 @@ def _trade_id(row: Row, market: Market, order_id: str, *, is_maker: bool) -> Tra
 
 def _fill_side(row: Row, market: Market) -> OrderSide:
     if not market.is_spot:
-        side: OrderSide = member(row, "side", _SIDES)
+        side: OrderSide = member(row, "side", SIDES)
         return side
     if not isinstance(row.get("isBuyer"), bool):
         raise AnswerUnreadable(f"isBuyer must be true or false, was {row.get('isBuyer')!r}")
@@ -237,10 +236,9 @@ def income_id(row: Row) -> str:
     return f"{required(row, 'incomeType')}:{required(row, 'tranId')}:{required(row, 'asset')}"
 
 
-def cash_event(row: Row, market_named: Callable[[str], Market], *, account_id: AccountId) -> CashEvent:
+def cash_event(row: Row, market: Market | None, *, account_id: AccountId) -> CashEvent:
     """One income row of futures as one event; the amounts of an asset sum to the change of its wallet."""
     symbol, trade = text(row, "symbol"), text(row, "tradeId")
-    market = market_named(symbol) if symbol else None
     return CashEvent(
         account_id=account_id,
         event_id=income_id(row),

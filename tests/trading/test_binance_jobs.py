@@ -180,6 +180,19 @@ def test_kill_cancels_closes_and_proves(on: tuple[Any, Runtime]) -> None:
     assert report.state.value == "flat_proven" and held(sim) == {}, report
 
 
+def test_a_kill_says_what_it_could_not_close(tmp_path: Path) -> None:
+    """A position outside of the list is seen; its fills would not be, so no order of ours is sent in it."""
+    with binance(tmp_path, LINEAR, products="linear") as (sim, runtime):
+        sim.control.place_order("main", "ETHUSDT", "buy", "1", kind="linear")
+        sim.control.place_order("main", "BTCUSDT", "buy", "0.3", kind="linear")
+        with runtime.ledger.write() as session:
+            set_control(session, ACCOUNT, ControlState.KILL, reason="test", set_by="anna", at=runtime.clock.now())
+        request = KillRequest(requested_by="anna", approved_by="ben", reason="test", flatten=True)
+        report = kill_account(runtime, request, settle_currencies=USDT)
+        assert report.state.value == "left" and held(sim) == {"ETHUSDT": D(1)}, report
+        assert any("ETH/USDT:USDT" in str(item) for item in report.left)
+
+
 def test_closing_named_positions(on: tuple[Any, Runtime]) -> None:
     sim, runtime = on
     sim.control.place_order("main", "BTCUSDT", "buy", "0.3", kind="linear")

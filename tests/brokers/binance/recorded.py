@@ -285,6 +285,35 @@ COMMISSION_INCOME: dict[str, Any] = {
 }
 
 
+ALGO_ORDER: dict[str, Any] = {
+    "algoId": 2148627,
+    "clientAlgoId": "MRumok0dkhrP4kCm12AHaB",
+    "algoType": "CONDITIONAL",
+    "orderType": "TAKE_PROFIT",
+    "symbol": "BNBUSDT",
+    "side": "SELL",
+    "positionSide": "BOTH",
+    "timeInForce": "GTC",
+    "quantity": "0.01",
+    "algoStatus": "NEW",
+    "actualOrderId": "",
+    "actualPrice": "0.00000",
+    "triggerPrice": "750.000",
+    "price": "750.000",
+    "icebergQuantity": None,
+    "selfTradePreventionMode": "EXPIRE_MAKER",
+    "workingType": "CONTRACT_PRICE",
+    "priceMatch": "NONE",
+    "closePosition": False,
+    "priceProtect": False,
+    "reduceOnly": False,
+    "createTime": 1750514941540,
+    "updateTime": 1750514941540,
+    "triggerTime": 0,
+    "goodTillDate": 0,
+}
+
+
 def spot_order(**changes: Any) -> dict[str, Any]:
     """A query's answer about a working spot order in BTCUSDT."""
     return {**SPOT_CANCELLED, "symbol": "BTCUSDT", "orderId": 28, "clientOrderId": "at-1", "status": "NEW", **changes}

@@ -24,6 +24,7 @@ from brokers.errors import (
     DeadlinePassed,
     DuplicateClientOrderId,
     InvalidOrder,
+    NotSent,
     OrderInvalid,
     OutcomeUnknown,
     PermissionRefused,
@@ -185,6 +186,28 @@ def test_the_clock_is_measured_before_the_first_order(broker: BinanceBroker, ven
     assert 58_000 < int(stamp) - time.time_ns() // 1_000_000 <= 60_000
 
 
+@pytest.mark.parametrize("answer", [reply(503, "busy"), drop, reply(200, "<html>"), refuses(-1003, "slow down", 429)])
+def test_a_clock_that_cannot_be_read_sends_nothing_and_says_so(
+    broker: BinanceBroker, venue: Loopback, answer: Any
+) -> None:
+    order = prepared(broker)
+    venue.on("/api/v3/time", answer)
+    leave = ticket()
+    with pytest.raises(NotSent, match="nothing was sent: the venue's clock"):
+        broker.place(order, leave)
+    assert leave.record.sends == 0 and venue.to(SPOT_ORDER) == []
+
+
+def test_nothing_is_asked_between_the_commit_and_the_order(broker: BinanceBroker, venue: Loopback) -> None:
+    order = prepared(broker)
+    venue.on(SPOT_ORDER, says(ACKS[SPOT]))
+    broker.clock_reading()
+    broker._book._read_at.clear()  # what is known of instruments has grown old
+    before = len(venue.requests)
+    broker.place(order, ticket())
+    assert len(venue.requests) == before + 1
+
+
 def test_a_payload_that_was_changed_is_not_sent(broker: BinanceBroker, venue: Loopback) -> None:
     order = prepared(broker)
     changed = (
@@ -250,6 +273,8 @@ def test_an_unmodified_sdk_behind_the_guard_sends_once_and_nowhere_else(
         ("DELETE", SPOT_ORDER, Verb.WRITE),
         ("POST", "/fapi/v1/leverage", Verb.WRITE),
         ("POST", "/fapi/v1/algoOrder", Verb.FORBIDDEN),
+        ("DELETE", "/fapi/v1/algoOrder", Verb.WRITE),
+        ("DELETE", "/fapi/v1/algoOpenOrders", Verb.FORBIDDEN),
         ("POST", "/fapi/v1/batchOrders", Verb.FORBIDDEN),
         ("POST", "/api/v3/order/cancelReplace", Verb.FORBIDDEN),
         ("PUT", FUTURES_ORDER, Verb.FORBIDDEN),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from brokers.binance import mapping, orders
+from brokers.binance import algos, mapping, orders
 from brokers.binance.instruments import Market, delisted, instrument, market_of, symbol_of
 from brokers.errors import AnswerUnreadable, InvalidOrder, VenueUnavailable
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, VenueOrderId
@@ -25,6 +25,7 @@ from brokers.types import (
     TimeInForce,
 )
 from tests.brokers.binance.recorded import (
+    ALGO_ORDER,
     COMMISSION_INCOME,
     FUTURES_ACCOUNT,
     FUTURES_PLACED,
@@ -204,6 +205,37 @@ def test_an_order_id_names_its_symbol_and_product() -> None:
             orders.order_id_of(VenueOrderId(wrong), LINEAR)
 
 
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("NEW", OrderStatus.WORKING),
+        ("TRIGGERING", OrderStatus.WORKING),
+        ("TRIGGERED", OrderStatus.EXPIRED),
+        ("FINISHED", OrderStatus.EXPIRED),
+        ("CANCELED", OrderStatus.CANCELLED),
+        ("REJECTED", OrderStatus.REJECTED),
+    ],
+)
+def test_a_conditional_order_of_somebody_else(word: str, status: OrderStatus) -> None:
+    bnb = market("BNBUSDT")
+    found = algos.order({**ALGO_ORDER, "algoStatus": word}, bnb, account_id=ACCOUNT)
+    assert (str(found.venue_order_id), found.status, found.status_text) == ("algo:BNBUSDT:2148627", status, word)
+    assert (found.order_type, found.side, found.quantity) == (OrderType.STOP_LIMIT, OrderSide.SELL, Decimal("0.01"))
+    assert (found.trigger_price, found.limit_price, found.filled_quantity) == (750, 750, 0)
+    assert found.created_at == ms(1750514941540) and algos.algo_id_of(found.venue_order_id, bnb) == "2148627"
+    for wrong in ("linear:BNBUSDT:1", "algo:BTCUSDT:1", "algo:BNBUSDT:"):
+        with pytest.raises(InvalidOrder, match="algo:BNBUSDT:NUMBER"):
+            algos.algo_id_of(VenueOrderId(wrong), bnb)
+    with pytest.raises(InvalidOrder):
+        algos.algo_id_of(found.venue_order_id, market("BNBUSDT", ProductKind.SPOT))
+
+
+@pytest.mark.parametrize("change", [{"algoStatus": "NEWER"}, {"algoId": None}, {"orderType": "X"}, {"side": ""}])
+def test_malformed_conditional_orders(change: dict[str, Any]) -> None:
+    with pytest.raises(AnswerUnreadable):
+        algos.order({**ALGO_ORDER, **change}, market("BNBUSDT"), account_id=ACCOUNT)
+
+
 # -- fills ------------------------------------------------------------------------------------------------------
 def test_the_recorded_trades() -> None:
     spot = orders.fill(SPOT_TRADE, market("LTCUSDT", ProductKind.SPOT), account_id=ACCOUNT)
@@ -241,8 +273,8 @@ def test_malformed_trades(change: dict[str, Any]) -> None:
 
 # -- wallet changes ---------------------------------------------------------------------------------------------
 def test_income_rows_of_one_number_are_told_apart_by_their_type() -> None:
-    moved = orders.cash_event(TRANSFER_INCOME, market, account_id=ACCOUNT)
-    paid = orders.cash_event(COMMISSION_INCOME, market, account_id=ACCOUNT)
+    moved = orders.cash_event(TRANSFER_INCOME, None, account_id=ACCOUNT)
+    paid = orders.cash_event(COMMISSION_INCOME, LINEAR, account_id=ACCOUNT)
     assert (moved.kind, moved.amount, moved.currency) == (CashEventKind.TRANSFER, Decimal("-0.375"), "USDT")
     assert moved.instrument_id is None and moved.trade_id is None and moved.time == ms(1570608000000)
     assert (paid.kind, paid.venue_kind, paid.amount) == (CashEventKind.TRADE, "COMMISSION", Decimal("-0.01"))
@@ -264,7 +296,7 @@ def test_income_rows_of_one_number_are_told_apart_by_their_type() -> None:
     ],
 )
 def test_kinds_of_income(word: str, kind: CashEventKind) -> None:
-    found = orders.cash_event({**TRANSFER_INCOME, "incomeType": word}, market, account_id=ACCOUNT)
+    found = orders.cash_event({**TRANSFER_INCOME, "incomeType": word}, None, account_id=ACCOUNT)
     assert (found.kind, found.venue_kind) == (kind, word)
 
 

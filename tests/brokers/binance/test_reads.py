@@ -41,6 +41,7 @@ from brokers.types import (
 )
 from tests.brokers.binance.conftest import LINEAR, SPOT, config_at, opened, refuses, says
 from tests.brokers.binance.recorded import (
+    ALGO_ORDER,
     COMMISSION_INCOME,
     FUTURES_ACCOUNT,
     FUTURES_BALANCE,
@@ -368,9 +369,35 @@ def test_an_order_id_of_another_symbol_is_never_asked_for(broker: BinanceBroker,
 def test_open_orders_are_read_whole_also_outside_of_the_list(broker: BinanceBroker, venue: Loopback) -> None:
     venue.on("/api/v3/openOrders", says([spot_order(), spot_order(symbol="ETHUSDT")]))
     venue.on("/fapi/v1/openOrders", says([futures_order(), futures_order(orderId=29, symbol="SOLUSDT")]))
+    venue.on("/fapi/v1/openAlgoOrders", says([ALGO_ORDER, {**ALGO_ORDER, "algoId": 1, "algoStatus": "TRIGGERED"}]))
     found = sorted(str(order.venue_order_id) for order in broker.open_orders())
-    assert found == ["linear:BTCUSDT:28", "linear:SOLUSDT:29", "spot:BTCUSDT:28", "spot:ETHUSDT:28"]
-    assert len(private(venue)) == 2 and all("symbol" not in request.query for request in private(venue))
+    assert found == [
+        "algo:BNBUSDT:2148627",
+        "linear:BTCUSDT:28",
+        "linear:SOLUSDT:29",
+        "spot:BTCUSDT:28",
+        "spot:ETHUSDT:28",
+    ]
+    assert len(private(venue)) == 3 and all("symbol" not in request.query for request in private(venue))
+
+
+def test_a_conditional_order_of_somebody_else_is_looked_up_and_cancelled_by_its_own_number(
+    broker: BinanceBroker, venue: Loopback
+) -> None:
+    row = {**ALGO_ORDER, "symbol": "BTCUSDT"}
+    venue.on("/fapi/v1/algoOrder", says(row), refuses(-2013, "Order does not exist."), says({**row, "algoId": 5}))
+    theirs = VenueOrderId("algo:BTCUSDT:2148627")
+    found = broker.find_order(instrument_id=LINEAR, venue_order_id=theirs)
+    assert found is not None and found.venue_order_id == theirs
+    assert broker.find_order(instrument_id=LINEAR, venue_order_id=theirs) is None
+    with pytest.raises(AnswerUnreadable, match="showed another"):
+        broker.find_order(instrument_id=LINEAR, venue_order_id=theirs)
+    venue.on("/fapi/v1/algoOrder", says({"algoId": 2148627, "code": "200", "msg": "success"}))
+    assert broker.cancel(instrument_id=LINEAR, venue_order_id=theirs).status == 200
+    sent = venue.to("/fapi/v1/algoOrder")[-1]
+    assert sent.method == "DELETE" and sent.body.startswith(b"algoId=2148627&recvWindow=")
+    with pytest.raises(InvalidOrder, match="conditional order in BTC/USDT must read"):
+        broker.cancel(instrument_id=SPOT, venue_order_id=theirs)
 
 
 # -- histories --------------------------------------------------------------------------------------------------

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import itertools
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
 from pydantic import SecretStr
@@ -324,6 +329,44 @@ def test_a_spot_order_holds_its_cost(venue: BinanceBroker) -> None:
     assert (balance.total, balance.held, balance.available) == (200_000, 5_000, None)
     health = venue.margin_health()
     assert (health.equity, health.available) == (200_000, 95_000)
+
+
+def test_a_stop_that_a_person_left_at_the_venue_is_seen_and_can_be_cancelled(venue: BinanceBroker, sim: Any) -> None:
+    """The adapter places no conditional futures order, but what it proves closed must be closed."""
+    place(venue, LINEAR, BUY, "0.3")
+    for trigger in ("58000", "57000"):
+        signed_by_hand(
+            sim,
+            "/fapi/v1/algoOrder",
+            {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET"}
+            | {"quantity": "0.1", "triggerPrice": trigger, "reduceOnly": "true"},
+        )
+    upper, lower = sorted(venue.open_orders(), key=lambda order: -(order.trigger_price or 0))
+    assert (upper.order_type, upper.trigger_price, upper.reduce_only) == (OrderType.STOP_MARKET, 58000, True)
+    venue.cancel(instrument_id=LINEAR, venue_order_id=lower.venue_order_id)
+    assert [order.venue_order_id for order in venue.open_orders()] == [upper.venue_order_id]
+    sim.control.set_price(symbol="BTCUSDT", price="57900")
+    assert venue.open_orders() == ()
+    for identity, status in (
+        (upper.venue_order_id, OrderStatus.EXPIRED),
+        (lower.venue_order_id, OrderStatus.CANCELLED),
+    ):
+        order = venue.find_order(instrument_id=LINEAR, venue_order_id=identity)
+        assert order is not None and (order.status, order.filled_quantity) == (status, 0)
+    became = venue.order_history(**window())[-1]
+    assert (became.status, became.quantity) == (OrderStatus.FILLED, Decimal("0.1"))
+    assert venue.positions()[0].quantity == Decimal("0.2")
+
+
+def signed_by_hand(sim: Any, path: str, fields: dict[str, str]) -> None:
+    """A request of the same account that is not made by the adapter."""
+    text = urlencode({**fields, "recvWindow": "5000", "timestamp": str(time.time_ns() // 1_000_000)})
+    signature = hmac.new(b"main-secret", text.encode(), hashlib.sha256).hexdigest()
+    request = Request(
+        f"{sim.url}{path}", data=f"{text}&signature={signature}".encode(), headers={"X-MBX-APIKEY": "main-key"}
+    )
+    with urlopen(request) as answer:
+        assert answer.status == 200
 
 
 # -- one id, two orders -----------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ def _serve(server: Loopback, now: datetime) -> None:
     for path in ("/api/v3/time", "/fapi/v1/time"):
         server.on(path, says({"serverTime": epoch_ms(now)}))
     server.on("/api/v3/exchangeInfo", _spot_symbols)
+    server.on("/fapi/v1/openAlgoOrders", says([]))
     server.on("/fapi/v1/exchangeInfo", says({"symbols": [FUTURES_SYMBOL]}))
 
 

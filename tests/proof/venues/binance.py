@@ -120,7 +120,7 @@ _CODES: dict[str, int | tuple[int, str]] = {
 }
 _SPOT_ORDER, _LINEAR_ORDER = "/api/v3/order", "/fapi/v1/order"
 _FIND = (f"GET {_SPOT_ORDER}", f"GET {_LINEAR_ORDER}")
-_OPEN = ("/api/v3/openOrders", "/fapi/v1/openOrders")
+_OPEN = ("/api/v3/openOrders", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
 _HISTORY = ("/api/v3/allOrders", "/fapi/v1/allOrders")
 _FILLS = ("/api/v3/myTrades", "/fapi/v1/userTrades")
 _POSITIONS = ("/fapi/v3/positionRisk",)
