@@ -18,6 +18,7 @@ from ledger.engine import Ledger
 from ledger.records import fills_of
 from ledger.states import IntentState, ReconciliationOutcome
 from simulators import running_alpaca
+from simulators.alpaca.config import CryptoFees, FeesConfig
 from simulators.testing_alpaca import small_alpaca_config
 from tests.proof.venues.alpaca import ACCOUNT, account_at
 from tests.proof.wire_venues import venue_clock
@@ -45,7 +46,8 @@ def on(tmp_path: Path) -> Iterator[tuple[Any, Runtime]]:
     """The simulator and one process' view of the account, both on the venue's own clock: waits pass at once."""
     clock = VenueClock(START)
     with ExitStack() as stack:
-        sim = stack.enter_context(running_alpaca(small_alpaca_config(clock=venue_clock(START))))
+        fees = FeesConfig(crypto=CryptoFees.AT_FILL)  # they leave with the fill and are told of when the day is over
+        sim = stack.enter_context(running_alpaca(small_alpaca_config(clock=venue_clock(START), fees=fees)))
         clock.sim = sim
         broker = stack.enter_context(open_broker(account_at(sim.url, 5.0), clock=clock))
         url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"

@@ -42,7 +42,7 @@ from brokers.types import (
 )
 from brokers.wire import SendTicket
 from simulators import AlpacaConfig, running_alpaca
-from simulators.alpaca.config import AlpacaAccount, QuotaConfig
+from simulators.alpaca.config import AlpacaAccount, CryptoFees, FeesConfig, QuotaConfig
 from simulators.core.sessions import SessionConfig, SessionMode
 from simulators.testing_alpaca import small_alpaca_config
 from tests.proof.venues.alpaca import account_at
@@ -95,8 +95,11 @@ class Venue:
         return next(b.total for b in self.broker.balances() if b.currency == "USD")
 
 
+AT_FILL = FeesConfig(crypto=CryptoFees.AT_FILL)  # as users report it: a fee leaves with the fill and is told of later
+
+
 def running(**changes: Any) -> AlpacaConfig:
-    return small_alpaca_config(clock=venue_clock(START), **changes)
+    return small_alpaca_config(clock=venue_clock(START), **{"fees": AT_FILL, **changes})
 
 
 @pytest.fixture(scope="module")
