@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from brokers.capabilities import Capabilities
 from brokers.errors import BrokerError
 from brokers.ids import AccountId, InstrumentId
 from brokers.reasons import Reason
 from brokers.strictjson import encode
-from brokers.types import CashEvent, Fill, Order
+from brokers.types import ZERO, CashEvent, Fill, Order
 from ledger.breaks import BreakChanges, open_breaks, record_breaks, record_run
 from ledger.engine import ConflictingEvidence, NoBaseline
 from ledger.records import (
@@ -35,6 +36,8 @@ from trading.inferring import store_inferences
 from trading.ledger_view import ledger_view
 from trading.reconciliation import BreakKind, Findings, Tolerances, reconcile
 from trading.reconciliation.equation import Rounding, equations, judge
+from trading.reconciliation.exact import EXACT
+from trading.reconciliation.unposted import unposted_fees
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 from trading.sync import SyncResult, sync_account
@@ -220,16 +223,27 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
         cash = cash_flows(
             session, runtime.account_id, until=reading.read_at, news=news.cash_events, new_fills=news.fills
         )
-        computed = {
-            currency: rounding.tolerance(flow.events, currency=currency)[0] for currency, flow in cash.flows.items()
-        }
+        unposted = {} if capabilities.fills_carry_fees else _unposted(capabilities, reading)
+        computed = dict(unposted)
+        for currency, flow in cash.flows.items():
+            rounded, _ = rounding.tolerance(flow.events, currency=currency)
+            computed[currency] = EXACT.add(computed.get(currency, ZERO), rounded)
         tolerances = replace(options.tolerances, balances={**computed, **options.tolerances.balances})
         findings = reconcile(view, reading.view(runtime, start), now=reading.now, tolerances=tolerances)
     found = equations(
-        cash, ledger=view.balances, venue={item.currency: item.total for item in reading.balances}, rounding=rounding
+        cash,
+        ledger=view.balances,
+        venue={item.currency: item.total for item in reading.balances},
+        rounding=rounding,
+        unposted=unposted,
     )
     judged, told = judge(findings, cash, found)
     return _Compared(judged, books_of(view, reading, news, told, cash))
+
+
+def _unposted(capabilities: Capabilities, reading: VenueReading) -> dict[str, Decimal]:
+    rate = Decimal(capabilities.fee_rate_taker)
+    return unposted_fees(reading.fills, reading.cash_events, rate=rate, now=reading.now)
 
 
 # -- storing and importing -------------------------------------------------------------------------------------

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 
 from brokers.ids import InstrumentId
 from brokers.rounding import MONEY
-from brokers.types import ZERO, ProductKind
+from brokers.types import ZERO, OrderSide, ProductKind
 from ledger.records import fills_of_intent
 from ledger.tables import FillRow
 from trading.account_reading import read_account_view
 from trading.plan_store import PlanUnfinished, StoredPlan, get_plan, plan_lease, read_progress
 from trading.rebalancing.release import LegProgress
-from trading.rebalancing.verdict import PlanResult, Reading, disagreements, judge
+from trading.rebalancing.verdict import PlanResult, Reading, disagreements, expected_quantities, judge
 from trading.rebalancing.view import AccountView
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
@@ -70,7 +70,9 @@ def _settled_reading(runtime: Runtime, stored: StoredPlan, legs: Mapping[int, Le
         view = read_account_view(runtime, plan.portfolio, step=step)
         with localcontext(MONEY):
             fees = _fees(runtime, stored, view)
-        quantities = view.net_quantities()
+            quantities = view.net_quantities()
+            if not runtime.broker.capabilities.fills_carry_fees:
+                fees = replace(fees, base=_taken_in_kind(runtime, stored, legs, view, quantities))
         if not disagreements(plan, legs, quantities, fees.base) or reads == READS_MAX:
             break
         runtime.clock.wait(READ_WAIT_S)
@@ -100,6 +102,27 @@ def _fees(runtime: Runtime, stored: StoredPlan, view: AccountView) -> PaidFees:
         else:
             other[row.fee_currency] = other.get(row.fee_currency, ZERO) + row.fee
     return PaidFees(quote, base, other)
+
+
+def _taken_in_kind(
+    runtime: Runtime,
+    stored: StoredPlan,
+    legs: Mapping[int, LegProgress],
+    view: AccountView,
+    quantities: Mapping[InstrumentId, Decimal],
+) -> dict[InstrumentId, Decimal]:
+    """Where no fill says what it cost: what is missing of a coin that was bought, where the venue's dearest fee of it,
+    rounded up, explains that. The fee itself is posted later, as a cash event."""
+    rate = Decimal(runtime.broker.capabilities.fee_rate_taker)
+    most: dict[InstrumentId, Decimal] = {}
+    for row in _fills(runtime, stored):
+        instrument = view.instruments.get(InstrumentId(row.instrument_id))
+        if instrument and instrument.product is ProductKind.SPOT and row.side == OrderSide.BUY.value:
+            fee = row.quantity * rate + instrument.lot_size
+            most[instrument.instrument_id] = most.get(instrument.instrument_id, ZERO) + fee
+    expected = expected_quantities(stored.plan, legs, {})
+    missing = {key: expected.get(key, ZERO) - quantities.get(key, ZERO) for key in most}
+    return {key: amount for key, amount in missing.items() if ZERO < amount <= most[key]}
 
 
 def _fills(runtime: Runtime, stored: StoredPlan) -> list[FillRow]:

@@ -5,7 +5,8 @@
 Invariants (property-tested in tests/trading/reconciliation/test_equation.py)
 1. The terms of a currency and its opening add up to what is expected, exactly; no event is in two terms or in none.
 2. A row missing inside the feed breaks the chain of running balances there, whatever the order within one instant.
-3. The tolerance is the number of roundings times their size: 0 where the venue is exact, and never a constant.
+3. The tolerance is the number of roundings times their size, and the fees that may have left already and are told of
+   later (`unposted`): 0 where the venue is exact and fills carry their fees, and never a constant.
 4. A kind that we do not know is a term of its own, and the equation with it is never called complete.
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 
 from brokers.types import ZERO, CashEventKind
 from trading.reconciliation.exact import EXACT, exact_sum
@@ -101,6 +103,9 @@ class Equation:
     def difference(self) -> Decimal:
         """The venue's figure less what is expected."""
         return EXACT.subtract(self.venue, self.expected)
+
+
+NOTHING: Mapping[str, Decimal] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +280,17 @@ class CashFlows:
 
 
 def equations(
-    cash: CashFlows, *, ledger: Mapping[str, Decimal], venue: Mapping[str, Decimal], rounding: Rounding
+    cash: CashFlows,
+    *,
+    ledger: Mapping[str, Decimal],
+    venue: Mapping[str, Decimal],
+    rounding: Rounding,
+    unposted: Mapping[str, Decimal] = NOTHING,
 ) -> tuple[Equation, ...]:
-    """One equation for each currency of either side; `ledger` is what the ledger counts, corrections included."""
+    """One equation for each currency of either side; `ledger` is what the ledger counts, corrections included.
+
+    `unposted`: fees that may have left already and are told of later.
+    """
     found = []
     for currency in sorted(cash.flows.keys() | cash.late.keys() | ledger.keys() | venue.keys()):
         flow = cash.flows.get(currency) or Flow(ZERO)
@@ -287,7 +300,8 @@ def equations(
         if currency in cash.late:
             with_late = flow.with_late(cash.late[currency])
             flow = with_late if exact_sum((with_late.total(), adjustments)) == theirs else flow
-        tolerance, roundings = rounding.tolerance(flow.events, currency=currency)
+        rounded, roundings = rounding.tolerance(flow.events, currency=currency)
+        tolerance = EXACT.add(rounded, unposted.get(currency, ZERO))
         found.append(
             Equation(
                 currency=currency,

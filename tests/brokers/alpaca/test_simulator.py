@@ -42,7 +42,7 @@ from brokers.types import (
 )
 from brokers.wire import SendTicket
 from simulators import AlpacaConfig, running_alpaca
-from simulators.alpaca.config import AlpacaAccount, QuotaConfig
+from simulators.alpaca.config import AlpacaAccount, CryptoFees, FeesConfig, QuotaConfig
 from simulators.core.sessions import SessionConfig, SessionMode
 from simulators.testing_alpaca import small_alpaca_config
 from tests.proof.venues.alpaca import account_at
@@ -95,8 +95,11 @@ class Venue:
         return next(b.total for b in self.broker.balances() if b.currency == "USD")
 
 
+AT_FILL = FeesConfig(crypto=CryptoFees.AT_FILL)  # as users report it: a fee leaves with the fill and is told of later
+
+
 def running(**changes: Any) -> AlpacaConfig:
-    return small_alpaca_config(clock=venue_clock(START), **changes)
+    return small_alpaca_config(clock=venue_clock(START), **{"fees": AT_FILL, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +161,7 @@ def test_coins_are_wallets_and_their_names_have_no_slash_there(venue: Venue) -> 
     venue.place(BTC, BUY, "0.1")
     assert venue.broker.positions() == ()
     balance = next(b for b in venue.broker.balances() if b.currency == "BTC")
-    assert balance.total == D("0.1") and balance.available is not None
-    assert balance.available < balance.total, "the fee of the purchase cannot be sold"
+    assert balance.total == balance.available == D("0.09975"), "a quarter of a per cent was taken with the purchase"
     (fill,) = venue.broker.fills(**venue.window(), instrument_id=BTC)
     assert fill.fee_currency == "BTC"
     with pytest.raises(InsufficientFunds):

@@ -16,6 +16,7 @@ from brokers.config import AccountConfig
 from brokers.ids import AccountId, InstrumentId
 from brokers.types import ProductKind
 from simulators import running_alpaca
+from simulators.alpaca.config import CryptoFees, FeesConfig
 from simulators.testing_alpaca import small_alpaca_config
 from tests.proof.wire_faults import End, Known, Verb, WireFault
 from tests.proof.wire_venues import Product, WireVenue, venue_clock
@@ -23,7 +24,9 @@ from tests.proof.wire_venues import Product, WireVenue, venue_clock
 
 @contextmanager
 def _start(start: datetime) -> Iterator[Any]:
-    with running_alpaca(small_alpaca_config(clock=venue_clock(start))) as running:
+    # Fees of coins leave when they are posted: what is held is then the sum of what was told at every moment.
+    fees = FeesConfig(crypto=CryptoFees.WHEN_POSTED)
+    with running_alpaca(small_alpaca_config(clock=venue_clock(start), fees=fees)) as running:
         yield running
 
 

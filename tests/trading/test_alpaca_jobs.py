@@ -1,0 +1,143 @@
+"""The jobs on an Alpaca account: shares and coins in one book, fees that come late, parts of a share, no leverage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brokers.factory import open_broker
+from brokers.ids import Environment, InstrumentId
+from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
+from ledger.engine import Ledger
+from ledger.records import fills_of
+from ledger.states import IntentState, ReconciliationOutcome
+from simulators import running_alpaca
+from simulators.alpaca.config import CryptoFees, FeesConfig
+from simulators.testing_alpaca import small_alpaca_config
+from tests.proof.venues.alpaca import ACCOUNT, account_at
+from tests.proof.wire_venues import venue_clock
+from tests.trading.simulated import PATIENT, VenueClock, ids
+from tests.trading.simulated_tradestation import START
+from trading.closing import close_positions
+from trading.leverage import LeverageOutcome, set_leverage
+from trading.orders import IntentView, OrderDesk, WantedOrder
+from trading.plans import rebalance
+from trading.rebalancing import Portfolio
+from trading.reconciliation import Tolerances
+from trading.reconciling import reconcile_account
+from trading.risk import RiskPolicy
+from trading.runtime import Runtime
+from trading.starting import prove_account, start_trading
+from trading.sync import sync_account
+
+D = Decimal
+AAPL, BTC = InstrumentId("AAPL"), InstrumentId("BTC/USD")
+AT_ONCE = Tolerances(guard=timedelta(0))
+
+
+@pytest.fixture
+def on(tmp_path: Path) -> Iterator[tuple[Any, Runtime]]:
+    """The simulator and one process' view of the account, both on the venue's own clock: waits pass at once."""
+    clock = VenueClock(START)
+    with ExitStack() as stack:
+        fees = FeesConfig(crypto=CryptoFees.AT_FILL)  # they leave with the fill and are told of when the day is over
+        sim = stack.enter_context(running_alpaca(small_alpaca_config(clock=venue_clock(START), fees=fees)))
+        clock.sim = sim
+        broker = stack.enter_context(open_broker(account_at(sim.url, 5.0), clock=clock))
+        url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+        ledger = stack.enter_context(Ledger.open(url, environment=Environment.SIMULATED, clock=clock))
+        policy = RiskPolicy.for_environment(Environment.SIMULATED)
+        desk = OrderDesk(ledger=ledger, broker=broker, clock=clock, policy=policy, worker="test-1", limits=PATIENT)
+        yield sim, Runtime(account_id=ACCOUNT, ledger=ledger, broker=broker, desk=desk, clock=clock)
+
+
+def traded(runtime: Runtime, key: InstrumentId, side: OrderSide, quantity: str, name: str, **terms: Any) -> IntentView:
+    request = OrderRequest(instrument_id=key, side=side, order_type=OrderType.MARKET, quantity=D(quantity), **terms)
+    (quote,) = runtime.broker.quotes([key])
+    view = runtime.desk.submit(WantedOrder(ACCOUNT, name, "test", request, quote, ttl_s=60))
+    return runtime.desk.drive([view.intent_id], timeout_s=30)[0]
+
+
+def held(sim: Any) -> dict[str, Decimal]:
+    """The venue's own truth, signed."""
+    return {p.symbol: p.signed_qty for p in sim.control.positions("main") if p.qty}
+
+
+def sync(runtime: Runtime) -> Any:
+    return sync_account(runtime.ledger, runtime.broker, clock=runtime.clock)
+
+
+def reconciled(runtime: Runtime) -> Any:
+    return reconcile_account(runtime, tolerances=AT_ONCE)
+
+
+def test_the_books_agree_once_the_fees_are_posted(on: tuple[Any, Runtime]) -> None:
+    """Shares and coins bought and sold: before, a coin may be short by its fee and by no more."""
+    sim, runtime = on
+    start_trading(runtime, prove_account(runtime))
+    sync(runtime)
+    assert reconciled(runtime).outcome is ReconciliationOutcome.CLEAN
+    for number, (key, side, quantity) in enumerate(
+        ((AAPL, OrderSide.BUY, "100"), (AAPL, OrderSide.SELL, "40"), (BTC, OrderSide.BUY, "0.1"))
+    ):
+        time = TimeInForce.DAY if key == AAPL else TimeInForce.IOC
+        assert traded(runtime, key, side, quantity, f"t-{number}", time_in_force=time).state is IntentState.FILLED
+    with runtime.ledger.read() as session:
+        assert {(row.instrument_id, row.fee) for row in fills_of(session, ACCOUNT)} == {("AAPL", 0), ("BTC/USD", 0)}
+    runtime.clock.wait(5)
+    early = reconciled(runtime)
+    assert early.outcome is ReconciliationOutcome.CLEAN, early
+    (equation,) = [item for item in early.books.equations if item.currency == "BTC"]
+    assert equation.difference == D("-0.00025") and equation.tolerance == D("0.000250001")
+    sim.control.advance(days=1)
+    clean = reconciled(runtime)
+    assert clean.outcome is ReconciliationOutcome.CLEAN, clean
+    assert clean.findings.compared["balances"] == 2 and clean.findings.not_compared == ()
+
+
+def test_rebalancing_shares_and_a_coin_in_dollars(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    wanted = {"AAPL": "0.30", "MSFT": "0.20", "BTC/USD": "0.10"}
+    portfolio = Portfolio(name="mixed", quote_currency="USD", targets=wanted, cash_buffer="0.02")
+    done = rebalance(runtime, portfolio, business_key="open")
+    assert done.result is not None and done.result.state.value == "completed", done
+    found = held(sim)
+    assert found["AAPL"] == D(147) and found["MSFT"] == D(49)  # 98 % of 100,000 in whole shares of 200 and of 400
+    # 9,800 at 60,000, less the quarter of a per cent that no fill tells of
+    assert sim.control.wallets("main")["BTC"] == D("0.163333333") - D("0.000408334")
+    by_key = {str(line.instrument_id): line for line in done.result.lines}
+    assert by_key["BTC/USD"].verdict == "reached" and by_key["BTC/USD"].expected_quantity == D("0.162924999")
+    runtime.clock.wait(60)
+    less = Portfolio(name="mixed", quote_currency="USD", targets={**wanted, "AAPL": "0.10"}, cash_buffer="0.02")
+    assert rebalance(runtime, less, business_key="later").result.state.value == "completed"  # type: ignore[union-attr]
+    assert D(46) <= held(sim)["AAPL"] <= D(49)
+
+
+def test_closing_sells_the_part_of_a_share_as_well(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    bought = traded(runtime, AAPL, OrderSide.BUY, "2.5", "parts", time_in_force=TimeInForce.DAY)
+    assert bought.state is IntentState.FILLED and held(sim) == {"AAPL": D("2.5")}
+    denied = traded(runtime, AAPL, OrderSide.BUY, "2.5", "at once", time_in_force=TimeInForce.IOC)
+    assert denied.state is IntentState.DENIED and "multiple of 1" in denied.detail
+    (closed,) = close_positions(runtime, business_key="eod", settle_currencies=("USD",))
+    assert (closed.outcome.value, closed.filled_quantity) == ("flat", D("2.5")) and held(sim) == {}
+
+
+def test_an_answer_that_is_lost_is_asked_for_by_the_same_id(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+    sim.control.fault("execute_then_drop", path="/v2/orders", method="POST")
+    view = traded(runtime, AAPL, OrderSide.BUY, "5", "lost", time_in_force=TimeInForce.DAY)
+    assert view.state is IntentState.FILLED and held(sim) == {"AAPL": D(5)}
+    assert len({order.client_id for order in sim.control.orders("main")}) == len(sim.control.orders("main")) == 1
+
+
+def test_setting_leverage_says_that_there_is_none(on: tuple[Any, Runtime]) -> None:
+    (done,) = set_leverage(on[1], {AAPL: D(2)}, leverage_max=D(3))
+    assert done.outcome is LeverageOutcome.REFUSED and "no leverage" in done.detail and done.reason == "UNSUPPORTED"
+    assert ids("AAPL") == [AAPL]
