@@ -9,11 +9,10 @@ Source: USDⓈ-M "New Algo Order", "Query Algo Order", "Current All Algo Open Or
 
 from __future__ import annotations
 
-from brokers.binance.fields import member
 from brokers.binance.instruments import Market
 from brokers.binance.orders import FUTURES_TYPES, POSITION_SIDES, SIDES, TIMES_IN_FORCE
 from brokers.errors import InvalidOrder
-from brokers.fields import Row, flag, integer, moment, number_or_zero, positive_or_none, text
+from brokers.fields import Row, flag, integer, member, moment, number_or_zero, positive_or_none, text
 from brokers.ids import AccountId, ClientOrderId, VenueOrderId
 from brokers.types import ZERO, Order, OrderStatus
 
