@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Self
 
 from brokers.ids import AccountId, ClientOrderId, InstrumentId, TradeId, VenueOrderId
 
@@ -403,6 +404,12 @@ class ClockReading:
     venue_time: datetime
     offset: timedelta
     error: timedelta
+
+    @classmethod
+    def between(cls, before: datetime, venue_time: datetime, after: datetime) -> Self:
+        """What the venue said between two looks at our clock: it is taken for the time in their middle."""
+        half = (after - before) / 2
+        return cls(venue_time=venue_time, offset=venue_time - (before + half), error=half)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,10 +135,9 @@ class AlpacaBroker(Broker):
     def clock_reading(self) -> ClockReading:
         before = self._clock.now()
         venue_time = self.market_clock().time
-        after = self._clock.now()
-        half = (after - before) / 2
-        self._offset = venue_time - (before + half)
-        return ClockReading(venue_time=venue_time, offset=self._offset, error=half)
+        reading = ClockReading.between(before, venue_time, self._clock.now())
+        self._offset = reading.offset
+        return reading
 
     def market_clock(self) -> MarketClock:
         """The venue's time, and whether US shares trade in their regular session now."""

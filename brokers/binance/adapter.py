@@ -111,8 +111,7 @@ class BinanceBroker(Broker):
         before = self._clock.now()
         answer = row_of(ask(read), "time")
         after = self._clock.now()
-        venue_time, half = from_ms(integer(answer, "serverTime"), "serverTime"), (after - before) / 2
-        reading = ClockReading(venue_time=venue_time, offset=venue_time - (before + half), error=half)
+        reading = ClockReading.between(before, from_ms(integer(answer, "serverTime"), "serverTime"), after)
         self._client.offset = reading.offset
         self._is_timed = True
         return reading

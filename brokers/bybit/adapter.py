@@ -144,8 +144,7 @@ class BybitBroker(Broker):
         result = self._result(self._client.get_server_time)
         after = self._clock.now()
         venue_time = EPOCH + timedelta(microseconds=integer(result, "timeNano") // 1000)
-        half = (after - before) / 2
-        reading = ClockReading(venue_time=venue_time, offset=venue_time - (before + half), error=half)
+        reading = ClockReading.between(before, venue_time, after)
         self._client.offset = reading.offset
         self._clock_reading = reading
         return reading

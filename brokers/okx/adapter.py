@@ -122,10 +122,7 @@ class OKXBroker(Broker):
     def clock_reading(self) -> ClockReading:
         before = self._clock.now()
         row = _only(self._client.public("public/time"), what="the time")
-        after = self._clock.now()
-        venue_time = moment(row, "ts")
-        half = (after - before) / 2
-        reading = ClockReading(venue_time=venue_time, offset=venue_time - (before + half), error=half)
+        reading = ClockReading.between(before, moment(row, "ts"), self._clock.now())
         self._client.offset = reading.offset
         self._clock_reading = reading
         return reading
