@@ -104,8 +104,8 @@ SUBJECTS = (
         Venue.BINANCE,
         _binance,
         lambda base: f"{base}/USDT:USDT",
-        {**_ONE, "positions": 2, "quotes": 2},
-        "leverages and last prices have endpoints of their own",
+        {**_ONE, "positions": 2, "quotes": 2, "open orders": 2},
+        "leverages, last prices and conditional orders have endpoints of their own",
         lambda url, folder, ids: {**_LINEAR, "instruments": tuple(ids)},
     ),
     Subject(
