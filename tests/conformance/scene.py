@@ -32,6 +32,7 @@ from brokers.types import (
     OrderType,
     Position,
     PreparedOrder,
+    ProductKind,
     Quote,
     TimeInForce,
 )
@@ -163,6 +164,11 @@ class Scene:
         price = self.quote().mid * (1 + Decimal(percent) / 100)
         self.control.set_price(self.product.symbol, self.on_tick(price, BUY))
         self._quoted = None
+
+    def charge_funding(self) -> None:
+        """Let the venue charge whoever is long in a perpetual from now on."""
+        if self.instrument.product is ProductKind.LINEAR:
+            self.control.set_funding_rate("0.0005")
 
     def fault(self, kind: str, verb: str, *, times: int | None = 1, **fields: Any) -> list[str]:
         """Arm a fault on every path of a verb, or of a role of the wire proof."""

@@ -261,6 +261,7 @@ def reversed_rows_are_sorted(scene: Scene) -> None:
     levers=True,
 )
 def funding_is_no_fill(scene: Scene) -> None:
+    scene.charge_funding()
     placed = scene.buy(parts=10)
     scene.control.advance(days=1)
     scene.broker.clock_reading()

@@ -16,6 +16,7 @@ from tests.conformance.card import Where, card
 from tests.conformance.cards.cancelling import another
 from tests.conformance.cards.order_types import same_terms
 from tests.conformance.scene import Placed, Scene
+from tests.proof.wire_faults import Verb
 
 CROWD = 60  # more than one page of most lists
 
@@ -69,6 +70,25 @@ def _looks(word: str, capability: C, look: Callable[[Scene, Placed], Order | Non
         for placed, status in ((filled, OrderStatus.FILLED), (cancelled, OrderStatus.CANCELLED)):
             order = look(scene, placed)
             assert order is not None and order.status is status
+
+    @card(
+        f"FIND-{word}-HISTORY-01",
+        capability,
+        given="an order that was cancelled, and a list of open orders that shows nothing at all",
+        does=f"look it up by {whose}",
+        expects="found all the same, where the venue keeps what is over",
+        levers=True,
+        refused=refused,
+    )
+    def hidden_order(scene: Scene) -> None:
+        placed = scene.rest()
+        scene.working(placed)
+        scene.cancel(placed)
+        scene.done(placed)
+        scene.clock.wait(15)  # more than any list is kept for the next look
+        scene.fault("rows", Verb.OPEN_ORDERS, times=None, shape="truncate", keep=0)
+        order = look(scene, placed)
+        assert order is not None and order.status is OrderStatus.CANCELLED
 
     @card(
         f"FIND-{word}-OLD-01",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from brokers.errors import InsufficientFunds, NotSent, Refused
+from brokers.errors import InsufficientFunds, InvalidOrder, NotSent, Refused, Unsupported
 from brokers.types import Order, OrderSide, OrderStatus, OrderType, TimeInForce
 from tests.conformance.capability import Capability as C
 from tests.conformance.card import card
@@ -419,3 +419,37 @@ def too_little_money(scene: Scene) -> None:
         assert order.status is OrderStatus.REJECTED and order.filled_quantity == 0
     with pytest.raises(StopIteration):
         next(fill for fill in scene.fills())
+
+
+@card(
+    "ORDER-EVERY-FORM-01",
+    C.LIMIT,
+    given="every order type and every time in force that the row of facts names",
+    does="prepare each pair, and place what can be prepared",
+    expects="refused before sending as Unsupported or InvalidOrder, or taken by the venue and read back with its type",
+    levers=True,
+)
+def every_form(scene: Scene) -> None:
+    facts, taken = scene.venue.capabilities, 0
+    prices: dict[OrderType, dict[str, Any]] = {
+        OrderType.MARKET: {},
+        OrderType.LIMIT: {"limit_price": scene.resting()},
+        OrderType.STOP_MARKET: {"trigger_price": scene.crossing()},
+        OrderType.STOP_LIMIT: stop_limit(scene),
+    }
+    for kind in sorted(facts.order_types):
+        for time in sorted(facts.time_in_force):
+            if time.is_extended and kind is not OrderType.LIMIT:
+                continue  # no such request can be made at all
+            at_once = kind is OrderType.LIMIT and time in (TimeInForce.IOC, TimeInForce.FOK)
+            terms = {"limit_price": scene.crossing()} if at_once else prices[kind]
+            try:
+                ready = prepared(scene, **terms, time_in_force=time)
+            except (Unsupported, InvalidOrder) as error:
+                assert str(error)
+                continue
+            order = scene.seen(scene.send(ready), lambda found: found.status is not OrderStatus.ACCEPTED, "known")
+            assert order.order_type is kind and order.status is not OrderStatus.REJECTED, f"{kind} {time}: {order}"
+            taken += 1
+    assert taken >= 2
+    scene.notes["count"] = taken

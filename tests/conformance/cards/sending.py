@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from brokers.errors import BrokerError, DeadlinePassed, NotSent, Refused, SecondSendRefused
+from brokers.errors import BrokerError, DeadlinePassed, NotSent, OutcomeUnknown, Refused, SecondSendRefused
 from brokers.ids import ClientOrderId
 from brokers.wire import WirePhase
+from tests.brokers.loopback import eventually
 from tests.conformance.capability import Capability as C
 from tests.conformance.card import Where, card
 from tests.conformance.scene import Scene
+from tests.proof.wire_faults import Verb
 
 
 @card(
@@ -139,6 +141,28 @@ def an_expired_ticket_makes_no_order(scene: Scene) -> None:
     with pytest.raises((NotSent, Refused)):
         scene.send(prepared, expired)
     assert scene.control.orders(scene.owner) == []
+
+
+@card(
+    "SEND-DEADLINE-01",
+    C.SENDING,
+    given="an order whose end in venue time is two seconds away, and a network that brings it three seconds late",
+    does="place it once, then let that time pass",
+    expects="OutcomeUnknown; where the venue enforces such an end it never executes the order, elsewhere it does",
+    levers=True,
+)
+def a_late_order_is_not_executed(scene: Scene) -> None:
+    prepared = scene.broker.prepare_order(scene.request(), scene.new_id())
+    scene.broker.clock_reading()
+    number = scene.request_count
+    scene.fault("delay", Verb.PLACE, before_venue_s=3)
+    short = replace(scene.ticket(timeout_s=0.4), not_after=scene.clock.now() + timedelta(seconds=2))
+    with pytest.raises(OutcomeUnknown):
+        scene.send(prepared, short)
+    scene.control.advance(seconds=4)
+    (late,) = scene.requests_since(number, Verb.PLACE)
+    eventually(lambda: late.handled)
+    assert len(scene.control.orders(scene.owner)) == (0 if scene.identity.deadline_s_max else 1)
 
 
 @card(
