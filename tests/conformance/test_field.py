@@ -105,9 +105,8 @@ def test_what_cannot_be_undone_is_named(plain: tuple[TestnetField, Any]) -> None
 
 def test_what_somebody_else_holds_is_not_touched() -> None:
     with without_levers(BYBIT) as (field, control):
-        resting = control.place_order(
-            account="main", symbol=SPOT.symbol, side="buy", qty="1", price="2000", kind="spot"
-        )
+        spot = {"account": "main", "symbol": SPOT.symbol, "kind": "spot", "side": "buy"}
+        resting = control.place_order(**spot, qty="1", price="2000")
         control.place_order(account="main", symbol=LINEAR.symbol, side="buy", qty="0.5")
         with pytest.raises(NotFlat, match="account of its own"), field.scene(LINEAR):
             pass
