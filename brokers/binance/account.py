@@ -11,7 +11,7 @@ from typing import Any
 
 from brokers.binance import mapping
 from brokers.binance.client import BinanceClient
-from brokers.binance.fields import listed, row_of, rows_of
+from brokers.binance.fields import row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market
 from brokers.config import AccountConfig
 from brokers.errors import (
@@ -21,7 +21,7 @@ from brokers.errors import (
     EnvironmentMismatch,
     PermissionRefused,
 )
-from brokers.fields import Row, flag, number, required, text
+from brokers.fields import Row, flag, listed, number, required, text
 from brokers.ids import Environment
 from brokers.types import (
     ZERO,

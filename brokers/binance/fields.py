@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from brokers.errors import AnswerUnreadable
-from brokers.fields import Row, rows
+from brokers.fields import Row
 from brokers.rounding import MONEY
 
 _PRICE_STEP = Decimal("1e-12")
@@ -28,13 +28,6 @@ def rows_of(answer: Any, what: str) -> list[Row]:
     if not isinstance(answer, list):
         raise AnswerUnreadable(f"{what} must be a list of objects, was {type(answer).__name__}")
     return answer
-
-
-def listed(answer: Row, name: str) -> list[Row]:
-    """The list that an answer is about: without it nothing is known, and an empty one was not shown."""
-    if answer.get(name) is None:
-        raise AnswerUnreadable(f"answer has no {name}: it holds {', '.join(sorted(answer))[:200]}")
-    return rows(answer, name)
 
 
 def quotient(total: Decimal, units: Decimal) -> Decimal:

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from brokers.binance.fields import listed, row_of
+from brokers.binance.fields import row_of
 from brokers.binance.profile import product_of
 from brokers.clock import Clock
 from brokers.errors import AnswerUnreadable, InstrumentUnknown
-from brokers.fields import Row, moment, number, number_or_zero, positive_or_none, required, text
+from brokers.fields import Row, listed, moment, number, number_or_zero, positive_or_none, required, text
 from brokers.ids import InstrumentId
 from brokers.types import Instrument, ProductKind
 
