@@ -16,7 +16,7 @@ from brokers.errors import InstrumentUnknown
 from brokers.ids import AccountId, InstrumentId
 from brokers.reasons import Reason
 from brokers.strictjson import encode
-from brokers.types import ZERO, Instrument
+from brokers.types import ZERO, Instrument, ProductKind
 from ledger.breaks import open_breaks
 from ledger.records import Feed, cursor
 from ledger.snapshots import Snapshot, baseline, holds_position, ledger_balances, load_snapshot
@@ -166,7 +166,8 @@ def _line(
     is_position = holds_position(str(key))
     before, after = marks[0] or item.fill_before, marks[1] or item.last_fill
     opened = CostBook(item.book.contract_size, *item.opening)
-    booked = item.booked
+    is_share = listed is not None and listed.product is ProductKind.EQUITY
+    booked = None if is_share else item.booked  # of shares the venue posts what they cost and bring, not a profit
     if booked is not None:  # as the venue posts it, net of the fee that is in this currency
         booked = EXACT.add(booked, item.fees.get(currency, ZERO))
     return InstrumentLine(
@@ -186,7 +187,17 @@ def _line(
         unrealised_opening=_unrealised(opened, before, is_known=item.is_known),
         unrealised_closing=_unrealised(item.book, after, is_known=item.is_known),
         in_equity=is_position,
+        is_paid_in_full=is_share,
+        worth_opening=_worth(opened, before) if is_share else None,
+        worth_closing=_worth(item.book, after) if is_share else None,
     )
+
+
+def _worth(book: CostBook, mark: Mark | None) -> Decimal | None:
+    """The value of what is held; None without a mark."""
+    if not book.quantity:
+        return ZERO
+    return None if mark is None else EXACT.multiply(EXACT.multiply(book.quantity, mark.price), book.contract_size)
 
 
 def _unrealised(book: CostBook, mark: Mark | None, *, is_known: bool) -> Decimal | None:

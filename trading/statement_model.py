@@ -34,6 +34,7 @@ class InstrumentLine:
     `realised` is by average cost, before fees. `booked` is what the venue itself posted for its trades, before fees;
     None where it posts none. `fees` are by currency, positive when paid. The unrealised figures are None without a
     mark or a known cost; `in_equity` says whether they count in the currency's equity (a spot holding is a balance).
+    `worth_opening` and `worth_closing` are what counts there of what is paid for in full: its value, not its profit.
     """
 
     instrument_id: InstrumentId
@@ -52,6 +53,15 @@ class InstrumentLine:
     unrealised_opening: Decimal | None
     unrealised_closing: Decimal | None
     in_equity: bool
+    is_paid_in_full: bool = False
+    worth_opening: Decimal | None = None
+    worth_closing: Decimal | None = None
+
+    def counted(self, *, closing: bool) -> Decimal | None:
+        """What counts in the currency's equity; None where it is not known."""
+        if self.is_paid_in_full:
+            return self.worth_closing if closing else self.worth_opening
+        return self.unrealised_closing if closing else self.unrealised_opening
 
     @property
     def unbooked(self) -> Decimal | None:
@@ -63,7 +73,8 @@ class InstrumentLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrencyLine:
-    """One currency's day. The unrealised figures are of instruments that settle in it; None where one is not known."""
+    """One currency's day. The unrealised figures are of instruments that settle in it (of shares, their value); None
+    where one is not known."""
 
     currency: str
     opening: Decimal
@@ -123,11 +134,7 @@ class Statement:
 
 def unrealised_of(lines: Iterable[InstrumentLine], currency: str, *, closing: bool) -> Decimal | None:
     """The sum of what counts in a currency's equity; None where one part is not known."""
-    parts = [
-        line.unrealised_closing if closing else line.unrealised_opening
-        for line in lines
-        if line.currency == currency and line.in_equity
-    ]
+    parts = [line.counted(closing=closing) for line in lines if line.currency == currency and line.in_equity]
     known = [part for part in parts if part is not None]
     return exact_sum(known) if len(known) == len(parts) else None
 

@@ -53,7 +53,13 @@ CAPABILITIES = Capabilities(
     sets_leverage=False,
     cash_events=True,
     identity={ProductKind.EQUITY: IDENTITY, ProductKind.SPOT: IDENTITY},
-    budgets=(RateBudget("trading", 200, 60.0), RateBudget("data", 200, 60.0)),
+    # One pool serves orders, cancels and every look at them: half of it for either, so that looks are left.
+    budgets=(
+        RateBudget("trading", 200, 60.0),
+        RateBudget("place", 100, 60.0),
+        RateBudget("cancel", 100, 60.0),
+        RateBudget("data", 200, 60.0),
+    ),
     hosts=HOSTS,
     fee_rate_taker="0.0025",  # of crypto, its dearest tier; shares cost no commission
     settle_currencies=(CURRENCY,),

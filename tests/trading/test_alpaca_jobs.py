@@ -34,6 +34,7 @@ from trading.reconciling import reconcile_account
 from trading.risk import RiskPolicy
 from trading.runtime import Runtime
 from trading.starting import prove_account, start_trading
+from trading.statement import make_statement
 from trading.sync import sync_account
 
 D = Decimal
@@ -117,6 +118,23 @@ def test_rebalancing_shares_and_a_coin_in_dollars(on: tuple[Any, Runtime]) -> No
     less = Portfolio(name="mixed", quote_currency="USD", targets={**wanted, "AAPL": "0.10"}, cash_buffer="0.02")
     assert rebalance(runtime, less, business_key="later").result.state.value == "completed"  # type: ignore[union-attr]
     assert D(46) <= held(sim)["AAPL"] <= D(49)
+
+
+def test_a_statement_counts_what_shares_are_worth(on: tuple[Any, Runtime]) -> None:
+    runtime = on[1]
+    sync(runtime)
+    runtime.clock.wait(60)
+    traded(runtime, AAPL, OrderSide.BUY, "100", "in", time_in_force=TimeInForce.DAY)
+    runtime.clock.wait(60)
+    traded(runtime, AAPL, OrderSide.SELL, "40", "out", time_in_force=TimeInForce.DAY)
+    runtime.clock.wait(60)
+    sync(runtime)
+    runtime.clock.wait(60)
+    made = make_statement(runtime, START.date())
+    (usd,), (line,) = made.currencies, made.instruments
+    assert made.adds_up and (line.bought, line.sold, line.closing_quantity) == (100, 40, 60)
+    assert line.realised == D("-1.60") and line.booked is None  # 40 x (199.98 - 200.02); what it cost is no profit
+    assert usd.equity_closing == runtime.broker.margin_health().equity == D("99997.20")  # 60 x 0.02 and 40 x 0.04 lost
 
 
 def test_closing_sells_the_part_of_a_share_as_well(on: tuple[Any, Runtime]) -> None:
