@@ -75,7 +75,7 @@ _BY_ERROR: dict[type[BrokerError], tuple[int, ...]] = {
 CODES: Mapping[str, type[BrokerError]] = {str(code): error for error, codes in _BY_ERROR.items() for code in codes}
 
 # Of an order these prove nothing: the documents call the system busy or away and say no word of what it did.
-UNPROVED_ON_ORDERS = frozenset({"50001", "50013"})
+UNPROVED_ON_ORDERS = frozenset({"50001", "50005", "50013"})
 
 _HINTS: Mapping[str, str] = {
     "50036": "the deadline of the request was over when it arrived",
