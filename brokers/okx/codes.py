@@ -30,6 +30,7 @@ from brokers.strictjson import decode
 
 OK = "0"
 SOME_FAILED = frozenset({"1", "2"})  # all, or a part: what was refused stands in each item's own code
+ORDER_NOT_FOUND = "51603"
 WRONG_ENVIRONMENT = "50101"
 RATE_LIMIT_S = 2.0  # the window of nearly every limit; OKX tells no time to wait
 TEXT_MAX = 300

@@ -6,6 +6,7 @@ channel" (the sources of a cancellation). Quantities of swaps are contracts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from brokers.errors import AnswerUnreadable
@@ -187,6 +188,26 @@ def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
 
 
 _LIQUIDITY = {"T": LiquiditySide.TAKER, "M": LiquiditySide.MAKER}
+
+
+def of_one_trade(one: Fill, other: Fill) -> Fill:
+    """Two records of one trade as the one fill that they are: OKX books what closes a position and what opens the
+    opposite one apart. AnswerUnreadable where they are of two orders, or do not agree."""
+    if one.venue_order_id != other.venue_order_id:
+        raise AnswerUnreadable(
+            f"execution {one.trade_id} is shown for the orders {one.venue_order_id} and {other.venue_order_id}; one "
+            "trade id must name one fill"
+        )
+    if (one.side, one.price, one.time) != (other.side, other.price, other.time):
+        raise AnswerUnreadable(f"execution {one.trade_id} is shown with two sides, prices or times")
+    if other.fee and one.fee and other.fee_currency != one.fee_currency:
+        raise AnswerUnreadable(f"execution {one.trade_id} is shown with fees in two currencies")
+    return replace(
+        one,
+        quantity=MONEY.add(one.quantity, other.quantity),
+        fee=MONEY.add(one.fee, other.fee),
+        fee_currency=one.fee_currency if one.fee else other.fee_currency,
+    )
 
 
 def trade_id(row: Row, market: Market) -> TradeId:
