@@ -46,7 +46,9 @@ def pages(
         found = rows_of(fetch(**parameters, startTime=first, endTime=last, limit=PAGE_SIZE), "history")
         if len(found) >= PAGE_SIZE:
             if first >= last:
-                raise AnswerUnreadable(f"a page of {PAGE_SIZE} rows of one millisecond ({first}) may not be all of them")
+                raise AnswerUnreadable(
+                    f"a page of {PAGE_SIZE} rows of one millisecond ({first}) may not be all of them"
+                )
             middle = (first + last) // 2
             parts += [(middle + 1, last), (first, middle)]
             continue

@@ -38,7 +38,7 @@ from brokers.types import (
 )
 
 SIDES = {"buy": OrderSide.BUY, "sell": OrderSide.SELL}
-_POSITION_SIDES = {"": None, "net": None, "long": PositionSide.LONG, "short": PositionSide.SHORT}
+_POSITION_SIDES = {"net": None, "long": PositionSide.LONG, "short": PositionSide.SHORT}
 # `elp` rests like post_only; `mmp` and its kin are orders in options.
 _TYPES: dict[str, tuple[OrderType, TimeInForce]] = {
     "market": (OrderType.MARKET, TimeInForce.IOC),
@@ -148,7 +148,7 @@ def _quantity(row: Row, status: OrderStatus, filled: Decimal) -> Decimal:
 
 
 def _position_side(row: Row) -> PositionSide | None:
-    return member(row, "posSide", _POSITION_SIDES)
+    return member(row, "posSide", _POSITION_SIDES) if text(row, "posSide") else None
 
 
 def _is_reduction(row: Row) -> bool:

@@ -312,6 +312,12 @@ def test_fractional_contracts_and_their_fee() -> None:
     assert found.client_order_id is None
 
 
+def test_an_order_without_a_position_side_is_read() -> None:
+    assert orders.order(order_row(posSide=""), SPOT, account_id=ACCOUNT).position_side is None
+    with pytest.raises(AnswerUnreadable, match="posSide must be one of net, long, short"):
+        orders.order(order_row(posSide="both"), SPOT, account_id=ACCOUNT)
+
+
 def test_an_order_by_value_has_what_it_filled() -> None:
     found = orders.order(BY_VALUE, SPOT, account_id=ACCOUNT)
     assert (found.quantity, found.filled_quantity) == (Decimal("0.00192834"), Decimal("0.00192834"))
