@@ -12,10 +12,12 @@ from decimal import Decimal
 from brokers.errors import AnswerUnreadable
 from brokers.fields import (
     Row,
+    computed_above_zero,
+    computed_or_none,
+    computed_or_zero,
     member,
     moment,
     number,
-    number_or_none,
     number_or_zero,
     positive_or_none,
     require_echo,
@@ -114,7 +116,7 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         time_in_force=time_in_force,
         quantity=_quantity(row, status, filled),
         filled_quantity=filled,
-        average_price=positive_or_none(row, "avgPx"),
+        average_price=computed_above_zero(row, "avgPx"),
         limit_price=positive_or_none(row, "px") if order_type is OrderType.LIMIT else None,
         trigger_price=None,
         status=status,
@@ -160,7 +162,7 @@ def _fees(row: Row) -> dict[str, Decimal]:
     """What was paid, by currency. OKX writes fees that it charged as negative and rebates as positive."""
     found: dict[str, Decimal] = {}
     for amount, currency in (("fee", "feeCcy"), ("rebate", "rebateCcy")):
-        value, name = number_or_none(row, amount), text(row, currency)
+        value, name = computed_or_none(row, amount), text(row, currency)
         if value and name:
             found[name] = MONEY.subtract(found.get(name, Decimal(0)), value)
     return found
@@ -169,7 +171,7 @@ def _fees(row: Row) -> dict[str, Decimal]:
 # -- fills ------------------------------------------------------------------------------------------------------
 def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
     """One execution, at the time of the match (`fillTime`; `ts` is that of the record)."""
-    fee = number_or_zero(row, "fee")
+    fee = computed_or_zero(row, "fee")
     return Fill(
         account_id=account_id,
         trade_id=trade_id(row, market),

@@ -460,3 +460,19 @@ def test_a_bill_without_an_instrument() -> None:
     assert (found.trade_id, found.venue_order_id) == (None, None)
     with pytest.raises(AnswerUnreadable):
         bills.cash_event({**row, "balChg": ""}, None, account_id=ACCOUNT)
+
+
+NOISY = "0.00000812345678901234567"  # what a float of this size prints: no row may become unreadable by it
+
+
+def test_noise_behind_the_eighteenth_decimal_makes_no_answer_unreadable() -> None:
+    cut = Decimal("0.000008123456789012")
+    position = mapping.position({**POSITION_ROW, "avgPx": NOISY, "upl": f"-{NOISY}"}, LTC, account_id=ACCOUNT)
+    assert (position.average_price, position.unrealised_pnl) == (cut, -cut)
+    assert mapping.has_money({"ccy": "BTC", "cashBal": "0", "eq": "8.1234567890123456e-19", "liab": ""})
+    order = orders.order(order_row(avgPx=NOISY, fee=f"-{NOISY}"), SPOT, account_id=ACCOUNT)
+    assert order.average_price == cut and order.fees == {"BTC": cut}
+    event = bills.cash_event({**BILL_ROW, "balChg": f"-{NOISY}", "bal": NOISY}, SPOT, account_id=ACCOUNT)
+    assert (event.amount, event.balance_after) == (-cut, cut)
+    with pytest.raises(AnswerUnreadable, match="accFillSz must have an exponent"):
+        orders.order(order_row(accFillSz=NOISY), SPOT, account_id=ACCOUNT)
