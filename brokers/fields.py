@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,10 +10,12 @@ from typing import Any, TypeVar
 
 from brokers.clock import EPOCH
 from brokers.errors import AnswerUnreadable
-from brokers.rounding import parse_decimal
+from brokers.rounding import EXPONENT_MAX, MONEY, parse_decimal
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
+_FINEST = Decimal(1).scaleb(-EXPONENT_MAX)
+_TOO_FINE = re.compile(r"-?[0-9]{1,19}\.[0-9]{19,50}|-?[0-9](?:\.[0-9]{1,20})?[eE]-[0-9]{1,2}", re.ASCII)
 
 
 def text(row: Row, name: str) -> str:
@@ -46,6 +49,36 @@ def number_or_none(row: Row, name: str) -> Decimal | None:
         return parse_decimal(value, field=name)
     except ValueError as error:
         raise AnswerUnreadable(str(error)) from error
+
+
+def computed_or_none(row: Row, name: str) -> Decimal | None:
+    """A figure that the venue computes in binary, or None where it leaves the field empty.
+
+    What stands behind the eighteenth decimal is noise, which must not make a whole answer unreadable. Never for the
+    quantity and price of a trade.
+    """
+    value = row.get(name)
+    if isinstance(value, str) and _TOO_FINE.fullmatch(value):
+        return number_or_none({name: Decimal(value).quantize(_FINEST, context=MONEY)}, name)
+    return number_or_none(row, name)
+
+
+def computed(row: Row, name: str) -> Decimal:
+    """The same, of a figure that must be there."""
+    value = computed_or_none(row, name)
+    if value is None:
+        raise AnswerUnreadable(f"{name} must be a number, was empty")
+    return value
+
+
+def computed_or_zero(row: Row, name: str) -> Decimal:
+    return computed_or_none(row, name) or Decimal(0)
+
+
+def computed_above_zero(row: Row, name: str) -> Decimal | None:
+    """A computed figure above zero; None where it is empty or zero."""
+    value = computed_or_none(row, name)
+    return value if value is not None and value > 0 else None
 
 
 def positive_or_none(row: Row, name: str) -> Decimal | None:

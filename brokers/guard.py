@@ -50,6 +50,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIDDEN_HEADERS = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
 _SIGNATURE = re.compile(rb"((?:^|&)signature=)[^&]*")
 _HIDDEN_QUERY = frozenset({"signature", "sign", "apikey", "api_key", "token"})
+_HIDDEN_IN_TEXT = re.compile(rf"((?:^|[?&])(?:{'|'.join(sorted(_HIDDEN_QUERY))})=)[^&\s'\"()]*", re.IGNORECASE)
 
 
 class Verb(StrEnum):
@@ -377,8 +378,9 @@ def _unknown_after_send(record: WireRecord, error: BaseException) -> BrokerError
 
 
 def _text(error: BaseException) -> str:
-    """Type and text, bounded; transport exceptions carry host and path but never headers."""
-    return f"{type(error).__name__}: {error}"[:300]
+    """Type and text, bounded. Transport exceptions never carry headers, but may quote the URL: nothing that is hidden
+    there may be read here."""
+    return _HIDDEN_IN_TEXT.sub(rf"\1{_BLOT}", f"{type(error).__name__}: {error}")[:300]
 
 
 def _shown(url: str) -> str:

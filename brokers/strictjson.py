@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from brokers.rounding import parse_decimal
 
 
-def decode(body: bytes | str) -> Any:
-    """Parse with Decimal fractions; ValueError on NaN, Infinity, duplicate keys, oversized numbers or bad JSON."""
+def decode(body: bytes | str, *, keeps_odd_fractions: bool = False) -> Any:
+    """Parse with Decimal fractions; ValueError on NaN, Infinity, duplicate keys, oversized numbers or bad JSON.
+
+    `keeps_odd_fractions` leaves a fraction that is too long as the text that it is, so that one figure which nobody
+    asked for does not make an answer unreadable; whoever reads that figure is told.
+    """
     try:
-        return _DECODER.decode(body if isinstance(body, str) else body.decode("utf-8"))
+        decoder = _TOLERANT if keeps_odd_fractions else _DECODER
+        return decoder.decode(body if isinstance(body, str) else body.decode("utf-8"))
     except RecursionError as error:
         raise ValueError("json is nested too deeply") from error
 
@@ -46,12 +52,23 @@ def _fraction(text: str) -> Decimal:
     return parse_decimal(text)
 
 
+def _fraction_or_text(text: str) -> Decimal | str:
+    try:
+        return _fraction(text)
+    except ValueError:
+        return text
+
+
 def _integer(text: str) -> int:
     if len(text) > 39:
         raise ValueError(f"json integer must have at most 38 digits, was {len(text)} characters")
     return int(text)
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_constant, parse_float=_fraction, parse_int=_integer
-)
+def _decoder(parse_fraction: Callable[[str], Decimal | str]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object, parse_constant=_constant, parse_float=parse_fraction, parse_int=_integer
+    )
+
+
+_DECODER, _TOLERANT = _decoder(_fraction), _decoder(_fraction_or_text)

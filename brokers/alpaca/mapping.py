@@ -26,6 +26,7 @@ from brokers.alpaca.fields import (
 )
 from brokers.alpaca.profile import CURRENCY
 from brokers.errors import AnswerUnreadable, VenueUnavailable
+from brokers.fields import computed_above_zero, computed_or_none
 from brokers.ids import AccountId, InstrumentId
 from brokers.rounding import MONEY
 from brokers.types import (
@@ -98,9 +99,9 @@ def position(row: Row, *, account_id: AccountId, time: datetime) -> Position:
         instrument_id=instrument_id_of(required(row, "symbol")),
         side=side,
         quantity=quantity,
-        average_price=positive_or_none(row, "avg_entry_price"),
-        mark_price=positive_or_none(row, "current_price"),
-        unrealised_pnl=number_or_none(row, "unrealized_pl"),
+        average_price=computed_above_zero(row, "avg_entry_price"),
+        mark_price=computed_above_zero(row, "current_price"),
+        unrealised_pnl=computed_or_none(row, "unrealized_pl"),
         realised_pnl=None,
         leverage=None,
         mode=PositionMode.ONE_WAY,

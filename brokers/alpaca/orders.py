@@ -25,7 +25,7 @@ from brokers.alpaca.fields import (
     text,
 )
 from brokers.errors import AnswerUnreadable
-from brokers.fields import member, require_echo
+from brokers.fields import computed_above_zero, member, require_echo
 from brokers.ids import AccountId, ClientOrderId, VenueOrderId
 from brokers.types import ZERO, Order, OrderAck, OrderSide, OrderStatus, OrderType, TimeInForce
 
@@ -90,7 +90,7 @@ def order(row: Row, *, account_id: AccountId) -> Order:
         time_in_force=_time_in_force(row),
         quantity=_quantity(row, filled),
         filled_quantity=filled,
-        average_price=positive_or_none(row, "filled_avg_price"),
+        average_price=computed_above_zero(row, "filled_avg_price"),
         limit_price=positive_or_none(row, "limit_price"),
         trigger_price=positive_or_none(row, "stop_price"),
         status=found,

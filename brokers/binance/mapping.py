@@ -14,6 +14,8 @@ from brokers.binance.instruments import Market
 from brokers.errors import AnswerUnreadable, VenueUnavailable
 from brokers.fields import (
     Row,
+    computed_above_zero,
+    computed_or_none,
     flag,
     member,
     moment,
@@ -186,14 +188,14 @@ def position(row: Row, market: Market, *, account_id: AccountId, leverage: Decim
         instrument_id=market.instrument_id,
         side=side,
         quantity=amount,
-        average_price=positive_or_none(row, "entryPrice"),
-        mark_price=positive_or_none(row, "markPrice"),
-        unrealised_pnl=number_or_none(row, "unRealizedProfit"),
+        average_price=computed_above_zero(row, "entryPrice"),
+        mark_price=computed_above_zero(row, "markPrice"),
+        unrealised_pnl=computed_or_none(row, "unRealizedProfit"),
         realised_pnl=None,  # Binance tells it trade by trade, never of a position
         leverage=leverage,
         mode=PositionMode.ONE_WAY if leg is None else PositionMode.HEDGE,
         time=moment(row, "updateTime"),
-        liquidation_price=positive_or_none(row, "liquidationPrice"),
+        liquidation_price=computed_above_zero(row, "liquidationPrice"),
     )
 
 

@@ -16,6 +16,7 @@ from brokers.binance.instruments import Market
 from brokers.errors import AnswerUnreadable, InvalidOrder
 from brokers.fields import (
     Row,
+    computed_above_zero,
     flag,
     integer,
     member,
@@ -185,7 +186,7 @@ def _order_type(row: Row, market: Market) -> OrderType:
 def _average_price(row: Row, market: Market, filled: Decimal) -> Decimal | None:
     """Futures state it; on spot it is the sum over the quantity. A negative sum means that Binance has it no more."""
     if not market.is_spot:
-        return positive_or_none(row, "avgPrice")
+        return computed_above_zero(row, "avgPrice")
     paid = number_or_zero(row, "cummulativeQuoteQty")  # sic
     return quotient(paid, filled) if filled > 0 and paid > 0 else None
 

@@ -1,4 +1,4 @@
-"""Reading to the end: time windows that Binance accepts, and pages that end when a window has shown everything."""
+"""Reading to the end: time windows that Binance accepts, cut until each shows everything that it holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from brokers import history
 from brokers.binance.fields import rows_of
 from brokers.binance.profile import PAGE_SIZE
 from brokers.errors import AnswerUnreadable
-from brokers.fields import Row, integer, required
+from brokers.fields import Row, required
 from brokers.history import PAGES_MAX, require_kept
 from brokers.types import ProductKind
 
@@ -35,20 +35,26 @@ def windows(product: ProductKind, since: datetime, until: datetime, *, now: date
 def pages(
     fetch: Callable[..., Any], *, start: int, end: int, identity: Callable[[Row], str], **parameters: Any
 ) -> Iterator[Row]:
-    """Every row of one window, oldest first. After a full page the next begins at its last millisecond, which may hold
-    more; rows that were shown already are left out."""
+    """Every row of one window, each once. A full page may lack rows at either end of it, because Binance does not
+    document for every list whether it shows the first or the latest of a window: its halves are read instead."""
     seen: set[str] = set()
+    parts = [(start, end)]
     for _ in range(PAGES_MAX):
-        found = rows_of(fetch(**parameters, startTime=start, endTime=end, limit=PAGE_SIZE), "history")
+        if not parts:
+            return
+        first, last = parts.pop()
+        found = rows_of(fetch(**parameters, startTime=first, endTime=last, limit=PAGE_SIZE), "history")
+        if len(found) >= PAGE_SIZE:
+            if first >= last:
+                raise AnswerUnreadable(
+                    f"a page of {PAGE_SIZE} rows of one millisecond ({first}) may not be all of them"
+                )
+            middle = (first + last) // 2
+            parts += [(middle + 1, last), (first, middle)]
+            continue
         fresh = [row for row in found if identity(row) not in seen]
         seen.update(identity(row) for row in fresh)
         yield from fresh
-        if len(found) < PAGE_SIZE:
-            return
-        last = max(integer(row, "time") for row in found)
-        if not fresh or last < start:
-            raise AnswerUnreadable(f"more than {PAGE_SIZE} rows of one millisecond ({last}): not all of them are shown")
-        start = last
     raise AnswerUnreadable(f"the venue gave more than {PAGES_MAX} pages; ask for a shorter window")
 
 

@@ -27,7 +27,7 @@ from brokers.errors import (
 from brokers.fields import Row, moment, required, text
 from brokers.guard import Origin, SendGuard
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
-from brokers.okx import bills, history, mapping, orders, payloads
+from brokers.okx import bills, codes, history, mapping, orders, payloads
 from brokers.okx.client import OKXClient, classify
 from brokers.okx.instruments import INST_TYPE, InstrumentBook, Market, foreign, market_of
 from brokers.okx.mapping import AccountMode
@@ -248,13 +248,18 @@ class OKXBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> Order | None:
-        """Where several orders had one id, OKX shows the latest."""
+        """Where several orders had one id, OKX shows the latest. One code alone says that there is none: an empty list
+        does not, nor do the codes that say the same of an order that is over."""
         market = self._known_market(instrument_id)
         name, value = _order_id(client_order_id, venue_order_id)
         try:
             found = self._client.get("trade/order", instId=market.symbol, **{name: value})
-        except OrderNotFound:
+        except OrderNotFound as error:
+            if error.code != codes.ORDER_NOT_FOUND:
+                raise
             found = []
+        else:
+            _only(found, what=f"the order {name} {value}")
         if any(text(row, name) != value for row in found):
             raise AnswerUnreadable(f"asked for the order {name} {value}, the venue showed others")
         row = found[0] if found else self._older_order(market, name, value)
@@ -292,14 +297,15 @@ class OKXBroker(Broker):
         """Executions in `since <= time < until`; AnswerUnreadable when two orders show one trade of an instrument."""
         market = market_of(self._book.get(instrument_id)) if instrument_id else None
         found: dict[str, Fill] = {}
+        seen: set[str] = set()
         for row in self._history(history.FILLS, since, until, market=market):
+            bill = required(row, "billId")
+            if bill in seen:
+                continue  # both lists show it
+            seen.add(bill)
             fill = self._mapped(orders.fill, row, self._market(row))
-            known = found.setdefault(fill.trade_id.value, fill)
-            if known.venue_order_id != fill.venue_order_id:
-                raise AnswerUnreadable(
-                    f"execution {fill.trade_id} is shown for the orders {known.venue_order_id} and "
-                    f"{fill.venue_order_id}; one trade id must name one fill"
-                )
+            known = found.get(fill.trade_id.value)
+            found[fill.trade_id.value] = fill if known is None else orders.of_one_trade(known, fill)
         inside = (fill for fill in found.values() if since <= fill.time < until)
         return tuple(sorted(inside, key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 

@@ -6,7 +6,7 @@ currency, fees and funding included, so the amounts of a currency sum to the cha
 
 from __future__ import annotations
 
-from brokers.fields import Row, moment, number, number_or_none, required, text
+from brokers.fields import Row, computed, computed_or_none, moment, required, text
 from brokers.ids import AccountId, VenueOrderId
 from brokers.okx.instruments import Market
 from brokers.okx.orders import trade_id
@@ -50,11 +50,11 @@ def cash_event(row: Row, market: Market | None, *, account_id: AccountId) -> Cas
         event_id=required(row, "billId"),
         kind=KINDS.get(kind, CashEventKind.UNMAPPED),
         currency=required(row, "ccy"),
-        amount=number(row, "balChg"),
+        amount=computed(row, "balChg"),
         time=moment(row, "ts"),
         instrument_id=market.instrument_id if market else None,
         trade_id=trade_id(row, market) if is_trade and market is not None else None,
         venue_order_id=VenueOrderId(text(row, "ordId")) if text(row, "ordId") else None,
-        balance_after=number_or_none(row, "bal"),
+        balance_after=computed_or_none(row, "bal"),
         venue_kind=f"{kind}/{sub_type}" if sub_type else kind,
     )

@@ -30,6 +30,7 @@ from brokers.strictjson import decode
 
 OK = "0"
 SOME_FAILED = frozenset({"1", "2"})  # all, or a part: what was refused stands in each item's own code
+ORDER_NOT_FOUND = "51603"
 WRONG_ENVIRONMENT = "50101"
 RATE_LIMIT_S = 2.0  # the window of nearly every limit; OKX tells no time to wait
 TEXT_MAX = 300
@@ -75,7 +76,7 @@ _BY_ERROR: dict[type[BrokerError], tuple[int, ...]] = {
 CODES: Mapping[str, type[BrokerError]] = {str(code): error for error, codes in _BY_ERROR.items() for code in codes}
 
 # Of an order these prove nothing: the documents call the system busy or away and say no word of what it did.
-UNPROVED_ON_ORDERS = frozenset({"50001", "50013"})
+UNPROVED_ON_ORDERS = frozenset({"50001", "50005", "50013"})
 
 _HINTS: Mapping[str, str] = {
     "50036": "the deadline of the request was over when it arrived",

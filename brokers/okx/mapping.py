@@ -13,7 +13,18 @@ from decimal import ROUND_FLOOR, ROUND_UP, Decimal
 from functools import reduce
 
 from brokers.errors import AnswerUnreadable, VenueUnavailable
-from brokers.fields import Row, moment, number, number_or_none, number_or_zero, positive_or_none, required, text
+from brokers.fields import (
+    Row,
+    computed,
+    computed_above_zero,
+    computed_or_none,
+    computed_or_zero,
+    moment,
+    number,
+    positive_or_none,
+    required,
+    text,
+)
 from brokers.ids import AccountId
 from brokers.okx.instruments import Market
 from brokers.rounding import MONEY
@@ -92,11 +103,15 @@ def balance(row: Row, *, account_id: AccountId, mode: AccountMode, time: datetim
     `available` is OKX's own figure for the currency: `availBal` without margin, `availEq` where positions share it.
     OKX counts the equity of isolated positions as frozen, although it has left the cash.
     """
-    total, frozen, isolated = number(row, "cashBal"), number_or_zero(row, "frozenBal"), number_or_zero(row, "isoEq")
+    total, frozen, isolated = (
+        computed(row, "cashBal"),
+        computed_or_zero(row, "frozenBal"),
+        computed_or_zero(row, "isoEq"),
+    )
     held = max(MONEY.subtract(frozen, isolated), ZERO)
-    stated = number_or_none(row, "availBal" if mode.margin_mode is MarginMode.CASH else "availEq")
+    stated = computed_or_none(row, "availBal" if mode.margin_mode is MarginMode.CASH else "availEq")
     if stated is None:
-        stated = number_or_none(row, "availBal")
+        stated = computed_or_none(row, "availBal")
     free = MONEY.subtract(total, held)
     return Balance(
         account_id=account_id,
@@ -117,7 +132,7 @@ def _without_noise(stated: Decimal, *, exact: Decimal) -> Decimal:
 
 def has_money(row: Row) -> bool:
     """Whether a currency has a balance, a liability or an equity."""
-    return any(number_or_zero(row, name) for name in ("cashBal", "eq", "liab"))
+    return any(computed_or_zero(row, name) for name in ("cashBal", "eq", "liab"))
 
 
 def margin_health(row: Row, *, account_id: AccountId) -> MarginHealth:
@@ -126,8 +141,8 @@ def margin_health(row: Row, *, account_id: AccountId) -> MarginHealth:
     In futures mode each currency is a margin account of its own: their margins are added up at OKX's rates, and the
     ratio is that of the currency which is nearest to its end.
     """
-    initial, maintenance = number_or_none(row, "imr"), number_or_none(row, "mmr")
-    adjusted = positive_or_none(row, "adjEq")
+    initial, maintenance = computed_or_none(row, "imr"), computed_or_none(row, "mmr")
+    adjusted = computed_above_zero(row, "adjEq")
     if initial is None and adjusted is None:
         initial, maintenance, ratio = _by_currency(details(row))
     else:
@@ -135,8 +150,8 @@ def margin_health(row: Row, *, account_id: AccountId) -> MarginHealth:
     return MarginHealth(
         account_id=account_id,
         currency="USD",
-        equity=number(row, "totalEq"),
-        available=number_or_none(row, "availEq"),
+        equity=computed(row, "totalEq"),
+        available=computed_or_none(row, "availEq"),
         initial_margin=initial,
         maintenance_margin=maintenance,
         maintenance_ratio=ratio,
@@ -156,13 +171,13 @@ def _by_currency(rows: Iterable[Row]) -> tuple[Decimal | None, Decimal | None, D
     """Initial and maintenance margin in USD and the highest ratio; None where no currency states a margin."""
     initial, maintenance, ratios = ZERO, ZERO, list[Decimal]()
     for row in rows:
-        equity, worth = positive_or_none(row, "eq"), number_or_none(row, "eqUsd")
-        ratio = _ratio(positive_or_none(row, "mmr"), equity)
+        equity, worth = computed_above_zero(row, "eq"), computed_or_none(row, "eqUsd")
+        ratio = _ratio(computed_above_zero(row, "mmr"), equity)
         if ratio is None or equity is None or worth is None:
             continue
         ratios.append(ratio)
-        initial = MONEY.add(initial, _at_rate(number_or_zero(row, "imr"), worth, equity))
-        maintenance = MONEY.add(maintenance, _at_rate(number(row, "mmr"), worth, equity))
+        initial = MONEY.add(initial, _at_rate(computed_or_zero(row, "imr"), worth, equity))
+        maintenance = MONEY.add(maintenance, _at_rate(computed(row, "mmr"), worth, equity))
     return (initial, maintenance, max(ratios)) if ratios else (None, None, None)
 
 
@@ -189,14 +204,14 @@ def position(row: Row, market: Market, *, account_id: AccountId) -> Position:
         instrument_id=market.instrument_id,
         side=_side(quantity),
         quantity=quantity,
-        average_price=positive_or_none(row, "avgPx"),
-        mark_price=positive_or_none(row, "markPx"),
-        unrealised_pnl=number_or_none(row, "upl"),
-        realised_pnl=number_or_none(row, "realizedPnl"),
-        leverage=positive_or_none(row, "lever"),
+        average_price=computed_above_zero(row, "avgPx"),
+        mark_price=computed_above_zero(row, "markPx"),
+        unrealised_pnl=computed_or_none(row, "upl"),
+        realised_pnl=computed_or_none(row, "realizedPnl"),
+        leverage=computed_above_zero(row, "lever"),
         mode=PositionMode.ONE_WAY if side_name == "net" else PositionMode.HEDGE,
         time=moment(row, "uTime"),
-        liquidation_price=positive_or_none(row, "liqPx"),
+        liquidation_price=computed_above_zero(row, "liqPx"),
     )
 
 
@@ -254,8 +269,8 @@ def profit_and_loss(
     for row, market in found:
         realised, unrealised = totals.get(market, (ZERO, ZERO))
         totals[market] = (
-            MONEY.add(realised, number_or_zero(row, "realizedPnl")),
-            MONEY.add(unrealised, number_or_zero(row, "upl")),
+            MONEY.add(realised, computed_or_zero(row, "realizedPnl")),
+            MONEY.add(unrealised, computed_or_zero(row, "upl")),
         )
     return tuple(
         ProfitAndLoss(

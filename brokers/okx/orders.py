@@ -6,15 +6,18 @@ channel" (the sources of a cancellation). Quantities of swaps are contracts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from brokers.errors import AnswerUnreadable
 from brokers.fields import (
     Row,
+    computed_above_zero,
+    computed_or_none,
+    computed_or_zero,
     member,
     moment,
     number,
-    number_or_none,
     number_or_zero,
     positive_or_none,
     require_echo,
@@ -37,7 +40,7 @@ from brokers.types import (
 )
 
 SIDES = {"buy": OrderSide.BUY, "sell": OrderSide.SELL}
-_POSITION_SIDES = {"": None, "net": None, "long": PositionSide.LONG, "short": PositionSide.SHORT}
+_POSITION_SIDES = {"net": None, "long": PositionSide.LONG, "short": PositionSide.SHORT}
 # `elp` rests like post_only; `mmp` and its kin are orders in options.
 _TYPES: dict[str, tuple[OrderType, TimeInForce]] = {
     "market": (OrderType.MARKET, TimeInForce.IOC),
@@ -113,7 +116,7 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         time_in_force=time_in_force,
         quantity=_quantity(row, status, filled),
         filled_quantity=filled,
-        average_price=positive_or_none(row, "avgPx"),
+        average_price=computed_above_zero(row, "avgPx"),
         limit_price=positive_or_none(row, "px") if order_type is OrderType.LIMIT else None,
         trigger_price=None,
         status=status,
@@ -147,7 +150,7 @@ def _quantity(row: Row, status: OrderStatus, filled: Decimal) -> Decimal:
 
 
 def _position_side(row: Row) -> PositionSide | None:
-    return member(row, "posSide", _POSITION_SIDES)
+    return member(row, "posSide", _POSITION_SIDES) if text(row, "posSide") else None
 
 
 def _is_reduction(row: Row) -> bool:
@@ -159,7 +162,7 @@ def _fees(row: Row) -> dict[str, Decimal]:
     """What was paid, by currency. OKX writes fees that it charged as negative and rebates as positive."""
     found: dict[str, Decimal] = {}
     for amount, currency in (("fee", "feeCcy"), ("rebate", "rebateCcy")):
-        value, name = number_or_none(row, amount), text(row, currency)
+        value, name = computed_or_none(row, amount), text(row, currency)
         if value and name:
             found[name] = MONEY.subtract(found.get(name, Decimal(0)), value)
     return found
@@ -168,7 +171,7 @@ def _fees(row: Row) -> dict[str, Decimal]:
 # -- fills ------------------------------------------------------------------------------------------------------
 def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
     """One execution, at the time of the match (`fillTime`; `ts` is that of the record)."""
-    fee = number_or_zero(row, "fee")
+    fee = computed_or_zero(row, "fee")
     return Fill(
         account_id=account_id,
         trade_id=trade_id(row, market),
@@ -187,6 +190,26 @@ def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
 
 
 _LIQUIDITY = {"T": LiquiditySide.TAKER, "M": LiquiditySide.MAKER}
+
+
+def of_one_trade(one: Fill, other: Fill) -> Fill:
+    """Two records of one trade as the one fill that they are: OKX books what closes a position and what opens the
+    opposite one apart. AnswerUnreadable where they are of two orders, or do not agree."""
+    if one.venue_order_id != other.venue_order_id:
+        raise AnswerUnreadable(
+            f"execution {one.trade_id} is shown for the orders {one.venue_order_id} and {other.venue_order_id}; one "
+            "trade id must name one fill"
+        )
+    if (one.side, one.price, one.time) != (other.side, other.price, other.time):
+        raise AnswerUnreadable(f"execution {one.trade_id} is shown with two sides, prices or times")
+    if other.fee and one.fee and other.fee_currency != one.fee_currency:
+        raise AnswerUnreadable(f"execution {one.trade_id} is shown with fees in two currencies")
+    return replace(
+        one,
+        quantity=MONEY.add(one.quantity, other.quantity),
+        fee=MONEY.add(one.fee, other.fee),
+        fee_currency=one.fee_currency if one.fee else other.fee_currency,
+    )
 
 
 def trade_id(row: Row, market: Market) -> TradeId:

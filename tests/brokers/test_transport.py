@@ -391,6 +391,25 @@ def test_reads_are_recorded_and_secrets_in_queries_are_not(loopback: Loopback) -
     assert (record.status, record.phase, record.sends) == (200, WirePhase.ANSWERED, 1)
 
 
+def test_an_error_that_quotes_the_url_does_not_quote_the_signature() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def speak_no_tls() -> None:
+        with listener.accept()[0] as sock:
+            sock.recv(100)
+            sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    threading.Thread(target=speak_no_tls, daemon=True).start()
+    with listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        guard, session = guarded(url)
+        with guard.recording() as record, pytest.raises(ConnectFailed) as caught:
+            session.get(f"{url}{READ}?symbol=A&apiKey=KEY&timestamp=17&signature=abc123")
+    for text in (str(caught.value), record.error):
+        assert "SSLError" in text and ("signature=***" in text) is (_LIBRARY["name"] == "requests")
+        assert "abc123" not in text and "KEY" not in text
+
+
 def test_a_read_inside_a_send_keeps_the_evidence_of_the_order(loopback: Loopback) -> None:
     guard, session = guarded(loopback.url)
     loopback.on(READ, reply(200, '{"read":1}'))

@@ -174,6 +174,17 @@ def test_a_product_that_the_account_does_not_trade(loopback: Loopback) -> None:
     assert loopback.requests == []
 
 
+def test_the_average_of_one_pairs_bar_does_not_take_the_quotes_of_all(broker: AlpacaBroker, loopback: Loopback) -> None:
+    odd = '{"vw": 8.123456789012345e-06}'
+    shown = recorded.body({"snapshots": {"BTC/USD": {**recorded.SNAPSHOT, "dailyBar": "ODD"}}}).replace('"ODD"', odd)
+    loopback.on("/v1beta3/crypto/us/snapshots", reply(200, shown))
+    (found,) = broker.quotes([BTC])
+    assert found.last == Decimal("190.25")
+    loopback.on("/v1beta3/crypto/us/snapshots", reply(200, shown.replace("190.3,", "8.123456789012345e-06,")))
+    with pytest.raises(AnswerUnreadable, match="ap must have an exponent"):
+        broker.quotes([BTC])
+
+
 def test_quotes_of_fifty_symbols_cost_one_request_per_product(broker: AlpacaBroker, loopback: Loopback) -> None:
     shares = [InstrumentId(f"S{number:02d}") for number in range(48)]
     pairs = [BTC, InstrumentId("ETH/USD")]

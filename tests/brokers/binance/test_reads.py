@@ -420,12 +420,13 @@ def test_windows_cover_the_time_without_a_gap_or_an_overlap() -> None:
         list(windows(ProductKind.LINEAR, START, until, now=START + timedelta(days=91)))
 
 
-def serving(rows: list[dict[str, Any]], size: int) -> Any:
-    """The venue's lists: rows of the window, oldest first, at most `size` of them."""
+def serving(rows: list[dict[str, Any]], size: int, *, latest: bool = False) -> Any:
+    """The venue's lists: rows of the window, oldest first, the first or the latest `size` of them."""
 
     def send(request: Request, sock: Any) -> bool:
         start, end = int(request.query["startTime"]), int(request.query["endTime"])
-        return says([row for row in rows if start <= row["time"] <= end][:size])(request, sock)
+        found = [row for row in rows if start <= row["time"] <= end]
+        return says(found[-size:] if latest else found[:size])(request, sock)
 
     return send
 
@@ -450,12 +451,26 @@ def test_fills_of_each_listed_instrument_are_paged_to_the_end(
     assert len(only) == 1
 
 
+@pytest.mark.parametrize("latest", [False, True], ids=["first", "latest"])
+def test_no_row_is_lost_whichever_end_of_a_window_a_full_page_shows(
+    broker: BinanceBroker, venue: Loopback, small_pages: int, latest: bool
+) -> None:
+    rows = [
+        {**futures_order(), "symbol": "BTCUSDT", "orderId": n, "time": at(seconds=n // 2), "status": "CANCELED"}
+        for n in range(1, 12)
+    ]
+    venue.on("/api/v3/allOrders", says([]))
+    venue.on("/fapi/v1/allOrders", serving(rows, small_pages, latest=latest))
+    found = broker.order_history(since=START, until=START + timedelta(hours=1))
+    assert {order.venue_order_id.value for order in found} == {f"linear:BTCUSDT:{n}" for n in range(1, 12)}
+
+
 def test_more_rows_of_one_millisecond_than_a_page_holds_are_not_passed_over(
     broker: BinanceBroker, venue: Loopback, small_pages: int
 ) -> None:
     trades = [{**SPOT_TRADE, "symbol": "BTCUSDT", "id": n, "time": at(seconds=1)} for n in range(5)]
     venue.on("/api/v3/myTrades", serving(trades, small_pages))
-    with pytest.raises(AnswerUnreadable, match="not all of them are shown"):
+    with pytest.raises(AnswerUnreadable, match="may not be all of them"):
         broker.fills(since=START, until=START + timedelta(hours=1), instrument_id=SPOT)
 
 

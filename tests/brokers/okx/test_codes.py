@@ -125,7 +125,7 @@ def test_statuses_without_a_word_of_okx(
         (401, "50113", AuthenticationRefused, AuthenticationRefused, AuthenticationRefused),
         (401, "50102", ClockSkewed, ClockSkewed, ClockSkewed),
         (403, "50035", PermissionRefused, PermissionRefused, PermissionRefused),
-        (410, "50005", VenueUnavailable, VenueUnavailable, VenueUnavailable),
+        (410, "50005", VenueFaulted, VenueUnavailable, VenueUnavailable),
         (429, "50011", RateLimited, RateLimited, RateLimited),
         (429, "50013", VenueFaulted, RateLimited, RateLimited),
         (500, "51149", VenueFaulted, VenueFaulted, VenueFaulted),

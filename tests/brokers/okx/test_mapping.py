@@ -312,6 +312,12 @@ def test_fractional_contracts_and_their_fee() -> None:
     assert found.client_order_id is None
 
 
+def test_an_order_without_a_position_side_is_read() -> None:
+    assert orders.order(order_row(posSide=""), SPOT, account_id=ACCOUNT).position_side is None
+    with pytest.raises(AnswerUnreadable, match="posSide must be one of net, long, short"):
+        orders.order(order_row(posSide="both"), SPOT, account_id=ACCOUNT)
+
+
 def test_an_order_by_value_has_what_it_filled() -> None:
     found = orders.order(BY_VALUE, SPOT, account_id=ACCOUNT)
     assert (found.quantity, found.filled_quantity) == (Decimal("0.00192834"), Decimal("0.00192834"))
@@ -454,3 +460,19 @@ def test_a_bill_without_an_instrument() -> None:
     assert (found.trade_id, found.venue_order_id) == (None, None)
     with pytest.raises(AnswerUnreadable):
         bills.cash_event({**row, "balChg": ""}, None, account_id=ACCOUNT)
+
+
+NOISY = "0.00000812345678901234567"  # what a float of this size prints: no row may become unreadable by it
+
+
+def test_noise_behind_the_eighteenth_decimal_makes_no_answer_unreadable() -> None:
+    cut = Decimal("0.000008123456789012")
+    position = mapping.position({**POSITION_ROW, "avgPx": NOISY, "upl": f"-{NOISY}"}, LTC, account_id=ACCOUNT)
+    assert (position.average_price, position.unrealised_pnl) == (cut, -cut)
+    assert mapping.has_money({"ccy": "BTC", "cashBal": "0", "eq": "8.1234567890123456e-19", "liab": ""})
+    order = orders.order(order_row(avgPx=NOISY, fee=f"-{NOISY}"), SPOT, account_id=ACCOUNT)
+    assert order.average_price == cut and order.fees == {"BTC": cut}
+    event = bills.cash_event({**BILL_ROW, "balChg": f"-{NOISY}", "bal": NOISY}, SPOT, account_id=ACCOUNT)
+    assert (event.amount, event.balance_after) == (-cut, cut)
+    with pytest.raises(AnswerUnreadable, match="accFillSz must have an exponent"):
+        orders.order(order_row(accFillSz=NOISY), SPOT, account_id=ACCOUNT)

@@ -81,6 +81,7 @@ MATRIX = [
     pytest.param(reply(403, "<html>"), VenueFaulted, id="403 of a gateway"),
     pytest.param(answer(code="50011", status=429), RateLimited, id="429"),
     pytest.param(answer(code="50013", status=429), VenueFaulted, id="429 with 50013"),
+    pytest.param(answer(code="50005", status=410), VenueFaulted, id="410 with 50005"),
     pytest.param(reply(429, "slow down"), VenueFaulted, id="429 without words"),
     pytest.param(answer(code="50026", status=500), VenueFaulted, id="500 with 50026"),
     pytest.param(answer(code="50001", status=503), VenueFaulted, id="503 with 50001"),

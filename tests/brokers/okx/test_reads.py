@@ -37,7 +37,7 @@ from brokers.okx.client import classify
 from brokers.okx.profile import DEMO_FLAG
 from brokers.registry import capabilities
 from brokers.types import MarginMode, OrderRequest, OrderSide, OrderType, PositionMode, ProductKind
-from tests.brokers.loopback import API_SECRET, Loopback, reply
+from tests.brokers.loopback import API_SECRET, Loopback, Responder, reply
 from tests.brokers.okx.conftest import PASSPHRASE, V5, answer, by_method, config_at, paged
 from tests.brokers.okx.recorded import (
     BALANCE_ROW,
@@ -467,6 +467,33 @@ def test_one_trade_of_two_orders_is_unreadable(broker: OKXBroker, loopback: Loop
     loopback.on(f"{V5}/trade/fills", paged("billId", lambda: [row, {**row, "billId": "1", "ordId": "1"}]))
     with pytest.raises(AnswerUnreadable, match="one trade id must name one fill"):
         broker.fills(**HOUR, instrument_id=BTC)
+
+
+def test_both_records_of_a_trade_that_turned_a_position_are_one_fill(broker: OKXBroker, loopback: Loopback) -> None:
+    at = ms(NOW - timedelta(minutes=1))
+    row = {**FILL_ROW, "instType": "SWAP", "instId": "BTC-USDT-SWAP", "feeCcy": "USDT", "fillTime": at, "ts": at}
+    opened = {**row, "billId": "12", "subType": "3", "fillSz": "4", "fee": "-0.4"}
+    closed = {**row, "billId": "11", "subType": "6", "fillSz": "5", "fee": "-0.5"}
+    loopback.on(f"{V5}/trade/fills", paged("billId", lambda: [opened, closed]))
+    loopback.on(f"{V5}/trade/fills-history", paged("billId", lambda: [opened, closed]))
+    for since in (NOW - timedelta(hours=1), NOW - timedelta(days=5)):  # the second reads both lists
+        (fill,) = broker.fills(since=since, until=NOW, instrument_id=SWAP)
+        assert (fill.quantity, fill.fee, fill.fee_currency) == (Decimal(9), Decimal("0.9"), "USDT")
+    loopback.on(f"{V5}/trade/fills", paged("billId", lambda: [opened, {**closed, "fillPx": "1"}]))
+    with pytest.raises(AnswerUnreadable, match="two sides, prices or times"):
+        broker.fills(since=NOW - timedelta(hours=1), until=NOW, instrument_id=SWAP)
+
+
+@pytest.mark.parametrize(
+    "responder", [answer(), answer(code="51400", msg="Cancellation failed"), answer(order_row(), order_row())]
+)
+def test_only_the_code_for_it_says_that_there_is_no_such_order(
+    broker: OKXBroker, loopback: Loopback, responder: Responder
+) -> None:
+    loopback.on(ORDER, responder)
+    loopback.on(f"{V5}/trade/orders-history", answer())
+    with pytest.raises((AnswerUnreadable, OrderNotFound)):
+        broker.find_order(instrument_id=BTC, client_order_id=ClientOrderId("a1b2"))
 
 
 def test_bills_come_oldest_first_and_unknown_kinds_are_kept(broker: OKXBroker, loopback: Loopback) -> None:
