@@ -57,12 +57,14 @@ BOOKS_BEFORE = (
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One run of the demonstration. `of` ends the deployment's name: an account, or the pool."""
+    """One run of the demonstration. `of` ends the deployment's name: an account, or the pool. `page` is what the
+    flow's report is called where it is not named after the deployment."""
 
     title: str
     flow: str
     of: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    page: str = ""
 
     @property
     def name(self) -> str:
@@ -86,6 +88,7 @@ def acts(accounts: Sequence[str]) -> tuple[tuple[Act, ...], ...]:
                 "rebalance-portfolio",
                 Environment.SIMULATED.value,
                 {"subscription": SUBSCRIPTION, "mode": "execute"},
+                page=f"rebalance-portfolio-{SUBSCRIPTION}-{Environment.SIMULATED.value}",
             ),
         ),
         tuple(Act(f"Reconcile {account}", "reconcile", account) for account in accounts),
@@ -252,6 +255,7 @@ class Outcome:
                     f"{account} holds its {len(own)} of {len(lines)} lines within tolerance, read by {reading.source}"
                 )
                 found[sentence] = bool(own) and all(line.holds for line in own)
+        found["every run left a report"] = len(self.reports()) == sum(map(len, acts(self.scene.accounts)))
         return found | self.alerts.checks
 
     @property
@@ -260,7 +264,7 @@ class Outcome:
 
     def folder(self, act: Act, run: Run) -> Path:
         """Where the flow wrote its report."""
-        return self.home.reports / act.name / str(run.run_id)
+        return self.home.reports / (act.page or act.name) / str(run.run_id)
 
     def reports(self) -> dict[str, Path]:
         """The reports that were written, by the act's title."""
