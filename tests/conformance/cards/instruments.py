@@ -113,6 +113,7 @@ def a_price_off_the_grid(scene: Scene) -> None:
     does="prepare the stop order",
     expects="InvalidOrder that names trigger_price",
     needs=(C.STOP_MARKET,),
+    refused=lambda scene: scene.broker.prepare_order(scene.request(trigger_price=scene.crossing()), scene.new_id()),
 )
 def a_trigger_off_the_grid(scene: Scene) -> None:
     price = scene.crossing() + scene.instrument.tick_size / 2

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from unittest import mock
 
 import pytest
 
-from brokers.errors import BrokerError, InvalidOrder, VerificationFailed
+from brokers.errors import BrokerError, InvalidOrder
 from brokers.types import MarginMode, OrderSide, PositionMode
 from tests.conformance.capability import Capability as C
 from tests.conformance.card import card
@@ -55,23 +54,6 @@ def leverage_is_set_and_read_back(scene: Scene) -> None:
         assert scene.broker.leverage(scene.instrument_id).long_leverage == wanted
     finally:
         scene.broker.set_leverage(scene.instrument_id, before)
-
-
-@card(
-    "LEVERAGE-VERIFY-01",
-    C.LEVERAGE,
-    given="a venue that says yes and shows the old leverage afterwards",
-    does="set another leverage",
-    expects="VerificationFailed: what was read back counts, not the answer",
-    levers=True,
-    refused=lambda scene: scene.broker.set_leverage(scene.instrument_id, Decimal(2)),
-)
-def leverage_that_does_not_read_back(scene: Scene) -> None:
-    before = scene.broker.leverage(scene.instrument_id)
-    wanted = other_leverage(scene, before.long_leverage)
-    with mock.patch.object(scene.broker, "leverage", lambda instrument_id: before), pytest.raises(VerificationFailed):
-        scene.broker.set_leverage(scene.instrument_id, wanted)
-    assert scene.broker.leverage(scene.instrument_id).long_leverage == wanted, "the venue had done it all the same"
 
 
 @card(
