@@ -31,6 +31,7 @@ from brokers.errors import (
 from brokers.strictjson import decode
 
 RETRY_AFTER_S_MAX = 3 * 86_400.0  # the longest ban of an address
+FAULT_WAIT_S_MAX = 60.0  # after a fault an order may live: it is not left unlooked for longer, whatever is asked
 
 _BY_ERROR: dict[type[BrokerError], tuple[int, ...]] = {
     AuthenticationRefused: (-1002, -1022, -2008, -2014, -2015, -2017, -4056, -4057),
@@ -155,7 +156,8 @@ def status_error(status: int, body: bytes, *, headers: Mapping[str, str], is_ord
         error: type[BrokerError] = VenueFaulted if 400 <= status < 600 else AnswerUnreadable
     else:
         error = row.on_order if is_order else row.otherwise
-    retry_after_s = asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX) if error in (RateLimited, VenueFaulted) else None
+    most_s = {RateLimited: RETRY_AFTER_S_MAX, VenueFaulted: FAULT_WAIT_S_MAX}.get(error)
+    retry_after_s = None if most_s is None else asked_to_wait_s(headers, most_s=most_s)
     return error(f"Binance answered HTTP {status}", code=code, text=text, retry_after_s=retry_after_s)
 
 

@@ -64,10 +64,13 @@ def named(instrument_id: InstrumentId, symbol: str) -> Market:
 
 
 def instrument(row: Row, product: ProductKind) -> Instrument | None:
-    """One symbol of exchangeInfo; None for contracts that are not ours to trade (none are on spot)."""
+    """One symbol of exchangeInfo; None for contracts that are not ours to trade (none are on spot), and for what is
+    announced or over and has no filters that could be read: such a row must not take the whole list with it."""
     try:
         return _spot(row) if product is ProductKind.SPOT else _linear(row)
-    except ValueError as error:
+    except (ValueError, AnswerUnreadable) as error:
+        if text(row, "status") not in ("", "TRADING"):
+            return None
         raise AnswerUnreadable(f"instrument {text(row, 'symbol')}: {error}") from error
 
 

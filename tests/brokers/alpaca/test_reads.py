@@ -309,6 +309,17 @@ def test_one_unknown_status_spoils_the_list_and_is_named(broker: AlpacaBroker, l
         broker.open_orders()
 
 
+def test_an_open_order_in_options_is_seen_and_can_be_cancelled(broker: AlpacaBroker, loopback: Loopback) -> None:
+    option = {**numbered(1, asset_class="us_option", symbol="AAPL240621C00190000"), "id": recorded.ORDER["id"]}
+    spread = {**numbered(2, asset_class="us_option", order_class="mleg"), "symbol": None}
+    loopback.on(ORDERS, says([option, spread]))
+    (found,) = broker.open_orders()
+    assert found.instrument_id == InstrumentId("AAPL240621C00190000") and found.status.is_open
+    loopback.on(ONE_ORDER, reply(204))
+    broker.cancel(instrument_id=found.instrument_id, venue_order_id=found.venue_order_id)
+    assert loopback.to(ONE_ORDER)[0].method == "DELETE"
+
+
 def test_the_history_of_orders(broker: AlpacaBroker, loopback: Loopback) -> None:
     rows = [
         numbered(0, status="filled", filled_qty="2", filled_avg_price="190"),

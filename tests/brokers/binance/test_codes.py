@@ -199,6 +199,12 @@ def test_a_ban_says_how_long(status: int, headers: dict[str, str], seconds: floa
         assert type(found) is RateLimited and found.retry_after_s == seconds
 
 
+@pytest.mark.parametrize(("asked", "seconds"), [("3", 3.0), ("259200", 60.0)])
+def test_a_fault_does_not_put_off_looking_for_the_order(asked: str, seconds: float) -> None:
+    found = status_error(503, b"<html>", headers={"retry-after": asked}, is_order=True)
+    assert type(found) is VenueFaulted and found.retry_after_s == seconds
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"null", b'"text"', b"[1]", b"[[]]", b"[null]", b"<html>", b'{"a":NaN}', b'{"a":1,"a":2}']
 )

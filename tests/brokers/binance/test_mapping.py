@@ -447,6 +447,8 @@ def test_instruments_of_other_kinds() -> None:
     assert wide is not None and wide.lot_size == Decimal("0.01"), "what fits the coarser step fits both"
     with pytest.raises(AnswerUnreadable, match="no filter LOT_SIZE"):
         instrument({**SPOT_SYMBOL, "filters": SPOT_SYMBOL["filters"][:1]}, ProductKind.SPOT)
+    announced = {**FUTURES_SYMBOL, "status": "PENDING_TRADING", "filters": []}
+    assert instrument(announced, ProductKind.LINEAR) is None, "what cannot be traded yet hides nothing else"
     with pytest.raises(AnswerUnreadable, match="tick_size"):
         instrument(
             {**SPOT_SYMBOL, "filters": [{**SPOT_SYMBOL["filters"][0], "tickSize": "0"}, *SPOT_SYMBOL["filters"][1:]]},
