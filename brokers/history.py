@@ -21,7 +21,8 @@ def require_kept(since: datetime, until: datetime, *, earliest: datetime, kept: 
 
 def windows(since: datetime, until: datetime, *, span_ms: int) -> Iterator[tuple[int, int]]:
     """Consecutive windows of at most `span_ms`, as inclusive milliseconds, that cover `since <= time < until`."""
-    start, end = epoch_ms(since), epoch_ms(until - timedelta(microseconds=1))
+    # Rows carry whole milliseconds: one that began before `since` lies before it.
+    start, end = epoch_ms(since + timedelta(microseconds=999)), epoch_ms(until - timedelta(microseconds=1))
     while start <= end:
         last = min(start + span_ms - 1, end)
         yield start, last

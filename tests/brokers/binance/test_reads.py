@@ -414,6 +414,9 @@ def test_windows_cover_the_time_without_a_gap_or_an_overlap() -> None:
     assert spot == [(at(), at(days=1) - 1), (at(days=1), at(days=2) - 1), (at(days=2), at(days=2, seconds=1) - 1)]
     assert list(windows(ProductKind.LINEAR, START, until, now=now)) == [(at(), at(days=2, seconds=1) - 1)]
     assert list(windows(ProductKind.SPOT, START, START, now=now)) == []
+    within, later = START + timedelta(microseconds=1), START + timedelta(milliseconds=2)
+    assert list(windows(ProductKind.SPOT, within, later, now=now)) == [(at() + 1, at() + 1)], "no row before since"
+    assert list(windows(ProductKind.SPOT, within, START + timedelta(milliseconds=1), now=now)) == []
     with pytest.raises(Unsupported, match="before since"):
         list(windows(ProductKind.SPOT, until, START, now=now))
     with pytest.raises(Unsupported, match="90 days"):
