@@ -303,9 +303,10 @@ class OKXBroker(Broker):
             if bill in seen:
                 continue  # both lists show it
             seen.add(bill)
-            fill = self._mapped(orders.fill, row, self._market(row))
-            known = found.get(fill.trade_id.value)
-            found[fill.trade_id.value] = fill if known is None else orders.of_one_trade(known, fill)
+            traded = self._market(row)
+            fill = self._mapped(orders.fill, row, traded)
+            known, is_swap = found.get(fill.trade_id.value), traded.product is not ProductKind.SPOT
+            found[fill.trade_id.value] = fill if known is None else orders.of_one_trade(known, fill, is_swap=is_swap)
         inside = (fill for fill in found.values() if since <= fill.time < until)
         return tuple(sorted(inside, key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 

@@ -192,9 +192,10 @@ def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
 _LIQUIDITY = {"T": LiquiditySide.TAKER, "M": LiquiditySide.MAKER}
 
 
-def of_one_trade(one: Fill, other: Fill) -> Fill:
-    """Two records of one trade as the one fill that they are: OKX books what closes a position and what opens the
-    opposite one apart. AnswerUnreadable where they are of two orders, or do not agree."""
+def of_one_trade(one: Fill, other: Fill, *, is_swap: bool) -> Fill:
+    """Two records of one trade as the one fill that they are: of a swap OKX books what closes a position and what opens
+    the opposite one apart; of a pair a second record is the same fill. AnswerUnreadable where they are of two orders,
+    or do not agree."""
     if one.venue_order_id != other.venue_order_id:
         raise AnswerUnreadable(
             f"execution {one.trade_id} is shown for the orders {one.venue_order_id} and {other.venue_order_id}; one "
@@ -202,6 +203,8 @@ def of_one_trade(one: Fill, other: Fill) -> Fill:
         )
     if (one.side, one.price, one.time) != (other.side, other.price, other.time):
         raise AnswerUnreadable(f"execution {one.trade_id} is shown with two sides, prices or times")
+    if not is_swap:
+        return one
     if other.fee and one.fee and other.fee_currency != one.fee_currency:
         raise AnswerUnreadable(f"execution {one.trade_id} is shown with fees in two currencies")
     return replace(

@@ -479,6 +479,10 @@ def test_both_records_of_a_trade_that_turned_a_position_are_one_fill(broker: OKX
     for since in (NOW - timedelta(hours=1), NOW - timedelta(days=5)):  # the second reads both lists
         (fill,) = broker.fills(since=since, until=NOW, instrument_id=SWAP)
         assert (fill.quantity, fill.fee, fill.fee_currency) == (Decimal(9), Decimal("0.9"), "USDT")
+    pair = [{**row, "instType": "SPOT", "instId": "BTC-USDT"} for row in (opened, closed)]
+    loopback.on(f"{V5}/trade/fills", paged("billId", lambda: pair))
+    (fill,) = broker.fills(since=NOW - timedelta(hours=1), until=NOW, instrument_id=BTC)
+    assert fill.quantity == Decimal(4), "a pair has no position to turn"
     loopback.on(f"{V5}/trade/fills", paged("billId", lambda: [opened, {**closed, "fillPx": "1"}]))
     with pytest.raises(AnswerUnreadable, match="two sides, prices or times"):
         broker.fills(since=NOW - timedelta(hours=1), until=NOW, instrument_id=SWAP)
