@@ -134,6 +134,9 @@ class Capabilities:
     fills_are_totals: bool = False  # True: the venue shows no executions, only what each order has filled in all
     reads_by_instrument: bool = False  # True: orders, fills and histories are read for the account's `instruments` only
     cash_event_products: frozenset[ProductKind] = frozenset()  # those with a feed, where the others have none
+    fills_tell_balances: bool = (
+        False  # True: where spot has no feed, its fills tell exactly what they moved, fee included
+    )
 
     def host(self, *, environment: Environment, name: str = "") -> Host:
         """The host of an environment, by name where it has several; ValueError lists what there is."""
@@ -152,7 +155,13 @@ class Capabilities:
 
     def of_products(self, products: frozenset[ProductKind]) -> Self:
         """As they are for an account of these products: it has a feed of wallet changes if each of them has one."""
-        return replace(self, cash_events=self.cash_events or products <= self.cash_event_products)
+        fed = products & self.cash_event_products
+        return replace(self, cash_events=self.cash_events or products <= fed, cash_event_products=fed)
+
+    @property
+    def explains_balances(self) -> bool:
+        """Whether balances can be told from wallet changes: the venue's own, or what fills moved."""
+        return self.cash_events or self.fills_tell_balances
 
     def as_json(self) -> dict[str, Any]:
         """A JSON-ready form, closed sets sorted."""

@@ -69,6 +69,8 @@ def verdict(result: ReconciliationResult) -> State[Any]:
     compared = compared_sentence(findings.compared)
     if findings.not_compared:
         compared += f"; not compared: {'; '.join(findings.not_compared)}"
+    if findings.expected:
+        compared += f"; expected: {'; '.join(findings.expected)}"
     refused = f"; not imported: {result.reason}: {result.detail}" if result.reason else ""
     if result.outcome is ReconciliationOutcome.BREAKS:
         kinds = ", ".join(f"{count} {kind.value}" for kind, count in findings.by_kind().items()) or "none seen"

@@ -33,7 +33,7 @@ APPEND_ONLY = (
 
 
 class LedgerMeta(SQLModel, table=True):
-    """What this ledger is: its environment, its installation tag, its schema."""
+    """What this ledger is: its environment, its installation tag, its schema; and contract sizes by venue."""
 
     __tablename__ = "ledger_meta"
     key: str = Field(primary_key=True)

@@ -183,5 +183,6 @@ def equation_summary(item: Equation) -> dict[str, Any]:
         "difference": decimal_text(item.difference),
         "tolerance": decimal_text(item.tolerance),
         "roundings": item.roundings,
+        "unposted": decimal_text(item.unposted),
         "state": item.state.value,
     }

@@ -19,7 +19,7 @@ from brokers.errors import BrokerError
 from brokers.ids import AccountId, InstrumentId
 from brokers.reasons import Reason
 from brokers.strictjson import encode
-from brokers.types import ZERO, CashEvent, Fill, Order
+from brokers.types import CashEvent, Fill, Order
 from ledger.breaks import BreakChanges, open_breaks, record_breaks, record_run
 from ledger.engine import ConflictingEvidence, NoBaseline
 from ledger.records import (
@@ -36,7 +36,6 @@ from trading.inferring import store_inferences
 from trading.ledger_view import ledger_view
 from trading.reconciliation import BreakKind, Findings, Tolerances, reconcile
 from trading.reconciliation.equation import Rounding, equations, judge
-from trading.reconciliation.exact import EXACT
 from trading.reconciliation.unposted import unposted_fees
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
@@ -223,12 +222,12 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
         cash = cash_flows(
             session, runtime.account_id, until=reading.read_at, news=news.cash_events, new_fills=news.fills
         )
-        unposted = {} if capabilities.fills_carry_fees else _unposted(capabilities, reading)
-        computed = dict(unposted)
-        for currency, flow in cash.flows.items():
-            rounded, _ = rounding.tolerance(flow.events, currency=currency)
-            computed[currency] = EXACT.add(computed.get(currency, ZERO), rounded)
-        tolerances = replace(options.tolerances, balances={**computed, **options.tolerances.balances})
+        computed = {
+            currency: rounding.tolerance(flow.events, currency=currency)[0] for currency, flow in cash.flows.items()
+        }
+        unposted = {} if capabilities.fills_carry_fees else _unposted(capabilities, rounding, reading)
+        balances = {**computed, **options.tolerances.balances}
+        tolerances = replace(options.tolerances, balances=balances, unposted=unposted)
         findings = reconcile(view, reading.view(runtime, start), now=reading.now, tolerances=tolerances)
     found = equations(
         cash,
@@ -241,9 +240,10 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
     return _Compared(judged, books_of(view, reading, news, told, cash))
 
 
-def _unposted(capabilities: Capabilities, reading: VenueReading) -> dict[str, Decimal]:
+def _unposted(capabilities: Capabilities, rounding: Rounding, reading: VenueReading) -> dict[str, Decimal]:
+    steps = dict.fromkeys(rounding.currencies, rounding.balance)
     rate = Decimal(capabilities.fee_rate_taker)
-    return unposted_fees(reading.fills, reading.cash_events, rate=rate, now=reading.now)
+    return unposted_fees(reading.fills, reading.cash_events, rate=rate, now=reading.now, steps=steps)
 
 
 # -- storing and importing -------------------------------------------------------------------------------------
@@ -272,6 +272,7 @@ def _record(
         "news": dict(findings.news),
         "pending": list(findings.pending),
         "not_compared": list(findings.not_compared),
+        "expected": list(findings.expected),
         "breaks": {kind.value: count for kind, count in sorted(findings.by_kind().items())},
         "window_start": start.isoformat(),
         "venue_read_at": reading.read_at.isoformat(),

@@ -121,7 +121,7 @@ def _made(
     instruments: Mapping[InstrumentId, Instrument],
 ) -> Statement:
     account = runtime.account_id
-    has_feed = runtime.broker.capabilities.cash_events
+    has_feed = runtime.broker.capabilities.explains_balances
     with runtime.ledger.read() as session:
         gathered = gather(session, account, Day(opens_at, closes_at), instruments)
         marks = (_marks(session, account, opens_at), _marks(session, account, closes_at))

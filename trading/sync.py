@@ -10,7 +10,7 @@ is known already changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,6 +33,7 @@ from brokers.types import (
     Position,
     Quote,
 )
+from ledger.contract_sizes import keep_contract_sizes
 from ledger.engine import Ledger
 from ledger.records import (
     Feed,
@@ -50,6 +51,7 @@ from ledger.snapshots import NET, Snapshot, latest_snapshot, load_snapshot, stor
 from ledger.states import SnapshotPurpose
 from trading.orders.crash import crash_point
 from trading.steps import Step, StepKind, call_directly
+from trading.wallet_changes import wallet_changes
 
 OVERLAP = timedelta(minutes=15)  # longer than any feed is known to lag
 HISTORY_BEFORE_BASELINE = timedelta(days=1)
@@ -174,12 +176,12 @@ def sync_account(
     known = step(f"read the ledger of {account_id}", StepKind.READ, lambda: _known(ledger, account_id))
     reading = _read_settled(broker, clock, known, step)
     looked_up, missing = _look_up_closed(broker, known, reading, step)
-    values = _value(broker, reading.positions, step)
+    values, sizes = _value(broker, reading.positions, step)
     effective = purpose if known.has_baseline else SnapshotPurpose.BASELINE
     recorded = step(
         f"record {account_id}",
         StepKind.RECORD,
-        lambda: _record(ledger, account_id, reading, looked_up, effective, reference),
+        lambda: _record(ledger, account_id, reading, looked_up, effective, reference, sizes),
     )
     return SyncResult(
         account_id=account_id,
@@ -198,7 +200,7 @@ def sync_account(
         unmapped_cash_events=tuple(e for e in reading.feeds.cash_events if e.kind is CashEventKind.UNMAPPED),
         missing_orders=missing,
         differences=recorded.differences,
-        has_cash_feed=broker.capabilities.cash_events,
+        has_cash_feed=broker.capabilities.explains_balances,
     )
 
 
@@ -273,13 +275,9 @@ def _read_feeds(broker: Broker, known: _Known, *, fallback: datetime, until: dat
         lambda: broker.order_history(since=since[Feed.ORDERS], until=until),
     )
     fills = step(f"read fills of {account}", StepKind.READ, lambda: broker.fills(since=since[Feed.FILLS], until=until))
-    if not broker.capabilities.cash_events:
+    if not broker.capabilities.explains_balances:
         return _Feeds(orders, fills, (), read=(Feed.ORDERS, Feed.FILLS))
-    cash_events = step(
-        f"read wallet changes of {account}",
-        StepKind.READ,
-        lambda: broker.cash_events(since=since[Feed.CASH_EVENTS], until=until),
-    )
+    cash_events = wallet_changes(broker, fills, since=since[Feed.CASH_EVENTS], until=until, step=step)
     return _Feeds(orders, fills, cash_events)
 
 
@@ -306,11 +304,14 @@ def _look_up_closed(
     return tuple(found), tuple(missing)
 
 
-def _value(broker: Broker, positions: Sequence[Position], step: Step) -> tuple[PositionValue, ...]:
+def _value(
+    broker: Broker, positions: Sequence[Position], step: Step
+) -> tuple[tuple[PositionValue, ...], dict[InstrumentId, Decimal]]:
+    """Each position with its price, and the contract sizes that were needed."""
     held = [position for position in positions if position.quantity != 0]
     ids = sorted({position.instrument_id for position in held})
     if not ids:
-        return ()
+        return (), {}
     try:
         instruments = step("read instruments", StepKind.READ, lambda: broker.instruments(ids))
         quotes = step("read quotes", StepKind.READ, lambda: broker.quotes(ids))
@@ -318,7 +319,8 @@ def _value(broker: Broker, positions: Sequence[Position], step: Step) -> tuple[P
         instruments, quotes = (), ()
     by_id = {instrument.instrument_id: instrument for instrument in instruments}
     quoted = {quote.instrument_id: quote for quote in quotes}
-    return tuple(_value_one(p, by_id.get(p.instrument_id), quoted.get(p.instrument_id)) for p in held)
+    values = tuple(_value_one(p, by_id.get(p.instrument_id), quoted.get(p.instrument_id)) for p in held)
+    return values, {key: instrument.contract_size for key, instrument in by_id.items()}
 
 
 def _value_one(position: Position, instrument: Instrument | None, quote: Quote | None) -> PositionValue:
@@ -347,6 +349,7 @@ def _record(
     looked_up: Iterable[Order],
     purpose: SnapshotPurpose,
     reference: str,
+    sizes: Mapping[InstrumentId, Decimal],
 ) -> _Recorded:
     """Evidence, cursors and snapshot in one transaction. Orders first, so that fills find their client order id."""
     crash_point("C19", account_id.environment)
@@ -371,6 +374,7 @@ def _record(
             positions=reading.positions,
             reference=reference,
         )
+        keep_contract_sizes(session, account_id.venue, sizes)
         differences = describe_differences(previous, load_snapshot(session, snapshot_id))
         return _Recorded(purpose, snapshot_id, orders, fills, cash_events, differences)
 

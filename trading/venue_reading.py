@@ -13,6 +13,7 @@ from trading.ledger_view import OPEN_STATUSES
 from trading.reconciliation import VenueView
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind
+from trading.wallet_changes import wallet_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class VenueReading:
     balances: tuple[Balance, ...]
     leverages: tuple[LeverageInfo, ...]
     has_cash_feed: bool
+    feed_is_whole: bool
     fills_are_totals: bool
 
     def view(self, runtime: Runtime, start: datetime) -> VenueView:
@@ -43,6 +45,7 @@ class VenueReading:
             window_start=start,
             read_at=self.read_at,
             has_cash_feed=self.has_cash_feed,
+            feed_is_whole=self.feed_is_whole,
             fills_are_totals=self.fills_are_totals,
         )
 
@@ -65,12 +68,7 @@ def read_venue(
         f"read order history of {account}", StepKind.READ, lambda: broker.order_history(since=start, until=now)
     )
     fills = step(f"read fills of {account}", StepKind.READ, lambda: broker.fills(since=start, until=now))
-    has_feed = broker.capabilities.cash_events
-    events: tuple[CashEvent, ...] = ()
-    if has_feed:
-        events = step(
-            f"read wallet changes of {account}", StepKind.READ, lambda: broker.cash_events(since=start, until=now)
-        )
+    events = wallet_changes(broker, fills, since=start, until=now, step=step)
     shown = {order.venue_order_id: order for order in (*open_orders, *history)}
     return VenueReading(
         read_at=read_at,
@@ -81,7 +79,8 @@ def read_venue(
         positions=positions,
         balances=balances,
         leverages=leverages,
-        has_cash_feed=has_feed,
+        has_cash_feed=broker.capabilities.explains_balances,
+        feed_is_whole=broker.capabilities.cash_events,
         fills_are_totals=broker.capabilities.fills_are_totals,
     )
 

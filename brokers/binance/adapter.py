@@ -277,8 +277,11 @@ class BinanceBroker(Broker):
         return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
-        """Income rows of futures in `since <= time < until`; Unsupported for an account that trades spot too."""
-        if not self.capabilities.cash_events:
+        """Income rows of futures in `since <= time < until`; Unsupported for an account of spot alone.
+
+        Where spot is in the account, too, a transfer to or from futures is told with both of its sides.
+        """
+        if not self._has(ProductKind.LINEAR):
             raise Unsupported(
                 "Binance shows the wallet changes of futures only: those of spot are told by /sapi, which is not called"
             )
@@ -289,7 +292,8 @@ class BinanceBroker(Broker):
                 symbol = text(row, "symbol")
                 market = self._book.market(ProductKind.LINEAR, symbol) if symbol else None
                 event: CashEvent = self._mapped(orders.cash_event, row, market)
-                found.setdefault(event.event_id, event)
+                for side in orders.both_sides(event) if self._has(ProductKind.SPOT) else (event,):
+                    found.setdefault(side.event_id, side)
         return tuple(sorted(found.values(), key=lambda event: event.time))
 
     # -- orders: writes -----------------------------------------------------------------------------------------

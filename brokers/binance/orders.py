@@ -9,6 +9,7 @@ product and the symbol (`spot:BTCUSDT:123`), so that two of them can never be ta
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from brokers.binance.fields import quotient
@@ -88,6 +89,7 @@ POSITION_SIDES = {"BOTH": None, "LONG": PositionSide.LONG, "SHORT": PositionSide
 
 # A commission is a part of what a trade did to the wallet: with the realised profit it makes the trade's effect net of
 # its fee, as the fill tells it.
+_BETWEEN_WALLETS = "TRANSFER"
 _CASH_KINDS = {
     "REALIZED_PNL": CashEventKind.TRADE,
     "COMMISSION": CashEventKind.TRADE,
@@ -235,6 +237,16 @@ def _fill_side(row: Row, market: Market) -> OrderSide:
 def income_id(row: Row) -> str:
     """`tranId` is unique within its type for one account."""
     return f"{required(row, 'incomeType')}:{required(row, 'tranId')}:{required(row, 'asset')}"
+
+
+def both_sides(event: CashEvent) -> tuple[CashEvent, ...]:
+    """A transfer between spot and futures, which moves nothing in an account of both, beside its other side.
+
+    One that went to yet another wallet is told in the same word: its money is then missing in the balances.
+    """
+    if event.venue_kind != _BETWEEN_WALLETS:
+        return (event,)
+    return (event, replace(event, event_id=f"{event.event_id}:spot", amount=-event.amount))
 
 
 def cash_event(row: Row, market: Market | None, *, account_id: AccountId) -> CashEvent:

@@ -102,6 +102,7 @@ CAPABILITIES = Capabilities(
     reads_by_instrument=True,
     # Spot's deposits, withdrawals and transfers are told by /sapi only, which this adapter never calls.
     cash_event_products=frozenset({ProductKind.LINEAR}),
+    fills_tell_balances=True,
 )
 
 

@@ -15,6 +15,7 @@ from trading.reconciliation.equation import Equation, EquationState, TermSum
 WATERFALLS_MAX: Final = 6
 STATE_TONE: Final = {
     EquationState.HOLDS: Tone.GOOD,
+    EquationState.FEES_DUE: Tone.NEUTRAL,
     EquationState.EXPLAINED: Tone.WARN,
     EquationState.DIFFERS: Tone.BAD,
     EquationState.PENDING: Tone.WARN,

@@ -61,7 +61,8 @@ def _verdict(result: ReconciliationResult) -> str:
 
 
 def _left_out(findings: Findings) -> str:
-    return f" Not compared: {'; '.join(findings.not_compared)}." if findings.not_compared else ""
+    parts = (("Not compared", findings.not_compared), ("Expected", findings.expected))
+    return "".join(f" {what}: {'; '.join(said)}." for what, said in parts if said)
 
 
 def _figures(result: ReconciliationResult, breaks: Sequence[Break]) -> tuple[Figure, ...]:
@@ -87,9 +88,10 @@ def _equations_figure(result: ReconciliationResult) -> tuple[Figure, ...]:
     judged = [state for state in states if state is not EquationState.NOT_COMPARED]
     if not judged:
         return (Figure("Balance equation", "not compared", "the venue tells no wallet changes", Tone.WARN),)
-    hold = judged.count(EquationState.HOLDS)
-    tone = Tone.GOOD if hold == len(judged) else Tone.BAD
-    return (Figure("Balance equation", f"{hold} of {len(judged)} hold", "currencies, to the last digit", tone),)
+    hold, due = judged.count(EquationState.HOLDS), judged.count(EquationState.FEES_DUE)
+    tone = Tone.GOOD if hold + due == len(judged) else Tone.BAD
+    note = f"currencies, to the last digit; {due} but for fees to be posted" if due else "currencies, to the last digit"
+    return (Figure("Balance equation", f"{hold} of {len(judged)} hold", note, tone),)
 
 
 def _changes(changes: BreakChanges) -> str:
@@ -106,6 +108,8 @@ def _sections(result: ReconciliationResult, breaks: Sequence[Break]) -> list[Sec
         found.append(Text(heading, (f"{result.reason}: {result.detail}",)))
     if result.findings.not_compared:
         found.append(Text("Not compared, and so not called clean", result.findings.not_compared))
+    if result.findings.expected:
+        found.append(Text("Expected: fees that the venue tells of later", result.findings.expected))
     by_kind = result.findings.by_kind()
     if by_kind:
         found.append(_kinds_plot(by_kind))

@@ -95,7 +95,7 @@ def test_the_books_agree_once_the_fees_are_posted(on: tuple[Any, Runtime]) -> No
     early = reconciled(runtime)
     assert early.outcome is ReconciliationOutcome.CLEAN, early
     (equation,) = [item for item in early.books.equations if item.currency == "BTC"]
-    assert equation.difference == D("-0.00025") and equation.tolerance == D("0.000250001")
+    assert equation.difference == D("-0.00025") and equation.unposted == D("0.000250001")
     sim.control.advance(days=1)
     clean = reconciled(runtime)
     assert clean.outcome is ReconciliationOutcome.CLEAN, clean

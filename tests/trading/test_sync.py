@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from sqlmodel import select
 from brokers.clock import ManualClock
 from brokers.errors import AnswerTimedOut, InstrumentUnknown
 from brokers.ids import AccountId, ClientOrderId, Environment, InstrumentId, TradeId, Venue, VenueOrderId
+from brokers.registry import capabilities
 from brokers.types import (
     Balance,
     CashEvent,
@@ -59,7 +59,7 @@ class FakeVenue:
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.capabilities = SimpleNamespace(cash_events=True, fills_are_totals=False)
+        self.capabilities = capabilities(Venue.BYBIT)
         self.quantity = Decimal(0)
         self.wallet = Decimal(1000)
         self.orders: dict[str, Order] = {}
@@ -329,7 +329,7 @@ def test_a_baseline_waits_for_open_orders_whose_parts_are_told_only_at_the_end(
 ) -> None:
     part = venue.order("order-p", OrderSide.BUY, Decimal(10), None, status=OrderStatus.PARTIALLY_FILLED)
     venue.orders["order-p"] = replace(part, filled_quantity=Decimal(4))
-    venue.capabilities.fills_are_totals = True
+    venue.capabilities = replace(venue.capabilities, fills_are_totals=True)
     with pytest.raises(BaselineUnsettled, match="a part of open order order-p"):
         sync()
     venue.orders["order-p"] = replace(part, status=OrderStatus.CANCELLED, filled_quantity=Decimal(4))
@@ -485,7 +485,7 @@ def test_a_delisted_position_stands_without_a_price(venue: FakeVenue, sync: Sync
 def test_a_venue_without_a_cash_feed_is_not_asked_for_it(
     ledger: Ledger, venue: FakeVenue, clock: ManualClock, sync: Sync
 ) -> None:
-    venue.capabilities.cash_events = False
+    venue.capabilities = replace(venue.capabilities, cash_events=False)
     assert sync().cash_events.new == 0
     assert "cash_events" not in venue.calls
     assert not sync().has_cash_feed

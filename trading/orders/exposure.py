@@ -59,8 +59,9 @@ def exposure_for(
     pending, moves, notional = dict.fromkeys(OrderSide, ZERO), dict.fromkeys(OrderSide, ZERO), ZERO
     for row in others:
         side, quantity = sides[row.side], pending_quantity(row, since)
-        notional += pending_notional(row, quantity)
-        moves[side] += pending_move(row, quantity, sizes[row.instrument_id])
+        size = sizes[row.instrument_id]
+        notional += pending_notional(row, quantity, size)
+        moves[side] += pending_move(row, quantity, size)
         if row.instrument_id == own_instrument_id:
             pending[side] += quantity
     age_s_max = ctx.policy.pool_reading_age_s_max

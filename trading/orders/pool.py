@@ -14,14 +14,16 @@ from decimal import Decimal
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
-from brokers.ids import InstrumentId
+from brokers.ids import AccountId, InstrumentId
 from brokers.types import ZERO, Instrument
+from ledger.contract_sizes import contract_sizes
 from ledger.reading import read_columns
 from ledger.records import lock_account
 from ledger.tables import AccountRow, AccountSnapshot, PositionRow
 from trading.orders.reserved import pending_notional, pending_quantity, read_counting
 
 _MARGIN = timedelta(seconds=5)  # a snapshot's time is the venue's, an intent's the ledger's
+ONE = Decimal(1)
 _POOL_LOCK = "the pool"
 _OTHERS = (
     select(AccountRow.account_id)
@@ -44,8 +46,10 @@ def other_accounts(session: Session, account_id: str) -> tuple[str, ...]:
 
 
 def held_instruments(session: Session, account_id: str) -> tuple[InstrumentId, ...]:
-    """What the other accounts' last snapshots hold: their contract sizes are needed to value them."""
-    found = {row.instrument_id for other in other_accounts(session, account_id) for row in _positions(session, other)}
+    """What other accounts of this venue held when last read: their contract sizes are needed to value them."""
+    own = AccountId.parse(account_id).venue
+    others = (other for other in other_accounts(session, account_id) if AccountId.parse(other).venue is own)
+    found = {row.instrument_id for other in others for row in _positions(session, other)}
     return tuple(InstrumentId(name) for name in sorted(found))
 
 
@@ -65,19 +69,24 @@ def pool_holdings(
     others = other_accounts(session, account_id)
     if others:
         lock_account(session, _POOL_LOCK)
-    total, unread = ZERO, []
+    own, total, unread = AccountId.parse(account_id).venue, ZERO, []
     for other in others:
-        held, since = _held(session, other, instruments, now - timedelta(seconds=float(age_s_max)))
+        venue = AccountId.parse(other).venue
+        sizes = contract_sizes(session, venue)
+        if venue is own:
+            sizes |= {str(key): instrument.contract_size for key, instrument in instruments.items()}
+        held, since = _held(session, other, sizes, now - timedelta(seconds=float(age_s_max)))
         if held is None:
             unread.append(other)
         total += held or ZERO
         for row in read_counting(session, other, since=since):
-            total += pending_notional(row, pending_quantity(row, since))
+            size = sizes.get(row.instrument_id, ONE)
+            total += pending_notional(row, pending_quantity(row, since), size)
     return PoolHoldings(total, tuple(unread))
 
 
 def _held(
-    session: Session, account_id: str, instruments: Mapping[InstrumentId, Instrument], oldest: datetime
+    session: Session, account_id: str, sizes: Mapping[str, Decimal], oldest: datetime
 ) -> tuple[Decimal | None, datetime]:
     """The value of the last snapshot's positions and since when intents count; None when it is too old or unvalued."""
     snapshot = _last_snapshot(session, account_id)
@@ -86,10 +95,10 @@ def _held(
     total = ZERO
     for row in _positions(session, account_id):
         price = row.mark_price or row.average_price
-        instrument = instruments.get(InstrumentId(row.instrument_id))
-        if price is None or instrument is None:
+        size = sizes.get(row.instrument_id)
+        if price is None or size is None:
             return None, snapshot.taken_at - _MARGIN
-        total += abs(row.quantity) * price * instrument.contract_size
+        total += abs(row.quantity) * price * size
     return total, snapshot.taken_at - _MARGIN
 
 

@@ -116,14 +116,14 @@ def pending_quantity(row: Counted, since: datetime) -> Decimal:
     return max(row.quantity - row.filled_quantity, ZERO)
 
 
-def pending_notional(row: Counted, quantity: Decimal) -> Decimal:
+def pending_notional(row: Counted, quantity: Decimal, contract_size: Decimal) -> Decimal:
     """What its pending quantity may add to the gross exposure, in quote currency."""
     if row.reduce_only:
         return ZERO
     if row.reserved_notional:
         return _share(row, quantity)
     if not row.is_open and row.average_price is not None:
-        return quantity * row.average_price
+        return quantity * row.average_price * contract_size
     return ZERO
 
 

@@ -112,6 +112,11 @@ def _compare_balances(ledger: LedgerView, venue: VenueView, out: Collector, sums
         tolerance = out.tolerances.balances.get(currency, ZERO)
         if _is_explained(our, their, effects, tolerance):
             continue
+        lacking = _lacking(our, their, effects, most=out.tolerances.unposted.get(currency, ZERO) + tolerance)
+        if lacking is not None:
+            due = text_of(out.tolerances.unposted[currency])
+            out.expected.append(f"balance {currency}: {text_of(lacking)} less, of at most {due} of fees to be posted")
+            continue
         if effects.is_young:
             out.pending.append(f"balance {currency}")
             continue
@@ -140,7 +145,8 @@ def _balance_kind(
         return BreakKind.BALANCE_VANISHED
     if currency not in ledger.balances and not has_facts:
         return BreakKind.BALANCE_UNKNOWN
-    return BreakKind.BALANCE_UNEXPLAINED if venue.has_cash_feed else BreakKind.BALANCE_DIFFERS
+    is_told = venue.has_cash_feed and venue.feed_is_whole
+    return BreakKind.BALANCE_UNEXPLAINED if is_told else BreakKind.BALANCE_DIFFERS
 
 
 def _compare_leverage(ledger: LedgerView, venue: VenueView, out: Collector) -> None:
@@ -171,6 +177,12 @@ def _compare_leverage(ledger: LedgerView, venue: VenueView, out: Collector) -> N
 
 def _is_explained(ours: Decimal, theirs: Decimal, effects: Effects, tolerance: Decimal) -> bool:
     return any(abs(theirs - candidate) <= tolerance for candidate in effects.candidates(ours))
+
+
+def _lacking(ours: Decimal, theirs: Decimal, effects: Effects, *, most: Decimal) -> Decimal | None:
+    """The least by which the venue shows less than we have, where that is no more than `most`."""
+    found = (candidate - theirs for candidate in effects.candidates(ours))
+    return min((amount for amount in found if 0 < amount <= most), default=None)
 
 
 def _sum_evidence(effects: Effects, read_at: datetime) -> dict[str, str]:

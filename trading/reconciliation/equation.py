@@ -5,8 +5,8 @@
 Invariants (property-tested in tests/trading/reconciliation/test_equation.py)
 1. The terms of a currency and its opening add up to what is expected, exactly; no event is in two terms or in none.
 2. A row missing inside the feed breaks the chain of running balances there, whatever the order within one instant.
-3. The tolerance is the number of roundings times their size, and the fees that may have left already and are told of
-   later (`unposted`): 0 where the venue is exact and fills carry their fees, and never a constant.
+3. The tolerance is the number of roundings times their size: 0 where the venue is exact, and never a constant. Fees
+   that may have left already and are told of later (`unposted`) let the venue show less, and never more.
 4. A kind that we do not know is a term of its own, and the equation with it is never called complete.
 """
 
@@ -60,6 +60,7 @@ TERMS = tuple(Term)
 
 class EquationState(StrEnum):
     HOLDS = "holds"
+    FEES_DUE = "fees_due"  # the venue shows less, by no more than fees that it tells of later
     EXPLAINED = "explained"  # the sides differ, and breaks of this run say by which facts
     DIFFERS = "differs"
     PENDING = "pending"  # too young to judge
@@ -78,7 +79,8 @@ class TermSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equation:
-    """One currency from its opening to the reading. `roundings` are those that the tolerance was computed from."""
+    """One currency from its opening to the reading. `roundings` are those that the tolerance was computed from;
+    `unposted` is what may have left already in fees that the venue tells of later."""
 
     currency: str
     opening: Decimal
@@ -88,6 +90,7 @@ class Equation:
     read_at: datetime
     roundings: int = 0
     tolerance: Decimal = ZERO
+    unposted: Decimal = ZERO
     state: EquationState = EquationState.HOLDS
 
     @property
@@ -300,8 +303,7 @@ def equations(
         if currency in cash.late:
             with_late = flow.with_late(cash.late[currency])
             flow = with_late if exact_sum((with_late.total(), adjustments)) == theirs else flow
-        rounded, roundings = rounding.tolerance(flow.events, currency=currency)
-        tolerance = EXACT.add(rounded, unposted.get(currency, ZERO))
+        tolerance, roundings = rounding.tolerance(flow.events, currency=currency)
         found.append(
             Equation(
                 currency=currency,
@@ -312,6 +314,7 @@ def equations(
                 read_at=cash.until,
                 roundings=roundings,
                 tolerance=tolerance,
+                unposted=unposted.get(currency, ZERO),
             )
         )
     return tuple(found)
@@ -410,4 +413,6 @@ def _state(item: Equation, findings: Findings, cash: CashFlows) -> EquationState
         return EquationState.PENDING
     if abs(item.difference) <= item.tolerance:
         return EquationState.HOLDS
+    if -(item.unposted + item.tolerance) <= item.difference < 0:
+        return EquationState.FEES_DUE
     return EquationState.EXPLAINED if kinds & _FACTS else EquationState.PENDING

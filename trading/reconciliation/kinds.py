@@ -196,8 +196,8 @@ class BreakKind(StrEnum):
     BALANCE_DIFFERS = (
         "BALANCE_DIFFERS",
         Severity.CRITICAL,
-        "The venue has no feed of wallet changes, and its balance is not the one that the ledger expects.",
-        "Compare with the venue's statement.",
+        "The venue tells no wallet changes, or those of trades alone, and its balance is not the one that is expected.",
+        "Look for a deposit, a transfer or a dividend in the venue's statement, and correct the break with its cause.",
     )
     BALANCE_VANISHED = (
         "BALANCE_VANISHED",

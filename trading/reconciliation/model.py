@@ -24,11 +24,13 @@ NO_TOLERANCES: Mapping[str, Decimal] = {}
 class Tolerances:
     """How far amounts may be apart: 0 where the venue is exact, by currency or instrument where it is not.
 
+    `unposted`: by currency, how much less than the books the venue may show for fees that it tells of later.
     `guard`: facts younger than this are on their way, and are reported as pending instead of broken.
     """
 
     balances: Mapping[str, Decimal] = field(default_factory=lambda: NO_TOLERANCES)
     positions: Mapping[str, Decimal] = field(default_factory=lambda: NO_TOLERANCES)
+    unposted: Mapping[str, Decimal] = field(default_factory=lambda: NO_TOLERANCES)
     guard: timedelta = timedelta(seconds=10)
 
 
@@ -87,6 +89,7 @@ class LedgerView:
 class VenueView:
     """What the venue says: positions and balances at `read_at`, the histories after it and from `window_start`.
 
+    `feed_is_whole`: False where wallet changes are known from trades alone, so that a deposit is told by nothing.
     `fills_are_totals`: an order's fills are one, given when it is over; what an open one has filled stands on it.
     """
 
@@ -100,6 +103,7 @@ class VenueView:
     window_start: datetime
     read_at: datetime
     has_cash_feed: bool = True
+    feed_is_whole: bool = True
     fills_are_totals: bool = False
 
 
@@ -162,7 +166,8 @@ class Findings:
     """The outcome. `pending` are the subjects of differences too young to judge, `news` facts after the last import.
 
     `not_compared` says what the venue gives no means to judge, and why. `replaced` are the subjects of fills that the
-    feed shows late and that were inferred until now.
+    feed shows late and that were inferred until now. `expected`: differences that fees explain which the venue tells
+    of later.
     """
 
     breaks: tuple[Break, ...]
@@ -172,6 +177,7 @@ class Findings:
     unjudged: frozenset[tuple[str, str]] = frozenset()  # kinds and subjects for which one side's fact was not at hand
     not_compared: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -198,6 +204,7 @@ class Collector:
     unjudged: set[tuple[str, str]] = field(default_factory=set)
     not_compared: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
 
     def is_young(self, *times: datetime) -> bool:
         """Whether any of the times lies within the guard before now (or after it)."""
@@ -213,6 +220,7 @@ class Collector:
             unjudged=frozenset(self.unjudged),
             not_compared=tuple(self.not_compared),
             replaced=tuple(sorted(self.replaced)),
+            expected=tuple(self.expected),
         )
 
 

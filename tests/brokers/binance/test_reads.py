@@ -51,6 +51,7 @@ from tests.brokers.binance.recorded import (
     SPOT_ACCOUNT,
     SPOT_TRADE,
     SYMBOL_CONFIG,
+    TRANSFER_INCOME,
     futures_order,
     spot_order,
 )
@@ -519,10 +520,23 @@ def test_wallet_changes_are_those_of_futures_and_only_where_there_is_nothing_els
         ("REALIZED_PNL", 5, CashEventKind.TRADE),
         ("COMMISSION", Decimal("-0.01"), CashEventKind.TRADE),
     ]
-    with opened(venue.url) as both:
-        assert not both.capabilities.cash_events
+    with opened(venue.url, products=frozenset({ProductKind.SPOT}), instruments=(SPOT,)) as spot:
+        assert not spot.capabilities.cash_events and not spot.capabilities.cash_event_products
         with pytest.raises(Unsupported, match="/sapi"):
-            both.cash_events(**window)
+            spot.cash_events(**window)
+
+
+def test_a_transfer_between_both_wallets_of_an_account_is_told_with_both_sides(venue: Loopback) -> None:
+    rows = [{**TRANSFER_INCOME, "time": at(hours=1)}, {**COMMISSION_INCOME, "time": at(hours=2)}]
+    venue.on("/fapi/v1/income", serving(rows, 1000))
+    window = {"since": START, "until": START + timedelta(days=1)}
+    with opened(venue.url) as both:
+        assert not both.capabilities.cash_events and both.capabilities.explains_balances
+        there, here, commission = both.cash_events(**window)
+    assert (there.kind, there.amount, there.amount + here.amount) == (CashEventKind.TRANSFER, Decimal("-0.375"), 0)
+    assert here.event_id == f"{there.event_id}:spot" and commission.amount == Decimal("-0.01")
+    with opened(venue.url, products=frozenset({ProductKind.LINEAR}), instruments=(LINEAR,)) as futures:
+        assert len(futures.cash_events(**window)) == 2, "alone it did move money"
 
 
 # -- orders -----------------------------------------------------------------------------------------------------

@@ -33,8 +33,16 @@ def fill(key: str = "BTC/USD", currency: str = "BTC", **changes: Any) -> Fill:
     return Fill(**{**values, **changes})
 
 
-def fee(amount: str, *, currency: str = "BTC", kind: CashEventKind = CashEventKind.FEE) -> CashEvent:
-    return CashEvent(ACCOUNT, "e", kind, currency, D(amount), NOW - timedelta(minutes=5))
+def fee(
+    amount: str,
+    *,
+    currency: str = "BTC",
+    kind: CashEventKind = CashEventKind.FEE,
+    key: str | None = "BTC/USD",
+    hours_ago: float = 0.1,
+) -> CashEvent:
+    time = NOW - timedelta(hours=hours_ago)
+    return CashEvent(ACCOUNT, "e", kind, currency, D(amount), time, InstrumentId(key) if key else None)
 
 
 def test_a_purchase_costs_coins_and_a_sale_dollars() -> None:
@@ -52,3 +60,14 @@ def test_what_was_posted_is_no_more_to_come() -> None:
 def test_shares_and_old_trades_leave_nothing_open() -> None:
     old = fill(time=NOW - POSTED_WITHIN)
     assert unposted_fees([fill("AAPL", "USD"), old], [], rate=RATE, now=NOW) == {}
+
+
+def test_a_fee_is_of_the_fills_before_it() -> None:
+    """Yesterday's fee, posted this morning, is not that of the fill of a minute later; its own fill is out of sight."""
+    assert unposted_fees([fill()], [fee("-0.00025", hours_ago=2)], rate=RATE, now=NOW) == {"BTC": D("0.000250001")}
+
+
+def test_the_regulators_fees_are_no_fees_of_pairs() -> None:
+    sale = fill(currency="USD", side=OrderSide.SELL)
+    found = unposted_fees([sale], [fee("-9", currency="USD", key=None)], rate=RATE, now=NOW, steps={"USD": D("0.01")})
+    assert found == {"USD": D("15.01")}
