@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from sqlmodel import col, select
 
 from brokers.ids import InstrumentId, IntentId
-from brokers.types import ZERO, Order, OrderType, PositionMode, Quote, TimeInForce
+from brokers.types import (
+    ZERO,
+    Balance,
+    Instrument,
+    Order,
+    OrderSide,
+    OrderType,
+    Position,
+    PositionMode,
+    Quote,
+    TimeInForce,
+)
 from ledger.states import TERMINAL_STATES, IntentState
 from ledger.tables import OrderAttempt, OrderIntent
 from trading.alerts.model import Alert, AlertAction, QuantityMode
@@ -28,20 +39,46 @@ def read_snapshot(
     """Everything that the decision needs, or the venue's error: what cannot be read is never assumed."""
     broker = runtime.broker
     (instrument,) = broker.instruments([instrument_id])
-    held = [position for position in broker.positions() if position.instrument_id == instrument_id]
+    held = [position for position in _positions(runtime, instrument) if position.instrument_id == instrument_id]
     is_hedged = any(position.mode is PositionMode.HEDGE for position in held)
     equity, currency = _equity(runtime, alert, route)
+    quote = _quote(runtime, instrument_id) if alert.action is not AlertAction.CANCEL else None
+    orders = _open_orders(runtime, instrument_id)
+    quantity = sum((position.quantity for position in held), ZERO)
     return AlertSnapshot(
         time=runtime.clock.now(),
         instrument=instrument,
-        position=sum((position.quantity for position in held), ZERO),
-        quote=_quote(runtime, instrument_id) if alert.action is not AlertAction.CANCEL else None,
+        position=quantity if instrument.is_position else held_coin(broker.balances(), instrument, quote, orders),
+        quote=quote,
         equity=equity,
         equity_currency=currency,
-        open_orders=_open_orders(runtime, instrument_id),
+        open_orders=orders,
         position_mode=PositionMode.HEDGE if is_hedged else PositionMode.ONE_WAY,
         expires_at=expires_at,
     )
+
+
+def _positions(runtime: Runtime, instrument: Instrument) -> tuple[Position, ...]:
+    return runtime.broker.positions() if instrument.is_position else ()
+
+
+def held_coin(
+    balances: Iterable[Balance], instrument: Instrument, quote: Quote | None, orders: Iterable[OpenOrder]
+) -> Decimal:
+    """What is held of a coin and can be sold, open sales included: its wallet is the position of a spot instrument.
+
+    A fee that is taken in the coin, or is still to be, makes it less than was bought, and what is left after a sale may
+    be too little for any order. Such a rest is no position: nothing could close it, and it must not stop an entry.
+    """
+    (coin,) = [item for item in balances if item.currency == instrument.base_currency] or (None,)
+    if coin is None:
+        return ZERO
+    leaving = sum((order.remaining for order in orders if order.side is OrderSide.SELL), ZERO)
+    held = coin.total if coin.available is None else min(coin.total, coin.available + leaving)
+    is_a_rest = held < max(instrument.quantity_min, instrument.lot_size)
+    if quote is not None and held * quote.bid * instrument.contract_size < instrument.notional_min:
+        is_a_rest = True
+    return ZERO if is_a_rest else held
 
 
 def unsettled(runtime: Runtime, instrument_id: InstrumentId, *, but_for: Sequence[str] = ()) -> tuple[str, ...]:
