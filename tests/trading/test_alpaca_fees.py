@@ -10,6 +10,7 @@ import pytest
 
 from brokers.ids import InstrumentId
 from brokers.types import OrderSide, TimeInForce
+from flows.reports.reconciling import reconciliation_report
 from ledger.states import IntentState, ReconciliationOutcome
 from simulators.alpaca.config import CryptoFees, FeesConfig
 from simulators.core.types import EntryKind
@@ -63,6 +64,8 @@ def test_a_crypto_fee_is_no_break_whether_it_is_taken_at_the_fill_or_when_it_is_
     assert states(first) == {"BTC": DUE if is_at_fill else HELD, "USD": HELD}
     said = ("balance BTC: 0.00125 less, of at most 0.001250001 of fees to be posted",)
     assert first.findings.expected == (said if is_at_fill else ())
+    verdict = reconciliation_report(first).verdict
+    assert verdict.startswith("No break") and (f"Expected: {said[0]}." in verdict) is is_at_fill
 
     assert account.traded("BTC/USD", SELL, "0.2", "sell").state is IntentState.FILLED, "nothing is locked"
     second = reconcile(account)

@@ -12,8 +12,9 @@ import pytest
 from sqlmodel import Session, select
 
 from brokers.clock import ManualClock
-from brokers.ids import AccountId, Environment, InstrumentId
+from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.types import CashEvent, CashEventKind, OrderSide, OrderStatus, Position, PositionMode, PositionSide
+from ledger.contract_sizes import keep_contract_sizes
 from ledger.controls import current_control, pool_scope, set_control, strategy_scope
 from ledger.engine import Ledger
 from ledger.records import insert_cash_events, record_account
@@ -304,8 +305,16 @@ def test_money_paid_in_and_out_is_no_gain_and_no_loss(ledger: Ledger, venue: Mod
 
 
 # -- the pool ---------------------------------------------------------------------------------------------------
-def _other(ledger: Ledger, venue: ModelVenue, quantity: str, *, age_s: float = 60, held: InstrumentId = BTC) -> str:
-    other = AccountId(venue.account_id.venue, venue.account_id.environment, "other")
+def _other(
+    ledger: Ledger,
+    venue: ModelVenue,
+    quantity: str,
+    *,
+    age_s: float = 60,
+    held: InstrumentId = BTC,
+    at: Venue | None = None,
+) -> str:
+    other = AccountId(at or venue.account_id.venue, venue.account_id.environment, "other")
     taken_at = START - timedelta(seconds=age_s)
     position = Position(
         account_id=other,
@@ -347,6 +356,20 @@ def test_the_pool_counts_the_snapshots_and_the_intents_of_other_accounts(
     desk = make_desk(policy=limited(pool_gross_notional_max=room))
     view = desk.submit(want("b", quantity="0.001"))
     assert (view.state, view.reason) == (S.DENIED, R.POOL_EXPOSURE)
+
+
+def test_what_another_venue_holds_is_valued_by_its_own_contract_size(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger
+) -> None:
+    other = _other(ledger, venue, "100", at=Venue.OKX)  # contracts of a hundredth: one coin, not a hundred
+    unread = make_desk(policy=limited(pool_may_be_unread=False)).submit(want("a"))
+    assert unread.reason == R.POOL_UNREADABLE and other in unread.detail
+    with ledger.write() as session:
+        keep_contract_sizes(session, Venue.OKX, {BTC: Decimal("0.01")})
+    room = Decimal(50_000) + Decimal("0.01") * Decimal("50_000.1")
+    desk = make_desk(policy=limited(pool_may_be_unread=False, pool_gross_notional_max=room))
+    assert desk.submit(want("b")).state is S.READY
+    assert desk.submit(want("c", quantity="0.001")).reason == R.POOL_EXPOSURE
 
 
 @pytest.mark.parametrize(("age_s", "held"), [(86_401, BTC), (60, InstrumentId("OLD/USDT:USDT"))])
