@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 from brokers.capabilities import Capabilities, OrderIdentity
 from brokers.errors import Unsupported
@@ -165,3 +165,11 @@ class Broker(ABC):
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
         """Ask for cancellation (may be repeated freely). OrderAlreadyDone and OrderNotFound: read the order again."""
+
+
+@runtime_checkable
+class PartialCashFeed(Protocol):
+    """A venue that tells the wallet changes of some products of an account (`Capabilities.cash_event_products`)."""
+
+    def partial_cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
+        """Their wallet changes in the window, oldest first; what moved within the account adds up to nothing."""

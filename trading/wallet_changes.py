@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from brokers.port import Broker
+from brokers.port import Broker, PartialCashFeed
 from brokers.types import ZERO, CashEvent, CashEventKind, Fill
 from trading.cash_flows import is_spot
 from trading.reconciliation.exact import EXACT
@@ -23,16 +23,14 @@ def wallet_changes(
     broker: Broker, fills: Iterable[Fill], *, since: datetime, until: datetime, step: Step
 ) -> tuple[CashEvent, ...]:
     """Wallet changes in `since <= time < until`, and those of `fills` where they are what tells them."""
-    facts = broker.capabilities
+    facts, name = broker.capabilities, f"read wallet changes of {broker.account_id}"
+    if facts.cash_events:
+        return step(name, StepKind.READ, lambda: broker.cash_events(since=since, until=until))
+    if not facts.fills_tell_balances:
+        return ()
     found: tuple[CashEvent, ...] = ()
-    if facts.cash_events or (facts.fills_tell_balances and facts.cash_event_products):
-        found = step(
-            f"read wallet changes of {broker.account_id}",
-            StepKind.READ,
-            lambda: broker.cash_events(since=since, until=until),
-        )
-    if facts.cash_events or not facts.fills_tell_balances:
-        return found
+    if isinstance(broker, PartialCashFeed):
+        found = step(name, StepKind.READ, lambda: broker.partial_cash_events(since=since, until=until))
     moved = (event for fill in fills if is_spot(fill.instrument_id) for event in events_of(fill))
     return tuple(sorted((*found, *moved), key=lambda event: event.time))
 

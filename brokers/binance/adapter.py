@@ -277,14 +277,20 @@ class BinanceBroker(Broker):
         return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
-        """Income rows of futures in `since <= time < until`; Unsupported for an account of spot alone.
+        """Income rows of futures in `since <= time < until`; Unsupported for an account that trades spot too."""
+        if not self.capabilities.cash_events:
+            raise Unsupported(
+                "Binance shows the wallet changes of futures only: those of spot are told by /sapi, which is not called"
+            )
+        return self.partial_cash_events(since=since, until=until)
+
+    def partial_cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
+        """Income rows of futures in `since <= time < until`, none where the account has no futures.
 
         Where spot is in the account, too, a transfer to or from futures is told with both of its sides.
         """
         if not self._has(ProductKind.LINEAR):
-            raise Unsupported(
-                "Binance shows the wallet changes of futures only: those of spot are told by /sapi, which is not called"
-            )
+            return ()
         found: dict[str, CashEvent] = {}
         for start, end in windows(ProductKind.LINEAR, since, until, now=self._client.venue_now()):
             read = _asking(self._client.futures_income_history)

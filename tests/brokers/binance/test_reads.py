@@ -520,10 +520,12 @@ def test_wallet_changes_are_those_of_futures_and_only_where_there_is_nothing_els
         ("REALIZED_PNL", 5, CashEventKind.TRADE),
         ("COMMISSION", Decimal("-0.01"), CashEventKind.TRADE),
     ]
-    with opened(venue.url, products=frozenset({ProductKind.SPOT}), instruments=(SPOT,)) as spot:
-        assert not spot.capabilities.cash_events and not spot.capabilities.cash_event_products
+    with opened(venue.url) as both:
+        assert not both.capabilities.cash_events
         with pytest.raises(Unsupported, match="/sapi"):
-            spot.cash_events(**window)
+            both.cash_events(**window)
+    with opened(venue.url, products=frozenset({ProductKind.SPOT}), instruments=(SPOT,)) as spot:
+        assert spot.partial_cash_events(**window) == () and not spot.capabilities.cash_event_products
 
 
 def test_a_transfer_between_both_wallets_of_an_account_is_told_with_both_sides(venue: Loopback) -> None:
@@ -532,7 +534,7 @@ def test_a_transfer_between_both_wallets_of_an_account_is_told_with_both_sides(v
     window = {"since": START, "until": START + timedelta(days=1)}
     with opened(venue.url) as both:
         assert not both.capabilities.cash_events and both.capabilities.explains_balances
-        there, here, commission = both.cash_events(**window)
+        there, here, commission = both.partial_cash_events(**window)
     assert (there.kind, there.amount, there.amount + here.amount) == (CashEventKind.TRANSFER, Decimal("-0.375"), 0)
     assert here.event_id == f"{there.event_id}:spot" and commission.amount == Decimal("-0.01")
     with opened(venue.url, products=frozenset({ProductKind.LINEAR}), instruments=(LINEAR,)) as futures:
