@@ -42,6 +42,7 @@ def test_an_operator_rebalances_from_the_form(
     stack: Stack, worker: Child, run: Callable[..., Run], page: Page, client: SyncPrefectClient
 ) -> None:
     page.goto(f"{stack.addresses.ui_url}/deployments")
+    page.get_by_placeholder("Search deployments").fill(DEPLOYMENT)  # the list shows ten at a time
     expect(page.get_by_role("link", name=DEPLOYMENT)).to_be_visible(timeout=PATIENCE_MS)
     shot(page, "1-deployments")
 

@@ -62,16 +62,17 @@ def said(tmp_path: Path) -> str:
 
 MOMENTS = {
     "at once": "starting the Prefect server",
-    "while the server starts": "the Bybit simulator listens",
+    "while the server starts": "the simulated venues listen",
     "while registering": "block type",
 }
-IN_A_RUN = "Running"
+IN_A_RUN = "Sync positions"
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_twice_at_any_time_leaves_nothing(tmp_path: Path, eventually: Eventually, moment: str) -> None:
     process = start("demo", tmp_path)
     eventually(lambda: MOMENTS[moment] in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
+    assert process.poll() is None, f"it never said {MOMENTS[moment]!r}: {said(tmp_path)}"
     before = len(of_this_stack(tmp_path))
     os.killpg(process.pid, signal.SIGINT)
     eventually(lambda: len(of_this_stack(tmp_path)) < before)  # the clean-up is under way
@@ -85,6 +86,7 @@ def test_ctrl_c_twice_at_any_time_leaves_nothing(tmp_path: Path, eventually: Eve
 def test_kill_9_of_the_command_leaves_nothing(tmp_path: Path, eventually: Eventually) -> None:
     process = start("demo", tmp_path)
     eventually(lambda: IN_A_RUN in said(tmp_path) or process.poll() is not None, timeout_s=150.0)
+    assert process.poll() is None, f"it never said {IN_A_RUN!r}: {said(tmp_path)}"
     assert len(of_this_stack(tmp_path)) >= 4  # the command, server, simulator, worker
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
