@@ -12,6 +12,7 @@ from brokers.errors import OrderInvalid
 from brokers.transport import GuardedAdapter
 from tests.egress import egress
 from tests.proof import wire_layer
+from tests.proof.layers import LAYERS
 from tests.proof.wire_case import Case
 from tests.proof.wire_faults import FAULTS, READS, End, Verb
 
@@ -50,6 +51,7 @@ def test_a_case_under_another_seed_is_varied_and_holds() -> None:
 def test_the_table_names_each_case_once_and_every_fault_has_one() -> None:
     names = [case.name for case in wire_layer.cases()]
     assert len(names) == len(set(names)) > 600
+    assert LAYERS["wire"].full == len(names), "at full strength every case is played once"
     assert {case.fault.name for case in wire_layer.cases()} == {fault.name for fault in FAULTS}
     assert {case.fault.name for case in wire_layer.cases() if case.name in CUT} == {fault.name for fault in FAULTS}
 
