@@ -342,6 +342,14 @@ async def start(service: Service[ControlT], *, host: str, port: int) -> tuple[Li
     return runner, f"http://{host}:{bound}"
 
 
+async def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Requests that a fault still holds back end with the server."""
+    left = asyncio.all_tasks(loop) - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
 @contextmanager
 def serve_in_thread(
     simulator: Simulator, control: ControlT, *, host: str = "127.0.0.1", port: int = 0
@@ -362,6 +370,7 @@ def serve_in_thread(
         if found:
             loop.run_forever()
             loop.run_until_complete(found[0][0].cleanup())
+            loop.run_until_complete(_end_tasks(loop))
             loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -19,6 +20,16 @@ from tests.brokers.loopback import Loopback, Request, Responder, account_config,
 
 SPOT, LINEAR = InstrumentId("BTC/USDT"), InstrumentId("BTC/USDT:USDT")
 LISTED = (SPOT, LINEAR)
+
+
+@pytest.fixture
+def own_loop() -> Iterator[None]:
+    """The event loop that python-binance takes hold of where it may, closed again."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def says(answer: Any, status: int = 200, **headers: str) -> Responder:

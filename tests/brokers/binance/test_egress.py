@@ -23,7 +23,10 @@ from tests.brokers.loopback import Loopback, Request, reply
 from tests.egress import egress, hostile_environment
 
 HOSTS = {("demo-api.binance.com", 443), ("demo-fapi.binance.com", 443)}
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK's own, of methods on their way out
+pytestmark = [
+    pytest.mark.usefixtures("own_loop"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the SDK's own, of methods on their way out
+]
 METHODS_MIN = 600  # python-binance 1.0.37 has more; fewer would mean that the sweep no longer finds them
 _NO_REQUEST = {"close_connection", "convert_to_dict", "encode_uri_component", "uuid22"}
 _BEFORE_A_REQUEST = (AttributeError, TypeError, KeyError, ValueError)  # where python-binance stops by itself
