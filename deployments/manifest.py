@@ -53,7 +53,7 @@ class Schedule(_Strict):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
+        if value not in _zones():
             raise ValueError(f"timezone must be an IANA name such as Europe/Zurich, was {value!r}")
         return value
 
@@ -216,6 +216,11 @@ def load(file: Path = FILE) -> Manifest:
     for deployment in manifest.deployments:
         deployment.check_parameters()
     return manifest
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
 
 
 @cache
