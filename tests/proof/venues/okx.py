@@ -49,6 +49,8 @@ def _proves(fault: WireFault, verb: Verb) -> Known | EllipsisType | None:
         return Known.ANSWERED  # half a minute is just within the window that it allows
     if verb in READS and fault.name == "HTTP 503":
         return Known.REFUSED  # its own words, 50001: not now
+    if verb is Verb.FIND_ORDER and fault.name in ("list empty once", "rows twice"):
+        return Known.UNKNOWN  # it answers one row, or its code for none: anything else says nothing of the order
     if verb is Verb.PLACE and fault.name == "executed, HTTP 429":
         return None  # its own words in the body, 50011, say that the limit refused it: not executed
     if verb is Verb.PLACE and fault.name == "HTTP 429":
