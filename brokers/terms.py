@@ -34,6 +34,17 @@ def require_client_id(client_order_id: ClientOrderId, *, alphabet: str, length_m
         raise InvalidOrder(f"client_order_id must be 1-{length_max} of {alphabet}, was {client_order_id.value!r}")
 
 
+def require_leverage(leverage: Decimal, instrument: Instrument) -> None:
+    """Above 0 and, where the venue tells them, within the instrument's bounds and on its step."""
+    least, most, step = instrument.leverage_min, instrument.leverage_max, instrument.leverage_step
+    if not leverage.is_finite() or leverage <= 0:
+        raise InvalidOrder(f"leverage must be above 0, was {leverage}")
+    if (least is not None and leverage < least) or (most is not None and leverage > most):
+        raise InvalidOrder(f"leverage of {instrument.instrument_id} must be from {least} to {most}, was {leverage}")
+    if step is not None and not is_multiple(leverage, step=step):
+        raise InvalidOrder(f"leverage of {instrument.instrument_id} must be a multiple of {step}, was {leverage}")
+
+
 def require_quantity(request: OrderRequest, instrument: Instrument, *, reductions_may_be_less: bool = False) -> None:
     """A multiple of the lot within the instrument's bounds."""
     quantity = request.quantity

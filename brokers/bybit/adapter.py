@@ -36,8 +36,9 @@ from brokers.errors import (
 from brokers.guard import Origin, SendGuard
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
 from brokers.port import Broker
-from brokers.rounding import decimal_text, is_multiple
+from brokers.rounding import decimal_text
 from brokers.strictjson import decode
+from brokers.terms import require_leverage
 from brokers.types import (
     AccountProof,
     Balance,
@@ -208,7 +209,7 @@ class BybitBroker(Broker):
     def set_leverage(self, instrument_id: InstrumentId, leverage: Decimal) -> LeverageInfo:
         """Both sides get the same leverage; VerificationFailed when the venue shows another afterwards."""
         market = self._contract(instrument_id)
-        self._check_leverage(instrument_id, leverage)
+        require_leverage(leverage, self._book.get(instrument_id))
         wanted = decimal_text(leverage)
         with suppress(NotModified):  # it was so already; the reading below is the proof
             self._write(
@@ -225,16 +226,6 @@ class BybitBroker(Broker):
                 f"was long {found.long_leverage}, short {found.short_leverage}"
             )
         return found
-
-    def _check_leverage(self, instrument_id: InstrumentId, leverage: Decimal) -> None:
-        instrument = self._book.get(instrument_id)
-        least, most, step = instrument.leverage_min, instrument.leverage_max, instrument.leverage_step
-        if not leverage.is_finite() or leverage <= 0:
-            raise InvalidOrder(f"leverage must be above 0, was {leverage}")
-        if (least is not None and leverage < least) or (most is not None and leverage > most):
-            raise InvalidOrder(f"leverage of {instrument_id} must be from {least} to {most}, was {leverage}")
-        if step is not None and not is_multiple(leverage, step=step):
-            raise InvalidOrder(f"leverage of {instrument_id} must be a multiple of {step}, was {leverage}")
 
     def set_position_mode(self, instrument_id: InstrumentId, mode: PositionMode) -> LeverageInfo:
         """The venue refuses while a position or an order is open; VerificationFailed when another mode reads back."""

@@ -33,8 +33,9 @@ from brokers.okx.instruments import INST_TYPE, InstrumentBook, Market, foreign, 
 from brokers.okx.mapping import AccountMode
 from brokers.okx.profile import CAPABILITIES, DEAD_MAN_S_MAX, DEAD_MAN_S_MIN, IDENTITY, ORDER_TAG
 from brokers.port import Broker
-from brokers.rounding import decimal_text, is_multiple
+from brokers.rounding import decimal_text
 from brokers.strictjson import decode
+from brokers.terms import require_leverage
 from brokers.types import (
     AccountProof,
     Balance,
@@ -197,7 +198,7 @@ class OKXBroker(Broker):
     def set_leverage(self, instrument_id: InstrumentId, leverage: Decimal) -> LeverageInfo:
         """For both sides, under cross margin; VerificationFailed when the venue shows another afterwards."""
         market = self._contract(instrument_id)
-        self._check_leverage(instrument_id, leverage)
+        require_leverage(leverage, self._book.get(instrument_id))
         wanted = decimal_text(leverage)
         self._write("account/set-leverage", instId=market.symbol, lever=wanted, mgnMode="cross")
         found = self.leverage(instrument_id)
@@ -207,16 +208,6 @@ class OKXBroker(Broker):
                 f"was long {found.long_leverage}, short {found.short_leverage}"
             )
         return found
-
-    def _check_leverage(self, instrument_id: InstrumentId, leverage: Decimal) -> None:
-        instrument = self._book.get(instrument_id)
-        least, most, step = instrument.leverage_min, instrument.leverage_max, instrument.leverage_step
-        if not leverage.is_finite() or leverage <= 0:
-            raise InvalidOrder(f"leverage must be above 0, was {leverage}")
-        if (least is not None and leverage < least) or (most is not None and leverage > most):
-            raise InvalidOrder(f"leverage of {instrument_id} must be from {least} to {most}, was {leverage}")
-        if step is not None and not is_multiple(leverage, step=step):
-            raise InvalidOrder(f"leverage of {instrument_id} must be a multiple of {step}, was {leverage}")
 
     def set_position_mode(self, instrument_id: InstrumentId, mode: PositionMode) -> LeverageInfo:
         """Of the whole account, so nothing is sent where it is so already: OKX refuses while anything is open."""
