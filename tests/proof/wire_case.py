@@ -6,7 +6,6 @@ Every clock but the sockets' is the venue's own, so protocol times are those of 
 from __future__ import annotations
 
 import random
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from ledger.states import IntentState
 from tests.brokers.loopback import Loopback, start_loopback
 from tests.egress import egress, hostile_environment
 from tests.proof.wire_faults import READS, Arm, End, Known, Verb, WireFault, ending, expected
+from tests.proof.wire_ledger import empty_ledger
 from tests.proof.wire_venues import Product, WireVenue
 from tests.trading.simulated import VenueClock
 from trading.orders import IntentView, OrderDesk, ProtocolLimits, WantedOrder
@@ -79,9 +79,6 @@ class Call:
     requests: int  # with the verb's own paths, counted by the simulator
     orders: int  # with the order verb, counted by the simulator
     is_faulted: bool
-
-
-_PROCESS: dict[str, Any] = {}
 
 
 class Watched:
@@ -159,15 +156,11 @@ class Played:
 class Stage:
     """What a case plays on: a fresh venue, a fresh ledger, one process's view of the account."""
 
-    def __init__(self, case: Case, sim: Any, directory: Path, stack: ExitStack) -> None:
+    def __init__(self, case: Case, sim: Any, stack: ExitStack) -> None:
         self.case, self.sim = case, sim
         self.clock = VenueClock(START)
         self.clock.sim = sim
-        shutil.copy(_template(), directory / "ledger.db")
-        self.url = f"sqlite:///{directory / 'ledger.db'}"
-        self.ledger = stack.enter_context(
-            Ledger.open(self.url, environment=case.venue.account_id.environment, clock=self.clock)
-        )
+        self.ledger = stack.enter_context(empty_ledger(case.venue.account_id.environment, self.clock))
         self._stack = stack
         self.watched, self.desk = self.open_desk("worker-1")
         self.main_ids: list[str] = []
@@ -224,16 +217,6 @@ class Stage:
             self.arm(arm, decoy=decoy)
 
 
-def _template() -> Path:
-    """One migrated ledger per process, copied for each case."""
-    if "template" not in _PROCESS:
-        _PROCESS["folder"] = TemporaryDirectory(prefix="wire-proof-")
-        _PROCESS["template"] = Path(_PROCESS["folder"].name) / "template.db"
-        Ledger.open(f"sqlite:///{_PROCESS['template']}", environment=Environment.SIMULATED).close()
-    found: Path = _PROCESS["template"]
-    return found
-
-
 # -- playing ----------------------------------------------------------------------------------------------------
 @contextmanager
 def played(case: Case, *, seed: int) -> Iterator[Played]:
@@ -245,7 +228,7 @@ def played(case: Case, *, seed: int) -> Iterator[Played]:
         stack.callback(decoy.stop.set)
         sim = stack.enter_context(case.venue.start(START))
         stack.enter_context(hostile_environment(decoy.url, directory))
-        stage = Stage(case, sim, directory, stack)
+        stage = Stage(case, sim, stack)
         if seed:
             noise = random.Random(f"{seed} {case.name}").choice(("", "find_order", "positions", "fills"))
             for target in case.venue.targets(noise) if noise else ():
