@@ -89,7 +89,8 @@ def run(*, histories: int, seed: int, jobs: int, say: Callable[[str], None], kin
         each: Iterable[Verdict] = map(_judged, told)
         if jobs > 1:
             spawn = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=spawn))
+            # One more than there are cores: some cases wait for their deadline.
+            pool = stack.enter_context(ProcessPoolExecutor(jobs + 1, mp_context=spawn))
             each = pool.map(_judged, told, chunksize=4)
         for number, verdict in enumerate(each, start=1):
             verdicts.append(verdict)
