@@ -379,7 +379,7 @@ def test_extended_hours_are_for_limit_orders_that_rest(changes: dict[str, Any], 
 
 def test_stops_and_targets_are_not_left_out_in_silence() -> None:
     alert = make_alert(stop_loss=D(90), brackets=("stop_loss",))
-    assert shown(decide(alert, make_route(), make_snapshot())) == "refused FIELD_UNSUPPORTED"
+    assert shown(decide(alert, make_route(), make_snapshot())) == "refused BRACKETS_NOT_PLACED"
     assert shown(decide(alert, make_route(brackets="ignore"), make_snapshot())) == "open buy 10"
 
 
