@@ -101,6 +101,11 @@ class PlanLeg:
     parts_of: Exact | None = None
     part_time_in_force: TimeInForce | None = None
 
+    @property
+    def has_part(self) -> bool:
+        """Whether the leg as a whole is for a part of a lot."""
+        return self.parts_of is not None and not is_multiple(self.quantity, step=self.parts_of)
+
     def time_in_force_of(self, quantity: Decimal, *, otherwise: TimeInForce) -> TimeInForce:
         """What an order of the leg must have where it is for a part of a lot, else what its style wants."""
         if self.parts_of is None or self.part_time_in_force is None or is_multiple(quantity, step=self.parts_of):
