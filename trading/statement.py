@@ -17,10 +17,10 @@ from brokers.ids import AccountId, InstrumentId
 from brokers.reasons import Reason
 from brokers.strictjson import encode
 from brokers.types import ZERO, Instrument, ProductKind
-from ledger.breaks import open_breaks
 from ledger.records import Feed, cursor
 from ledger.snapshots import Snapshot, baseline, holds_position, ledger_balances, load_snapshot
 from ledger.tables import AccountSnapshot, FillRow, ReconciliationRun
+from trading.books import open_of
 from trading.first_run import latest_full_run
 from trading.pnl import CostBook
 from trading.reconciliation.equation import Flow, Term, TermSum
@@ -138,7 +138,7 @@ def _made(
         read_until = [cursor(session, account, feed) for feed in Feed if has_feed or feed is not Feed.CASH_EVENTS]
         runs = _runs(session, account, opens_at, closes_at)
         last = latest_full_run(session, account)
-        open_count = len(open_breaks(session, account))
+        standing, now = open_of(session, account), runtime.ledger.now(session)
     is_read = all(at is not None and at >= closes_at for at in read_until)
     is_over = closes_at == datetime.combine(day, time(), UTC) + DAY
     statement = Statement(
@@ -152,7 +152,10 @@ def _made(
         fills=gathered.fills,
         runs=runs,
         last_run=(last.run_id or 0, last.outcome, last.ended_at) if last is not None else None,
-        open_breaks=open_count,
+        open_breaks=len(standing),
+        accepted=tuple(
+            item.accepted_text for item in standing if item.accepted is not None and item.accepted.expires_at > now
+        ),
         notes=tuple(_notes(lines, closes_at, has_feed=has_feed, is_read=is_read, is_over=is_over)),
     )
     return replace(statement, sha256=_hash(statement))

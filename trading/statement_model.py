@@ -123,7 +123,8 @@ class Statement:
     fills: int
     runs: tuple[tuple[str, int], ...]  # reconciliations of the day by outcome
     last_run: tuple[int, str, datetime] | None  # number, outcome and end of the newest full one
-    open_breaks: int
+    open_breaks: int  # accepted ones too
+    accepted: tuple[str, ...] = ()  # what a person lives with, in words with the amounts
     notes: tuple[str, ...] = ()
     sha256: str = ""
 
