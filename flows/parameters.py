@@ -22,6 +22,7 @@ Symbols = list[Symbol]
 LeverageText = Annotated[str, Field(pattern=r"^$|^([1-9]\d?|100)(\.\d{1,2})?$")]
 Minutes = Annotated[int, Field(ge=0, le=10)]
 WatchMinutes = Annotated[int, Field(ge=1, le=1440)]
+DeadManSeconds = Annotated[int, Field(ge=0, le=120)]
 # Empty, or a day as YYYY-MM-DD.
 DayText = Annotated[str, Field(pattern=r"^$|^20\d{2}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 SweepSeconds = Annotated[int, Field(ge=5, le=300)]

@@ -11,7 +11,6 @@ from decimal import Decimal, localcontext
 
 from brokers.ids import AccountId
 from brokers.rounding import MONEY
-from brokers.types import TimeInForce
 from ledger.engine import Ledger, LedgerError
 from ledger.plans import (
     AccountMoved,
@@ -30,6 +29,7 @@ from ledger.tables import PlanLegRow, PlanRow
 from trading.orders import IntentView
 from trading.rebalancing.model import Plan
 from trading.rebalancing.release import LegProgress, LegState, OrderFact, progress_of
+from trading.rebalancing.styles import RESTING
 from trading.rebalancing.verdict import PlanResult
 from trading.runtime import Runtime
 
@@ -214,7 +214,8 @@ def facts_of(views: Iterator[IntentView] | tuple[IntentView, ...]) -> list[Order
                 reason=view.reason,
                 detail=view.detail,
                 wanted_at=view.created_at,
-                rest_price=view.request.limit_price if view.request.time_in_force is TimeInForce.GTC else None,
+                rests=view.request.time_in_force in RESTING,
+                limit_price=view.request.limit_price,
             )
         )
     return facts

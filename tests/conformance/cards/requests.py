@@ -33,6 +33,8 @@ OPERATIONS: dict[str, Callable[[Scene], Any]] = {
 def measured(scene: Scene, operation: str, call: Callable[[Scene], Any]) -> None:
     """Count the requests of one call of a broker that is warm: clock, instruments and margin mode were read before."""
     scene.broker.connect()
+    if scene.config.instruments:  # of every product that the account lists
+        scene.broker.instruments(scene.config.instruments)
     placed = scene.rest()
     scene.working(placed)
     scene.broker.balances()
