@@ -21,7 +21,7 @@ from brokers.binance.conditionals import ROWS_MAX, Conditionals, found
 from brokers.binance.fields import form, row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market, market_of, named
 from brokers.binance.paging import by, pages, windows
-from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, PAGE_SIZE, product_of
+from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig, require_listed
@@ -402,7 +402,7 @@ class BinanceBroker(Broker):
         until: datetime,
         *,
         identity: Callable[[Row], str],
-        limit: int = PAGE_SIZE,
+        limit: int | None = None,
     ) -> Iterable[Row]:
         for start, end in windows(market.product, since, until, now=self._client.venue_now()):
             found = pages(_asking(call), start=start, end=end, identity=identity, limit=limit, symbol=market.symbol)

@@ -166,6 +166,8 @@ def _argument(name: str, text: Any) -> Any:
         return datetime.fromisoformat(text)
     if name == "ids":
         return [InstrumentId(one) for one in text]
+    if name == "leverage":
+        return Decimal(text)
     return _IDS[name](text) if name in _IDS else text
 
 
