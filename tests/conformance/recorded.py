@@ -51,6 +51,7 @@ _TERMS = {
     "quantity": Decimal,
     "time_in_force": TimeInForce,
     "limit_price": Decimal,
+    "trigger_price": Decimal,
 }
 
 
