@@ -114,7 +114,9 @@ def _choose(kind: str, name: str, known: list[str], where: str) -> str:
         return known[0]
     if not name or (name not in known and "." not in name):
         listed = ", ".join(sorted(known)) or "none"
-        problem = f"there is no {kind} {name!r} in {where}" if name else f"{where} has {len(known)} {kind}s: name one"
+        problem = (
+            f"there is no {kind} {name!r} in {where}" if name else f"name one of the {len(known)} {kind}s in {where}"
+        )
         raise CliError(
             problem,
             field=f"--{kind}",
@@ -148,6 +150,20 @@ def _environment_of(name: str) -> Environment:
     )
 
 
+def _require_address(chosen: Account) -> Account:
+    """Say how a simulator is started where a simulated account has no address; the adapter would only refuse it."""
+    account_id = chosen.account_id
+    if account_id.environment is Environment.SIMULATED and not chosen.connection.base_url:
+        raise CliError(
+            f"{account_id} is a simulated account, and this command knows of no simulator that runs",
+            title="No simulator",
+            field=SIMULATOR_VARIABLE,
+            remedy="start the stack with `algotrendy up`, or one venue with `algotrendy simulate "
+            f"{account_id.venue.value}` and export the address that it prints as {SIMULATOR_VARIABLE}",
+        )
+    return chosen
+
+
 # -- opening ----------------------------------------------------------------------------------------------------
 @contextmanager
 def connection(name: str, file: Path | None) -> Iterator[Broker]:
@@ -155,7 +171,10 @@ def connection(name: str, file: Path | None) -> Iterator[Broker]:
     from tasks.runtime import open_guarded
 
     with open_guarded(
-        account(name, file).connection, key_registry=key_registry(), clock=CLOCK, secrets_folder=secrets_folder()
+        _require_address(account(name, file)).connection,
+        key_registry=key_registry(),
+        clock=CLOCK,
+        secrets_folder=secrets_folder(),
     ) as opened:
         yield opened
 
@@ -203,7 +222,7 @@ def unproved(chosen: Account, *, shared: Ledger | None = None) -> Iterator[Runti
 
     environment = chosen.account_id.environment
     with open_runtime(
-        chosen,
+        _require_address(chosen),
         environment=environment,
         ledger_url=ledger_url(environment),
         key_registry=key_registry(),
@@ -319,12 +338,12 @@ def _require_answer(url: str) -> None:
         raise CliError(
             f"the Prefect server does not answer ({type(error).__name__})",
             field=API_VARIABLE,
-            value=_without_password(url),
+            value=without_password(url),
             remedy="start it with `algotrendy up`, correct the address, or give --accounts FILE",
         ) from error
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """The address alone: an address may carry the server's password."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -278,6 +278,8 @@ def _print(shown: list[dict[str, Any]], prefect: dict[str, str]) -> None:
             for line in pool[name]:
                 output.say(f"{text}: {line}")
     if not shown:
-        output.say("no ledger and no control file is on this machine")
+        from deployments.home import Home
+
+        output.say(f"no ledger and no control file is in {Home.default().root}: nothing that trades has run here")
     for name, text in prefect.items():
         output.say(f"{name}: {text}")
