@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from brokers.clock import SystemClock
 from brokers.ids import AccountId, Environment
 from cli.failures import CliError
-from deployments.home import Addresses, Home
+from deployments.home import API_VARIABLE, Addresses, Home
 
 if TYPE_CHECKING:
     from brokers.port import Broker
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from trading.runtime import Runtime
 
 CLOCK: Final = SystemClock()
-API_VARIABLE: Final = "PREFECT_API_URL"
 SIMULATOR_VARIABLE: Final = "ALGOTRENDY_SIMULATOR"
 LEDGER_VARIABLE: Final = "ALGOTRENDY_LEDGER_URL"
 KEY_REGISTRY_VARIABLE: Final = "ALGOTRENDY_KEY_REGISTRY"
@@ -300,12 +299,9 @@ def _configuration(file: Path) -> Configuration:
 # -- the stack --------------------------------------------------------------------------------------------------
 def running_stack() -> Addresses | None:
     """Where the local stack listens, if its supervisor lives."""
-    import psutil
+    from deployments import home
 
-    addresses = Addresses.read(Home.default().addresses_file)
-    if addresses is None or not addresses.supervisor_pid or not psutil.pid_exists(addresses.supervisor_pid):
-        return None
-    return addresses
+    return home.running_stack(Home.default())
 
 
 def use_stack() -> str:
@@ -365,9 +361,16 @@ def apply(file: Path) -> Iterator[str]:
     """Store the file's accounts and portfolios as blocks of the stack; a line for each."""
     configuration = _configuration(file)
     use_stack()
+    from prefect.client.orchestration import get_client
+
+    from deployments.deploy import refresh_forms
     from deployments.register import apply as save
 
     yield from save(configuration)
+    with get_client(sync_client=True) as client:
+        changed = refresh_forms(client)
+    if changed:
+        yield f"forms of {changed} deployments offer what is stored now"
 
 
 # -- listing ----------------------------------------------------------------------------------------------------

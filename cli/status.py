@@ -220,9 +220,10 @@ def _prefect(chosen: list[Environment]) -> dict[str, str]:
     import requests
 
     from cli import opening
+    from deployments.home import API_VARIABLE
 
     stack = opening.running_stack()
-    url = os.environ.get(opening.API_VARIABLE, "") or (stack.api_url if stack is not None else "")
+    url = os.environ.get(API_VARIABLE, "") or (stack.api_url if stack is not None else "")
     if not url:
         return {"server": "no stack is running here and PREFECT_API_URL is not set"}
     found = {}

@@ -264,7 +264,8 @@ class Outcome:
             lines = evidence.check(self.scene.portfolio, reading)
             for account in self.scene.accounts:
                 own = [line for line in lines if self.scene.homes[line.instrument_id] == account]
-                sentence = f"{account} holds its {len(own)} of the {len(lines)} lines within tolerance, read by the {reading.source}"
+                share = f"its {len(own)} of the {len(lines)} lines"
+                sentence = f"{account} holds {share} within tolerance, read by the {reading.source}"
                 found[sentence] = bool(own) and all(line.holds for line in own)
         found["every run left a report"] = len(self.reports()) == sum(map(len, acts(self.scene.accounts)))
         return found | self.alerts.checks
