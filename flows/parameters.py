@@ -33,6 +33,7 @@ Days = Annotated[int, Field(ge=1, le=30)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@+-]*$", max_length=100)]
 BreakText = Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")]
 OverrideHours = Annotated[int, Field(ge=1, le=24)]
+AcceptDays = Annotated[int, Field(ge=1, le=365)]
 # Empty or a signed number, at most 20 digits before and 18 after the point.
 AmountText = Annotated[str, Field(pattern=r"^$|^-?\d{1,20}(\.\d{1,18})?$")]
 

@@ -60,10 +60,11 @@ class OrderIntent(SQLModel, table=True):
     __tablename__ = "order_intent"
     __table_args__ = (
         Index("ix_order_intent_due", "account_id", "state", "next_check_at"),
+        Index("ix_order_intent_moved", "account_id", "updated_at"),
         Index("ix_order_intent_plan", "plan_id", "leg_number"),
     )
     intent_id: str = Field(primary_key=True)
-    account_id: str = Field(index=True)
+    account_id: str
     business_key: str
     terms_sha256: str  # the same key with other terms is a conflict
     source: str  # the job that wants it: rebalance, close_positions, cli, alert
@@ -126,10 +127,13 @@ class OrderSend(SQLModel, table=True):
     """Append-only. One SENDING step: committed before the first byte leaves."""
 
     __tablename__ = "order_send"
-    __table_args__ = (UniqueConstraint("client_order_id", "ordinal"),)
+    __table_args__ = (
+        UniqueConstraint("client_order_id", "ordinal"),
+        Index("ix_order_send_committed", "account_id", "committed_at"),
+    )
     send_id: str = Field(primary_key=True)
     client_order_id: str = Field(index=True, foreign_key="order_attempt.client_order_id")
-    account_id: str = Field(index=True)
+    account_id: str
     ordinal: int
     epoch: int
     worker: str
@@ -144,8 +148,9 @@ class Observation(SQLModel, table=True):
     """Append-only. Every answer and every look-up, as it was seen."""
 
     __tablename__ = "observation"
+    __table_args__ = (Index("ix_observation_observed", "account_id", "observed_at"),)
     observation_id: int | None = Field(default=None, sa_column=row_id())
-    account_id: str = Field(index=True)
+    account_id: str
     intent_id: str | None = Field(default=None, index=True)
     client_order_id: str | None = None
     send_id: str | None = None
@@ -179,6 +184,7 @@ class OrderRow(SQLModel, table=True):
     """An order as the venue last reported it; `intent_id` is empty for orders that are not ours."""
 
     __tablename__ = "venue_order"
+    __table_args__ = (Index("ix_venue_order_status", "account_id", "status"),)
     account_id: str = Field(primary_key=True)
     venue_order_id: str = Field(primary_key=True)
     client_order_id: str | None = Field(default=None, index=True)

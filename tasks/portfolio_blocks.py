@@ -66,6 +66,7 @@ class PortfolioBlock(Block):
         "slice_interval_s",
         "collar",
         "price_move_max",
+        "whole_lots",
         "cost_rate",
         "gross_max",
         "unmanaged",
@@ -141,6 +142,9 @@ class PortfolioBlock(Block):
     )
     unmanaged: Unmanaged = Field(
         default=Unmanaged.LEAVE, title="Other holdings", description="What becomes of holdings that are not named."
+    )
+    whole_lots: bool = Field(
+        default=False, title="Whole shares only", description="Leave parts of a share alone where they can be had."
     )
     rounds_max: int = Field(default=3, title="Orders per line", ge=1, le=10)
     plan_age_s_max: int = Field(default=900, title="Plan is stale after (seconds)", ge=1, le=86_400)

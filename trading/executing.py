@@ -16,7 +16,7 @@ from functools import partial
 
 from brokers.errors import BrokerError
 from brokers.ids import InstrumentId
-from brokers.types import Quote, TimeInForce
+from brokers.types import Quote
 from ledger.states import CancelState, PlanState
 from trading.account_reading import read_free_money, read_quotes
 from trading.beside import Beside, one_by_one
@@ -46,7 +46,7 @@ from trading.rebalancing.release import (
     end_state,
     order_request,
 )
-from trading.rebalancing.styles import expected_duration_s, look_at, to_take_back
+from trading.rebalancing.styles import RESTING, expected_duration_s, look_at, to_take_back
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 
@@ -358,5 +358,5 @@ class _Executor:
 
 def _rests(view: IntentView) -> bool:
     """Whether the order is in the venue's book and is wanted there."""
-    is_resting = view.request.time_in_force is TimeInForce.GTC
+    is_resting = view.request.time_in_force in RESTING
     return is_resting and view.state.is_live_at_venue and view.cancel_state is CancelState.NONE

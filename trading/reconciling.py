@@ -30,11 +30,22 @@ from ledger.records import (
 )
 from ledger.snapshots import baseline
 from ledger.states import ReconciliationOutcome, SnapshotPurpose
-from trading.books import Books, OpenBreak, books_of, equation_summary, news_of, open_of
+from trading.books import (
+    Books,
+    OpenBreak,
+    books_of,
+    equation_summary,
+    news_of,
+    open_of,
+    outcome_of,
+    still_open,
+    with_accepted,
+)
 from trading.cash_flows import cash_flows
 from trading.inferring import store_inferences
 from trading.ledger_view import ledger_view
 from trading.reconciliation import BreakKind, Findings, Tolerances, reconcile
+from trading.reconciliation.accepting import is_as_accepted
 from trading.reconciliation.equation import Rounding, equations, judge
 from trading.reconciliation.unposted import unposted_fees
 from trading.runtime import Runtime
@@ -67,7 +78,7 @@ class ReconciliationResult:
     """One run. `reason` and `detail` say why an account was not reconciled, or why an import was refused.
 
     `still_open`: kind and subject of breaks from former runs that this run neither saw nor could clear and that nobody
-    has decided; the outcome is BREAKS while there is one.
+    has accepted; the outcome is BREAKS while there is one, or while it saw one that is not as it was accepted.
     """
 
     account_id: AccountId
@@ -82,8 +93,13 @@ class ReconciliationResult:
     reason: str = ""
     detail: str = ""
     still_open: tuple[str, ...] = ()
-    open_breaks: tuple[OpenBreak, ...] = ()  # all that are open after the run, with their age
+    open_breaks: tuple[OpenBreak, ...] = ()  # all that are open after the run, with their age and acceptance
     books: Books | None = None
+
+    @property
+    def accepted(self) -> tuple[OpenBreak, ...]:
+        """Those that are as a person accepted them."""
+        return tuple(item for item in self.open_breaks if item.accepted is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +154,7 @@ def reconcile_account(
         detail=detail,
         still_open=recorded.still_open,
         open_breaks=recorded.standing,
-        books=compared.books,
+        books=recorded.books,
     )
 
 
@@ -256,16 +272,17 @@ class _Recorded:
     outcome: ReconciliationOutcome
     still_open: tuple[str, ...]
     standing: tuple[OpenBreak, ...]
+    books: Books
 
 
 def _record(
-    runtime: Runtime, outcome_of: _Compared, reading: VenueReading, started_at: datetime, start: datetime
+    runtime: Runtime, compared: _Compared, reading: VenueReading, started_at: datetime, start: datetime
 ) -> _Recorded:
     """Store breaks and run in one commit; breaks that this run could not judge are not cleared."""
-    findings = outcome_of.findings
-    compared = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _FEED_KINDS
+    findings = compared.findings
+    kinds = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _FEED_KINDS
     if not reading.leverages:
-        compared.discard(BreakKind.LEVERAGE_DIFFERS)
+        kinds.discard(BreakKind.LEVERAGE_DIFFERS)
     summary = {
         "scope": SCOPE,
         "compared": dict(findings.compared),
@@ -276,7 +293,6 @@ def _record(
         "breaks": {kind.value: count for kind, count in sorted(findings.by_kind().items())},
         "window_start": start.isoformat(),
         "venue_read_at": reading.read_at.isoformat(),
-        "equations": [equation_summary(item) for item in outcome_of.books.equations],
     }
     with runtime.ledger.write() as session:
         at = runtime.ledger.now(session)
@@ -285,31 +301,30 @@ def _record(
             runtime.account_id,
             [item.as_seen() for item in findings.breaks],
             at=at,
-            compared_kinds={kind.value for kind in compared},
+            compared_kinds={kind.value for kind in kinds},
             is_unjudged=findings.is_unjudged,
+            is_as_accepted=is_as_accepted,
         )
         store_inferences(session, runtime.account_id, findings, changes, reading.orders, at=at)
-        touched = {*changes.opened, *changes.seen_again, *changes.reopened}
-        standing = open_of(session, runtime.account_id)
-        still_open = tuple(
-            f"{row.kind} {row.subject}" for row in standing if row.break_id not in touched and not row.decision
-        )
-        outcome = _outcome(findings, still_open)
+        standing = open_of(session, runtime.account_id, changes.accepted)
+        books = with_accepted(compared.books, standing)
+        outcome, left = outcome_of(standing, findings), still_open(standing, changes)
         run_id = record_run(
             session,
             runtime.account_id,
             outcome=outcome,
-            summary=encode({**summary, "still_open": list(still_open)}),
+            summary=encode(
+                {
+                    **summary,
+                    "equations": [equation_summary(item) for item in books.equations],
+                    "still_open": list(left),
+                    "accepted": [item.accepted_text for item in standing if item.accepted is not None],
+                }
+            ),
             started_at=started_at,
             ended_at=runtime.clock.now(),
         )
-    return _Recorded(run_id, changes, outcome, still_open, standing)
-
-
-def _outcome(findings: Findings, still_open: tuple[str, ...]) -> ReconciliationOutcome:
-    if findings.breaks or still_open:
-        return ReconciliationOutcome.BREAKS
-    return ReconciliationOutcome.NOT_RECONCILED if findings.pending else ReconciliationOutcome.CLEAN
+    return _Recorded(run_id, changes, outcome, left, standing, books)
 
 
 def _import(

@@ -23,7 +23,7 @@ from sqlmodel import col, select
 
 from brokers.errors import BrokerError
 from ledger.errors import LedgerError
-from ledger.states import TERMINAL_STATES, IntentState
+from ledger.states import IntentState
 from ledger.tables import OrderIntent
 from trading.dead_man import DeadManKeeper, SwitchSeen
 from trading.orders import IntentView
@@ -173,7 +173,7 @@ def left_alone(runtime: Runtime, *, for_s: float) -> tuple[OrderIntent, ...]:
         is_deserted = (lease_until <= now) & (due_at.is_(None) | (due_at <= now))
         query = select(OrderIntent).where(
             OrderIntent.account_id == str(runtime.account_id),
-            col(OrderIntent.state).not_in([state.value for state in TERMINAL_STATES]),
+            col(OrderIntent.state).in_([state.value for state in IntentState if not state.is_terminal]),
             (lease_until.is_(None) & is_due) | is_deserted,
         )
         return tuple(session.exec(query.order_by(col(OrderIntent.created_at), col(OrderIntent.intent_id))))

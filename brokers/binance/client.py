@@ -35,12 +35,13 @@ with warnings.catch_warnings():  # the SDK imports websockets by names that are 
 
 SPOT_ORDER = "/api/v3/order"
 FUTURES_ORDER = "/fapi/v1/order"
-ORDER_PATHS = frozenset({SPOT_ORDER, FUTURES_ORDER})
+ALGO_ORDER = "/fapi/v1/algoOrder"
+ORDER_PATHS = frozenset({SPOT_ORDER, FUTURES_ORDER, ALGO_ORDER})
 WRITES = frozenset(
     {
         ("DELETE", SPOT_ORDER),
         ("DELETE", FUTURES_ORDER),
-        ("DELETE", "/fapi/v1/algoOrder"),
+        ("DELETE", ALGO_ORDER),
         ("POST", "/fapi/v1/leverage"),
         ("POST", "/fapi/v1/marginType"),
         ("POST", "/fapi/v1/positionSide/dual"),

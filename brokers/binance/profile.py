@@ -58,7 +58,7 @@ def _identity(*, unfilled_days: int, proof: str) -> OrderIdentity:
 CAPABILITIES = Capabilities(
     venue=Venue.BINANCE,
     products=frozenset({ProductKind.SPOT, ProductKind.LINEAR}),
-    order_types=frozenset(OrderType),  # stop orders on spot; those of futures are orders of another kind with other ids
+    order_types=frozenset(OrderType),
     time_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
     post_only=True,
     reduce_only=True,

@@ -73,7 +73,7 @@ def test_a_newer_schema_is_refused(open_ledger: Any) -> None:
     ledger = open_ledger()
     with ledger.write() as session:
         session.connection().execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(LedgerSchemaNewer, match="stands at schema 9999, this version knows up to 0005; upgrade"):
+    with pytest.raises(LedgerSchemaNewer, match="stands at schema 9999, this version knows up to 0006; upgrade"):
         open_ledger()
 
 

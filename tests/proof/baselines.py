@@ -6,11 +6,10 @@ Rules only: no private stream, no later reconciliation. Each rule says what it c
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 
 from brokers.capabilities import OrderIdentity
 from tests.proof.model_answers import TIMEOUTS
-from tests.proof.model_venue import EXECUTED, FOREVER_S, MAYBE_EXECUTED, Time, Venue
+from tests.proof.model_venue import EXECUTED, FOREVER_S, MAYBE_EXECUTED, Draws, Time, Venue
 
 _DEFINITE = frozenset({"refused", "rate limited", "not connected", "duplicate"})
 _ANSWER_S = 10.0
@@ -21,7 +20,7 @@ class Client:
     """A client that asks the venue and draws its own conclusions; it gives no deadline with a request."""
 
     def __init__(self, identity: OrderIdentity, seed: int) -> None:
-        self.rng = Random(seed)
+        self.rng = Draws(seed)
         self.time = Time(self.rng)
         self.venue = Venue(identity, self.rng, self.time)
 

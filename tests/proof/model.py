@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from ledger.states import IntentState
+from ledger.states import TERMINAL_STATES, IntentState
 from tests.proof.model_desk import Killed, LostRace
 from tests.proof.model_monitor import Monitor
 from tests.proof.model_resolving import Resolver
@@ -39,7 +39,7 @@ class History(Resolver):
     def drive(self, until_s: float) -> None:
         """Advance until it is over; a crash leaves everything as it is on record, and another process goes on."""
         row, time = self.row, self.time
-        while time.true_s < until_s and not row.state.is_terminal and self.steps < STEPS_MAX:
+        while time.true_s < until_s and row.state not in TERMINAL_STATES and self.steps < STEPS_MAX:
             try:
                 step, now = self.advance()
             except Killed:

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from random import Random
 
 from brokers.capabilities import OrderIdentity
 from ledger.states import CancelState, IntentState
 from tests.proof.model_answers import NOTHING
 from tests.proof.model_monitor import Monitor
-from tests.proof.model_venue import FOREVER_S, START, Time, Venue
+from tests.proof.model_venue import FOREVER_S, START, Draws, Time, Venue, at
 from trading.orders.protocol import IntentSnapshot, Looks, Outcome, ProtocolLimits
 from trading.orders.reasons import OrderReason
 
@@ -34,7 +33,7 @@ Tracer = Callable[[str], None]
 
 
 @lru_cache(maxsize=1_024)
-def _span(seconds: float) -> timedelta:
+def span(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
@@ -91,12 +90,12 @@ class Process:
     query_every_s_max = LIMITS.query_every_s_max
 
     def __init__(self, identity: OrderIdentity, seed: int, *, tracer: Tracer | None = None, lies: bool = False) -> None:
-        self.rng = rng = Random(seed)
+        self.rng = rng = Draws(seed)
         self.identity, self.tracer = identity, tracer
         self.time = Time(rng)
         self.venue = Venue(identity, rng, self.time, lies=lies)
         now = self.time.database
-        self.row = Row(now, now + timedelta(seconds=TTL_S[int(rng.random() * 6)]), now, now)
+        self.row = Row(now, now + span(TTL_S[int(rng.random() * 6)]), now, now)
         self.monitor = Monitor(self)
         self.worker = 1
         self.offset_s, self.measured_at_s, self.measured_local_s = 0.0, -FOREVER_S, 0.0
@@ -166,7 +165,7 @@ class Process:
             row.lease_until,
             row.attempts,
             self.attempts_max,
-            () if is_settled else tuple([sent.answer for sent in sends]),
+            () if is_settled or not sends else tuple([sent.answer for sent in sends]),
             max([sent.not_after for sent in sends]) if len(sends) > 1 else sends[0].not_after if sends else None,
             row.clean,
             row.last_ladder_at,
@@ -180,7 +179,7 @@ class Process:
         return taken
 
     def venue_now(self) -> datetime:
-        return START + timedelta(0, self.time.true_s + self.time.machine_off_s + self.offset_s)
+        return at(self.time.true_s + self.time.machine_off_s + self.offset_s)
 
     def both_clocks(self) -> datetime:
         """The earlier of the database's time and the venue's."""
@@ -217,7 +216,7 @@ class Process:
         time = self.time
         error_s = self.rng.random() * 0.4 - 0.2
         self.offset_s = error_s - time.machine_off_s
-        self.venue_measured = START + timedelta(seconds=time.true_s + error_s)
+        self.venue_measured = at(time.true_s + error_s)
         if abs(self.offset_s) > self.limits.clock_offset_s_max:
             return "clock unsafe"
         self.measured_at_s, self.measured_local_s = time.true_s, time.machine_s
@@ -247,7 +246,7 @@ class Process:
         row.epoch += 1
         if row.lease_owner:
             self.forget_looks()
-        row.lease_owner, row.lease_until = self.worker, now + _span(self.limits.lease_s)
+        row.lease_owner, row.lease_until = self.worker, now + span(self.limits.lease_s)
         row.snapshot = None
 
     def forget_looks(self) -> None:
@@ -258,4 +257,4 @@ class Process:
         row.lease_owner, row.lease_until, row.next_check_at, row.snapshot = 0, None, at, None
 
     def in_s(self, seconds: float) -> datetime:
-        return self.time.database + _span(seconds)
+        return self.time.database + span(seconds)

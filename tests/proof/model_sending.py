@@ -11,7 +11,7 @@ from brokers.capabilities import IdScope
 from brokers.wire import WirePhase, WireRecord
 from ledger.states import CancelState, IntentState
 from tests.proof.model_answers import ACKS, ANSWERS, IDS, TIMEOUTS
-from tests.proof.model_desk import CRASH_RATE, NO_LOOKS, READ_S, LostRace, Process, Sent
+from tests.proof.model_desk import CRASH_RATE, NO_LOOKS, READ_S, LostRace, Process, Sent, span
 from tests.proof.model_venue import EXECUTED, MAYBE_EXECUTED, START
 from trading.orders import protocol
 from trading.orders.moves import NOT_PLACED_STATES
@@ -91,7 +91,7 @@ class Sender(Process):
         raise NotImplementedError("only a broken desk sends what it has not committed")
 
     def validity(self, now: datetime) -> timedelta:
-        return min(timedelta(seconds=protocol.validity_s(self.identity, self.limits)), self.row.expires_at - now)
+        return min(span(protocol.validity_s(self.identity, self.limits)), self.row.expires_at - now)
 
     def obstacle(self, now: datetime) -> IntentState | None:
         """What can still stop the order, as of the transaction."""

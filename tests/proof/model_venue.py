@@ -57,6 +57,18 @@ _BURST_S = 4.5  # flaps are shorter than the gap of two look-ups that count, les
 _BURST_AGE_S = 60.5
 
 
+class Draws(Random):
+    """The numbers of `Random(seed)`, for half of the time that it takes to begin them."""
+
+    def __init__(self, seed: int) -> None:
+        super(Random, self).seed(seed)
+
+
+def at(seconds: float) -> datetime:
+    """So long after the start."""
+    return START + timedelta(0, seconds)
+
+
 class Time:
     """True time (the venue's and every monotonic clock's), and the machine's and the database's wall clocks."""
 
@@ -92,7 +104,7 @@ class Time:
         self.true_s += seconds
         if self.steps:
             self._take_steps()
-        self.database = START + timedelta(0, self.true_s + self.database_off_s)
+        self.database = at(self.true_s + self.database_off_s)
 
     def _take_steps(self) -> None:
         while self.steps and self.steps[0][0] <= self.true_s:

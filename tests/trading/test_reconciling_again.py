@@ -13,11 +13,12 @@ import pytest
 from brokers.ids import InstrumentId
 from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
 from ledger.breaks import decide_break, latest_run, open_breaks
-from ledger.states import IntentState, ReconciliationOutcome
+from ledger.states import BreakStep, IntentState, ReconciliationOutcome
 from ledger.tables import OrderIntent, Transition
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.testing import small_config
 from tests.trading.simulated import Stage, VenueClock, book, stage
+from trading.breaks import Decision, decide
 from trading.ledger_view import ledger_view
 from trading.orders import WantedOrder
 from trading.plans import rebalance
@@ -116,6 +117,10 @@ def test_an_open_break_that_is_too_young_now_stays_and_decides_the_outcome(on: S
     with on.runtime.ledger.write() as session:
         assert [row.break_id for row in open_breaks(session)] == [opened]
         decide_break(session, opened, decision="busted by the venue", decided_by="me", at=START)
+    found = reconcile_account(on.runtime, tolerances=patient)
+    assert (found.outcome, len(found.still_open)) == (BREAKS, 1), "an explanation is no acceptance"
+    accepted = Decision(break_id=opened, step=BreakStep.ACCEPTED, reason="busted", set_by="me")
+    decide(on.runtime.ledger, accepted)
     found = reconcile_account(on.runtime, tolerances=patient)
     assert (found.outcome, found.still_open) == (ReconciliationOutcome.NOT_RECONCILED, ())
 

@@ -59,7 +59,7 @@ def _was_rejected_by_the_engine(ctx: DeskContext, row: OrderIntent) -> bool:
 def _apply(ctx: DeskContext, session: Session, row: OrderIntent, who: Who, outcome: SendOutcome | None) -> None:
     now = ctx.ledger.now(session)
     sends = store.sends_of(session, row.client_order_id)
-    answers = store.answers_to(session, sends)
+    answers = store.answers_to(session, row.intent_id, sends)
     kinds = [Outcome(answers[s.send_id].outcome) if s.send_id in answers else None for s in sends]
     to_state = judge(kinds)
     if to_state.value == row.state:

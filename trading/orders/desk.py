@@ -304,7 +304,7 @@ class OrderDesk:
         ctx, count = self._ctx, 0
         for path, entry in list(ctx.spool.entries()):
             with ctx.ledger.write() as session:
-                if not store.has_answer(session, entry.send_id, entry.outcome):
+                if not store.has_answer(session, entry):
                     store.observe_answer(session, entry, source=ObservationSource.SPOOL)
             ctx.spool.remove(path)
             count += 1

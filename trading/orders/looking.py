@@ -102,7 +102,7 @@ def _since(ctx: DeskContext, row: OrderIntent) -> datetime:
     """A little before the first send of the attempt (and before the position that was read for it)."""
     with ctx.ledger.read() as session:
         sends = store.sends_of(session, row.client_order_id)
-        before = store.position_before(session, row.client_order_id or "")
+        before = store.position_before(session, row)
     times = [sends[0].committed_at] if sends else [row.updated_at]
     if before is not None:
         times.append(datetime.fromisoformat(before.text))
@@ -148,7 +148,7 @@ def _position_look(ctx: DeskContext, row: OrderIntent, reading: AccountReading, 
     instrument = ctx.instrument(request.instrument_id)
     now_quantity = position_of(reading, request, instrument)
     with ctx.ledger.read() as session:
-        before = store.position_before(session, row.client_order_id or "")
+        before = store.position_before(session, row)
     if before is None or not before.code or now_quantity is None or instrument is None:
         return Look(Trace.READ_FAILED, detail="the position before the send or now is not known")
     base = instrument.base_currency if instrument.product is ProductKind.SPOT else ""

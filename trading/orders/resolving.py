@@ -92,7 +92,8 @@ def confirm_absent(ctx: DeskContext, row: OrderIntent, step: Step) -> None:
     if not _is_still(ctx, row, Action.CONFIRM_ABSENT):
         return
     with ctx.ledger.write() as session:
-        answers = store.answers_to(session, store.sends_of(session, row.client_order_id))
+        sends = store.sends_of(session, row.client_order_id)
+        answers = store.answers_to(session, row.intent_id, sends)
         refusals = [seen for seen in answers.values() if seen.outcome == Outcome.DEFINITE_NO.value]
         to_state = S.REFUSED if refusals else S.NOT_PLACED
         reason = refusals[-1].text.partition(" | ")[0] if refusals else OrderReason.ABSENCE_PROVED

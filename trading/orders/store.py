@@ -29,7 +29,7 @@ from trading.orders.spool import Spooled
 RAW_MAX = 20_000
 TEXT_MAX = 2_000
 POSITION_BEFORE = "position_before"
-_MESSAGES_LOOKED_AT = 2_000
+_OPEN = [state.value for state in IntentState if not state.is_terminal]
 _UNRESOLVED = [
     state.value for state in (IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
 ]
@@ -52,26 +52,32 @@ _SENDS = (
 )
 _ANSWERS = (
     select_columns(_seen)
-    .where(_seen.c.send_id.in_(bindparam("send_ids", expanding=True)), _seen.c.outcome.in_(_SEND_OUTCOMES))
+    .where(
+        _seen.c.intent_id == bindparam("intent_id"),  # here and below: that is what observations are indexed by
+        _seen.c.send_id.in_(bindparam("send_ids", expanding=True)),
+        _seen.c.outcome.in_(_SEND_OUTCOMES),
+    )
     .order_by(_seen.c.observation_id)
 )
 _POSITION_BEFORE = (
     select_columns(_seen)
-    .where(_seen.c.client_order_id == bindparam("client_order_id"), _seen.c.outcome == POSITION_BEFORE)
+    .where(
+        _seen.c.intent_id == bindparam("intent_id"),
+        _seen.c.client_order_id == bindparam("client_order_id"),
+        _seen.c.outcome == POSITION_BEFORE,
+    )
     .order_by(_seen.c.observation_id)
     .limit(1)
 )
 _RECENT_SENDS = select(func.count(), func.min(OrderSend.committed_at)).where(
     OrderSend.account_id == bindparam("account_id"), col(OrderSend.committed_at) > bindparam("since")
 )
-# Cancels are known by their answers; among the ledger's last observations only, because these have no index by time.
+# Cancels are known by their answers.
 _RECENT_MESSAGES = union_all(
     select(col(OrderSend.committed_at)).where(
         OrderSend.account_id == bindparam("account_id"), col(OrderSend.committed_at) > bindparam("since")
     ),
     select(col(Observation.observed_at)).where(
-        col(Observation.observation_id)
-        > select(func.coalesce(func.max(Observation.observation_id), 0) - _MESSAGES_LOOKED_AT).scalar_subquery(),
         Observation.account_id == bindparam("account_id"),
         Observation.source == ObservationSource.CANCEL_ANSWER.value,
         col(Observation.observed_at) > bindparam("since"),
@@ -81,7 +87,9 @@ _ANSWERED_SENDS = (
     select(col(OrderSend.send_id), col(OrderSend.not_after), col(Observation.outcome))
     .join(
         Observation,
-        (col(Observation.send_id) == col(OrderSend.send_id)) & col(Observation.outcome).in_(_SEND_OUTCOMES),
+        (col(Observation.intent_id) == bindparam("intent_id"))
+        & (col(Observation.send_id) == col(OrderSend.send_id))
+        & col(Observation.outcome).in_(_SEND_OUTCOMES),
         isouter=True,
     )
     .where(OrderSend.client_order_id == bindparam("client_order_id"))
@@ -104,7 +112,7 @@ _DUE = (
     select(OrderIntent.intent_id)
     .where(
         OrderIntent.account_id == bindparam("account_id"),
-        col(OrderIntent.state).not_in([state.value for state in TERMINAL_STATES]),
+        col(OrderIntent.state).in_(_OPEN),
         col(OrderIntent.next_check_at).is_(None) | (col(OrderIntent.next_check_at) <= bindparam("now")),
         col(OrderIntent.lease_until).is_(None) | (col(OrderIntent.lease_until) <= bindparam("now")),
     )
@@ -374,19 +382,24 @@ def observe_answer(session: Session, answer: Spooled, *, source: ObservationSour
     )
 
 
-def has_answer(session: Session, send_id: str, outcome: str) -> bool:
+def has_answer(session: Session, answer: Spooled) -> bool:
+    """Whether an answer of this kind to the same send is on record."""
     query = select(Observation).where(
-        Observation.send_id == send_id, Observation.outcome == outcome, col(Observation.source) != "ladder"
+        Observation.intent_id == answer.intent_id,
+        Observation.send_id == answer.send_id,
+        Observation.outcome == answer.outcome,
+        col(Observation.source) != "ladder",
     )
     return session.exec(query.limit(1)).first() is not None
 
 
-def answers_to(session: Session, sends: Sequence[OrderSend]) -> dict[str, Observation]:
+def answers_to(session: Session, intent_id: str, sends: Sequence[OrderSend]) -> dict[str, Observation]:
     """The answer that counts for each send: proof of existence before anything else, then the latest."""
     if not sends:
         return {}
     counting: dict[str, Observation] = {}
-    for seen in read_rows(session, Observation, _ANSWERS, send_ids=[send.send_id for send in sends]):
+    send_ids = [send.send_id for send in sends]
+    for seen in read_rows(session, Observation, _ANSWERS, intent_id=intent_id, send_ids=send_ids):
         assert seen.send_id is not None
         before = counting.get(seen.send_id)
         if before is None or not Outcome(before.outcome).proves_existence:
@@ -394,12 +407,13 @@ def answers_to(session: Session, sends: Sequence[OrderSend]) -> dict[str, Observ
     return counting
 
 
-def _answered_sends(session: Session, client_order_id: str | None) -> tuple[tuple[datetime, Outcome | None], ...]:
+def _answered_sends(session: Session, row: OrderIntent) -> tuple[tuple[datetime, Outcome | None], ...]:
     """Deadline and counting answer of each send of an attempt, in order: what `sends_of` and `answers_to` tell."""
-    if client_order_id is None:
+    if row.client_order_id is None:
         return ()
     counting: dict[str, tuple[datetime, Outcome | None]] = {}
-    for send_id, not_after, answer in read_columns(session, _ANSWERED_SENDS, client_order_id=client_order_id).all():
+    asked = {"intent_id": row.intent_id, "client_order_id": row.client_order_id}
+    for send_id, not_after, answer in read_columns(session, _ANSWERED_SENDS, **asked).all():
         before = counting.get(send_id, (not_after, None))[1]
         if before is None or not before.proves_existence:
             counting[send_id] = (not_after, None if answer is None else Outcome(answer))
@@ -409,7 +423,7 @@ def _answered_sends(session: Session, client_order_id: str | None) -> tuple[tupl
 def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSnapshot:
     """Everything that the next step depends on, as of this transaction."""
     is_settled = IntentState(row.state).is_live_at_venue or IntentState(row.state).is_terminal
-    sends = () if is_settled else _answered_sends(session, row.client_order_id)
+    sends = () if is_settled else _answered_sends(session, row)
     return IntentSnapshot(
         state=IntentState(row.state),
         state_since=row.updated_at,
@@ -429,9 +443,10 @@ def snapshot(session: Session, row: OrderIntent, *, may_send: bool) -> IntentSna
     )
 
 
-def position_before(session: Session, client_order_id: str) -> Observation | None:
-    """The position that was read before the first send of an attempt."""
-    found = read_rows(session, Observation, _POSITION_BEFORE, client_order_id=client_order_id)
+def position_before(session: Session, row: OrderIntent) -> Observation | None:
+    """The position that was read before the first send of an intent's current attempt."""
+    asked = {"intent_id": row.intent_id, "client_order_id": row.client_order_id}
+    found = read_rows(session, Observation, _POSITION_BEFORE, **asked)
     return found[0] if found else None
 
 

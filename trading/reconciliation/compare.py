@@ -19,7 +19,16 @@ from brokers.ids import InstrumentId
 from brokers.types import ZERO, Balance, Order
 from trading.reconciliation.facts import Effects, FactSums, compare_cash_events, compare_fills
 from trading.reconciliation.kinds import BreakKind
-from trading.reconciliation.model import Break, Collector, Findings, LedgerView, Tolerances, VenueView, text_of
+from trading.reconciliation.model import (
+    FEES_DUE,
+    Break,
+    Collector,
+    Findings,
+    LedgerView,
+    Tolerances,
+    VenueView,
+    text_of,
+)
 from trading.reconciliation.orders import compare_orders, report_unresolved
 
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
@@ -121,6 +130,8 @@ def _compare_balances(ledger: LedgerView, venue: VenueView, out: Collector, sums
             out.pending.append(f"balance {currency}")
             continue
         evidence = _sum_evidence(effects, venue.read_at)
+        if out.tolerances.unposted.get(currency):
+            evidence[FEES_DUE] = text_of(out.tolerances.unposted[currency])
         if listed is not None:
             evidence |= {"venue_available": text_of(listed.available), "venue_held": text_of(listed.held)}
         out.breaks.append(

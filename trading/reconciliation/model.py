@@ -18,6 +18,7 @@ from ledger.locks import EVERYTHING
 from trading.reconciliation.kinds import BreakKind, Lock, Severity
 
 NO_TOLERANCES: Mapping[str, Decimal] = {}
+FEES_DUE = "fees_due_at_most"  # evidence of a balance: what may have left in fees that the venue tells of later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -270,7 +270,7 @@ def test_an_unmodified_sdk_behind_the_guard_sends_once_and_nowhere_else(
         ("POST", FUTURES_ORDER, Verb.ORDER),
         ("DELETE", SPOT_ORDER, Verb.WRITE),
         ("POST", "/fapi/v1/leverage", Verb.WRITE),
-        ("POST", "/fapi/v1/algoOrder", Verb.FORBIDDEN),
+        ("POST", "/fapi/v1/algoOrder", Verb.ORDER),
         ("DELETE", "/fapi/v1/algoOrder", Verb.WRITE),
         ("DELETE", "/fapi/v1/algoOpenOrders", Verb.FORBIDDEN),
         ("POST", "/fapi/v1/batchOrders", Verb.FORBIDDEN),

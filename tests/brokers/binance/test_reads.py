@@ -447,12 +447,14 @@ def test_fills_of_each_listed_instrument_are_paged_to_the_end(
     trades = [{**SPOT_TRADE, "symbol": "BTCUSDT", "id": n, "time": at(seconds=n // 2)} for n in range(8)]
     venue.on("/api/v3/myTrades", serving(trades, small_pages))
     venue.on("/fapi/v1/userTrades", serving([{**FUTURES_TRADE, "time": at(hours=30)}], small_pages))
+    venue.on("/fapi/v1/order", says(futures_order(orderId=FUTURES_TRADE["orderId"], status="FILLED")))
     found = broker.fills(since=START, until=START + timedelta(hours=48))
     assert [fill.trade_id.value.rsplit(":")[2] for fill in found] == [*map(str, range(8)), "272536245"]
     assert len(venue.to("/fapi/v1/userTrades")) == 1
     assert all("fromId" not in request.query for request in venue.requests), "it cannot be combined with times"
     only = broker.fills(since=START, until=START + timedelta(hours=48), instrument_id=LINEAR)
     assert len(only) == 1
+    assert len(venue.to("/fapi/v1/order")) == 1, "whose an order of the engine is does not change"
 
 
 @pytest.mark.parametrize("latest", [False, True], ids=["first", "latest"])
@@ -464,6 +466,7 @@ def test_no_row_is_lost_whichever_end_of_a_window_a_full_page_shows(
         for n in range(1, 12)
     ]
     venue.on("/api/v3/allOrders", says([]))
+    venue.on("/fapi/v1/allAlgoOrders", says([]))
     venue.on("/fapi/v1/allOrders", serving(rows, small_pages, latest=latest))
     found = broker.order_history(since=START, until=START + timedelta(hours=1))
     assert {order.venue_order_id.value for order in found} == {f"linear:BTCUSDT:{n}" for n in range(1, 12)}
@@ -502,6 +505,7 @@ def test_history_holds_what_is_over_and_was_created_in_the_window(broker: Binanc
         spot_order(orderId=3, status="CANCELED", time=at(hours=23)),
     ]
     venue.on("/api/v3/allOrders", says(rows))
+    venue.on("/fapi/v1/allAlgoOrders", says([]))
     venue.on("/fapi/v1/allOrders", says([futures_order(status="EXPIRED", time=at(minutes=1))]))
     found = broker.order_history(since=START, until=START + timedelta(hours=12))
     assert [str(order.venue_order_id) for order in found] == ["linear:BTCUSDT:28", "spot:BTCUSDT:1"]
