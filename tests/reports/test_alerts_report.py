@@ -113,6 +113,11 @@ def test_no_alert_is_no_error() -> None:
     assert report.tone is Tone.NEUTRAL and "No alert" in markdown(report)
 
 
+def test_an_alert_that_nobody_has_read_is_not_called_unreadable() -> None:
+    assert AlertLine(stored=stored(state=S.NEW), alert=None).what == "not read yet"
+    assert AlertLine(stored=stored(state=S.POISON), alert=None).what == "unreadable"
+
+
 def test_the_story_of_one_alert_has_its_orders_and_not_its_body() -> None:
     report = report_of(AlertStory(line=LINE, events=()))
     text = markdown(report)
