@@ -16,12 +16,12 @@ from urllib.parse import parse_qsl
 
 from brokers.binance import algos, mapping, orders, payloads
 from brokers.binance.account import Account, ask
-from brokers.binance.client import BinanceClient, classify, committed_part
+from brokers.binance.client import BinanceClient, classify, classify_with_wallet, committed_part
 from brokers.binance.conditionals import ROWS_MAX, Conditionals, found
 from brokers.binance.fields import form, row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market, market_of, named
 from brokers.binance.paging import by, pages, windows
-from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of
+from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of, serves_wallet
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig, require_listed
@@ -81,7 +81,7 @@ class BinanceBroker(Broker):
         )
         self._guard = SendGuard(
             origins=frozenset({Origin.of(base_url), Origin.of(futures_url)}),
-            classify=classify,
+            classify=classify_with_wallet if serves_wallet(config.account_id.environment) else classify,
             clock=clock,
             timeout_s=config.read_timeout_s,
             secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
@@ -106,7 +106,7 @@ class BinanceBroker(Broker):
 
     # -- connection ---------------------------------------------------------------------------------------------
     def connect(self) -> AccountProof:
-        """Prove clock, key and what the account may do. See `Account.proof` for what no answer of Binance shows."""
+        """Prove clock, key and what both may do. See `Account.proof` for what no answer of a test network shows."""
         return self._account.proof(self.clock_reading())
 
     def clock_reading(self) -> ClockReading:

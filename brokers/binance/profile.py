@@ -106,6 +106,12 @@ CAPABILITIES = Capabilities(
 )
 
 
+def serves_wallet(environment: Environment) -> bool:
+    """Whether /sapi, Binance's API of the wallet, is there: production has it and is simulated with it, the demo
+    environment and the test networks have none."""
+    return environment is not Environment.TESTNET
+
+
 def product_of(instrument_id: str) -> ProductKind:
     """The product that a unified symbol names, by its form alone."""
     return ProductKind.LINEAR if ":" in instrument_id else ProductKind.SPOT
