@@ -14,10 +14,10 @@ import pytest
 
 from brokers.binance.adapter import BinanceBroker
 from brokers.binance.client import (
-    Client,
     FUTURES_ORDER,
     SPOT_ORDER,
     WALLET_READS,
+    Client,
     classify,
     classify_with_wallet,
     committed_part,
