@@ -54,7 +54,9 @@ _SIGNED_FORM = re.compile(
 
 
 KEY_RIGHTS = "/sapi/v1/account/apiRestrictions"
-WALLET_READS = frozenset({KEY_RIGHTS})
+DEPOSITS = "/sapi/v1/capital/deposit/hisrec"
+WITHDRAWALS = "/sapi/v1/capital/withdraw/history"
+WALLET_READS = frozenset({KEY_RIGHTS, DEPOSITS, WITHDRAWALS})
 
 
 def classify(method: str, path: str) -> Verb:

@@ -100,7 +100,7 @@ CAPABILITIES = Capabilities(
     settle_currencies=("USDT", "USDC"),
     positions_by_currency=False,
     reads_by_instrument=True,
-    # Spot's deposits, withdrawals and transfers are told by /sapi only, which this adapter never calls.
+    # Of spot only deposits and withdrawals are told, by /sapi, which production alone serves.
     cash_event_products=frozenset({ProductKind.LINEAR}),
     fills_tell_balances=True,
 )
