@@ -57,7 +57,7 @@ def test_prefects_own_command_deploys_the_same_file(stack: Stack, client: SyncPr
     assert len(deployments) > 10
     for deployment in deployments:
         stored = client.read_deployment_by_name(f"{deployment.flow().name}/{deployment.name}")
-        schema = deploy.narrowed_schema(deployment, deploy.portfolio_names(client))
+        schema = deploy.narrowed_schema(deployment, deploy.stored_names(client))
         assert deploy.compare(deployment, schema, stored) == []
     deployed(stack, client, Environment.PRODUCTION)  # the drop-down lists are back for the tests that follow
 
@@ -68,6 +68,9 @@ def test_the_form_offers_this_account_and_the_portfolios(stack: Stack, client: S
     properties = schema["properties"]
     assert properties["account"]["enum"] == ["bybit-simulated-main"]
     assert {"us-stocks", "majors"} <= set(properties["portfolio"]["enum"])
+    several = client.read_deployment_by_name("rebalance-portfolio/rebalance-portfolio-simulated")
+    assert several.parameter_openapi_schema is not None
+    assert "world" in several.parameter_openapi_schema["properties"]["subscription"]["enum"]
     assert [field["position"] for field in properties.values()] == list(range(len(properties)))
     assert all(field.get("description") for field in properties.values())
 
