@@ -47,8 +47,9 @@ from trading.ledger_view import ledger_view
 from trading.reconciliation import BreakKind, Findings, Tolerances, reconcile
 from trading.reconciliation.accepting import is_as_accepted
 from trading.reconciliation.equation import Rounding, equations, judge
-from trading.reconciliation.unposted import unposted_fees
+from trading.reconciliation.unposted import POSTED_WITHIN, unposted_fees
 from trading.runtime import Runtime
+from trading.settling import settled
 from trading.steps import Step, StepKind, call_directly
 from trading.sync import SyncResult, sync_account
 from trading.venue_reading import VenueReading, read_venue
@@ -126,7 +127,7 @@ def reconcile_account(
     started_at = runtime.clock.now()
     try:
         start = step(f"read the ledger of {runtime.account_id}", StepKind.READ, lambda: _window_start(runtime, options))
-        reading, compared = _read_and_compare(runtime, start, options, step)
+        compared = _read_and_compare(runtime, start, options, step)
     except NoBaseline as error:
         return _not_reconciled(runtime, started_at, error.reason, str(error))
     except BrokerError as error:
@@ -135,9 +136,9 @@ def reconcile_account(
     recorded = step(
         f"record {len(findings.breaks)} breaks",
         StepKind.RECORD,
-        lambda: _record(runtime, compared, reading, started_at, start),
+        lambda: _record(runtime, compared, started_at, start),
     )
-    sync, reason, detail = _import(runtime, findings, reading, step)
+    sync, reason, detail = _import(runtime, findings, compared.reading, step)
     if not reason and recorded.outcome is ReconciliationOutcome.NOT_RECONCILED:
         reason, detail = ReconcilingReason.RECONCILING_STILL_PENDING, ", ".join(findings.pending)
     return ReconciliationResult(
@@ -158,9 +159,7 @@ def reconcile_account(
     )
 
 
-def _read_and_compare(
-    runtime: Runtime, start: datetime, options: _Options, step: Step
-) -> tuple[VenueReading, _Compared]:
+def _read_and_compare(runtime: Runtime, start: datetime, options: _Options, step: Step) -> _Compared:
     """Read and compare until nothing is pending, or READINGS_MAX times; the last reading counts."""
     for number in range(READINGS_MAX):
         if number:
@@ -173,7 +172,7 @@ def _read_and_compare(
         )
         if not compared.findings.pending:
             break
-    return reading, compared
+    return compared
 
 
 def _not_reconciled(runtime: Runtime, started_at: datetime, reason: str, detail: str) -> ReconciliationResult:
@@ -219,8 +218,11 @@ def _window_start(runtime: Runtime, options: _Options) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
+    """`reading`: with what was left of its histories to compare."""
+
     findings: Findings
     books: Books
+    reading: VenueReading
 
 
 def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: _Options) -> _Compared:
@@ -232,8 +234,14 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
         frozenset(capabilities.rounded_currencies),
     )
     with runtime.ledger.read() as session:
-        ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at)
-        view = replace(ours, expected_leverage=options.expected_leverage)
+        ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at, orders=())
+        view, reading = settled(
+            session,
+            replace(ours, expected_leverage=options.expected_leverage),
+            reading,
+            since=start,
+            keep_after=_keep_after(capabilities, reading, options.tolerances.guard),
+        )
         news = news_of(session, view, reading)
         cash = cash_flows(
             session, runtime.account_id, until=reading.read_at, news=news.cash_events, new_fills=news.fills
@@ -253,7 +261,13 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
         unposted=unposted,
     )
     judged, told = judge(findings, cash, found)
-    return _Compared(judged, books_of(view, reading, news, told, cash))
+    return _Compared(judged, books_of(view, reading, news, told, cash), reading)
+
+
+def _keep_after(capabilities: Capabilities, reading: VenueReading, guard: timedelta) -> datetime:
+    """Facts after this are compared one by one even where both sides agree: their age tells something."""
+    young = min(reading.read_at, reading.now - guard)
+    return young if capabilities.fills_carry_fees else min(young, reading.now - POSTED_WITHIN)
 
 
 def _unposted(capabilities: Capabilities, rounding: Rounding, reading: VenueReading) -> dict[str, Decimal]:
@@ -275,11 +289,9 @@ class _Recorded:
     books: Books
 
 
-def _record(
-    runtime: Runtime, compared: _Compared, reading: VenueReading, started_at: datetime, start: datetime
-) -> _Recorded:
+def _record(runtime: Runtime, compared: _Compared, started_at: datetime, start: datetime) -> _Recorded:
     """Store breaks and run in one commit; breaks that this run could not judge are not cleared."""
-    findings = compared.findings
+    findings, reading = compared.findings, compared.reading
     kinds = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _FEED_KINDS
     if not reading.leverages:
         kinds.discard(BreakKind.LEVERAGE_DIFFERS)

@@ -258,9 +258,9 @@ class Resolver(Sender):
     def cancel(self, step: Step) -> None:
         """Ask for a cancel; only reading the order tells what became of it."""
         row = self.row
-        if self.rng.random() < 0.8:
+        if self.random() < 0.8:
             self.venue.cancel(row.attempt)
-            is_answered = self.rng.random() < 0.8
+            is_answered = self.random() < 0.8
             row.cancel = CancelState.DONE if is_answered else CancelState.UNKNOWN
         row.next_check_at, row.snapshot = self.in_s(self.limits.cancel_again_s), None
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 
-from brokers.ids import InstrumentId
+from brokers.ids import InstrumentId, VenueOrderId
 from brokers.types import ZERO, Balance, Order
+from ledger.snapshots import holds_position
 from trading.reconciliation.facts import Effects, FactSums, compare_cash_events, compare_fills
 from trading.reconciliation.kinds import BreakKind
 from trading.reconciliation.model import (
@@ -30,6 +31,7 @@ from trading.reconciliation.model import (
     text_of,
 )
 from trading.reconciliation.orders import compare_orders, report_unresolved
+from trading.reconciliation.settled import Settled
 
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 DEFAULT_TOLERANCES = Tolerances()
@@ -45,6 +47,7 @@ def reconcile(
     with localcontext(EXACT):
         out = Collector(now=now, tolerances=tolerances)
         sums = FactSums()
+        _count_settled(ledger.settled, out, sums)
         compare_fills(ledger, venue, out, sums)
         if venue.has_cash_feed:
             compare_cash_events(ledger, venue, out, sums)
@@ -56,6 +59,20 @@ def reconcile(
         _compare_leverage(ledger, venue, out)
         _compare_balances(ledger, venue, out, sums)
         return out.findings()
+
+
+def _count_settled(settled: Settled, out: Collector, sums: FactSums) -> None:
+    """What both sides hold alike: it was compared, and moves no sum away from the other."""
+    counts = {"fills": settled.fills, "cash_events": settled.cash_events, "orders": settled.orders}
+    for name, count in counts.items():
+        if count:
+            out.compared[f"venue_{name}"] += count
+            out.compared[f"ledger_{name}"] += count
+    for instrument_id in filter(holds_position, settled.instruments):
+        sums.positions.setdefault(InstrumentId(instrument_id), Effects())
+    for currency in settled.currencies:
+        sums.balances.setdefault(currency, Effects())
+    sums.filled_by_order.update((VenueOrderId(key), filled) for key, filled in settled.filled_by_order.items())
 
 
 def _count_open_orders(venue: VenueView, sums: FactSums) -> None:

@@ -52,8 +52,8 @@ def _costs(name: str, operation: str, call: Callable[[Scene], Any]) -> None:
         C.REQUESTS,
         given="a broker that has read instruments, clock and margin mode before",
         does=f"call: {operation}",
-        expects="at most three requests, or what the venue's row names; the number is kept with the outcome, so that one "
-        "more is seen",
+        expects="at most three requests, or what the venue's row names; the number is kept with the outcome, so that "
+        "one more is seen",
         where=Where.ACCOUNT,
         levers=True,
     )
