@@ -197,8 +197,8 @@ def _views(fills: int) -> tuple[LedgerView, VenueView]:
     return ledger, venue
 
 
-def fills_of(count: int) -> Iterator[Fill]:
-    for number in range(count):
+def fills_of(count: int, numbers: range | None = None) -> Iterator[Fill]:
+    for number in range(count) if numbers is None else numbers:
         yield Fill(
             account_id=ACCOUNT,
             trade_id=TradeId(f"trade-{number:08d}"),
@@ -215,8 +215,8 @@ def fills_of(count: int) -> Iterator[Fill]:
         )
 
 
-def fees_of(count: int) -> Iterator[CashEvent]:
-    for number in range(count):
+def fees_of(count: int, numbers: range | None = None) -> Iterator[CashEvent]:
+    for number in range(count) if numbers is None else numbers:
         yield CashEvent(
             account_id=ACCOUNT,
             event_id=f"event-{number:08d}",
@@ -231,6 +231,13 @@ def fees_of(count: int) -> Iterator[CashEvent]:
 
 def at(number: int) -> datetime:
     return _START + timedelta(minutes=1) + timedelta(milliseconds=500) * number
+
+
+def numbers_in(count: int, since: datetime, until: datetime) -> range:
+    """The fills of a window, `since <= time < until`."""
+    first, end = (-((at(0) - time) // timedelta(milliseconds=500)) for time in (since, until))
+    first, end = (place + (at(place) < time) for place, time in ((first, since), (end, until)))
+    return range(max(first, 0), min(max(end, 0), count))
 
 
 def position_of(key: InstrumentId, quantity: Decimal) -> Position:

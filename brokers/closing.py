@@ -25,9 +25,10 @@ PARTS_MAX = 100
 
 
 def time_in_force_of(quantity: Decimal, instrument: Instrument) -> TimeInForce:
-    """At once; a part of a share can be had for the day alone."""
-    is_part = instrument.fraction_size is not None and not is_multiple(quantity, step=instrument.lot_size)
-    return TimeInForce.DAY if is_part else TimeInForce.IOC
+    """At once; for a part of a lot what its terms allow."""
+    parts = instrument.parts
+    is_whole = parts is None or is_multiple(quantity, step=instrument.lot_size)
+    return TimeInForce.IOC if parts is None or is_whole else parts.times_in_force[0]
 
 
 def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderRequest, ...]:
@@ -40,7 +41,7 @@ def closing_requests(position: Position, instrument: Instrument) -> tuple[OrderR
         raise InvalidOrder(
             f"instrument must be the position's {position.instrument_id}, was {instrument.instrument_id}"
         )
-    finest = instrument.fraction_size or instrument.lot_size
+    finest = instrument.finest_lot
     left = quantise_quantity(position.quantity.copy_abs(), lot=finest)
     most = quantise_quantity(instrument.quantity_max_market or left, lot=finest)
     parts: list[Decimal] = []

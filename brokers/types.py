@@ -115,12 +115,31 @@ class CashEventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PartTerms:
+    """What an order for a part of a lot (of a share) may be, where a venue divides lots.
+
+    `step` is its finer step of quantities, `notional_min` its smallest value in quote currency; it may have these times
+    in force alone, the plainest first. Only what is held is sold in parts: no such order opens a short position.
+    """
+
+    step: Decimal
+    notional_min: Decimal
+    times_in_force: tuple[TimeInForce, ...]
+
+    def __post_init__(self) -> None:
+        if not self.step.is_finite() or self.step <= 0:
+            raise ValueError(f"step of parts must be above 0, was {self.step}")
+        if not self.times_in_force:
+            raise ValueError("times_in_force of parts must name one at least, was empty")
+
+
+@dataclass(frozen=True, slots=True)
 class Instrument:
     """What may be traded and in which steps.
 
     `tick_size` is in quote currency; `lot_size` and the quantities are in units of the instrument, each worth
-    `contract_size` units of the base currency; notionals are in quote currency. `fraction_size` is a finer step that
-    orders for the day alone may use (parts of a share); None where there is none.
+    `contract_size` units of the base currency; notionals are in quote currency. `parts` are the terms of orders for a
+    part of a lot; None where lots are not divided.
     """
 
     instrument_id: InstrumentId
@@ -141,18 +160,23 @@ class Instrument:
     leverage_step: Decimal | None = None
     is_trading: bool = True
     held_as_balance: bool | None = None  # None: as usual for its product
-    fraction_size: Decimal | None = None
+    parts: PartTerms | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tick_size", "lot_size", "contract_size", "fraction_size"):
-            value: Decimal | None = getattr(self, name)
-            if value is not None and (not value.is_finite() or value <= 0):
+        for name in ("tick_size", "lot_size", "contract_size"):
+            value: Decimal = getattr(self, name)
+            if not value.is_finite() or value <= 0:
                 raise ValueError(f"Instrument {self.instrument_id} {name} must be above 0, was {value}")
 
     def lot_for(self, time_in_force: TimeInForce) -> Decimal:
         """The step of quantities that an order of this time in force may have."""
-        is_for_the_day = time_in_force in (TimeInForce.DAY, TimeInForce.DAY_EXTENDED)
-        return self.fraction_size if self.fraction_size is not None and is_for_the_day else self.lot_size
+        parts = self.parts
+        return parts.step if parts is not None and time_in_force in parts.times_in_force else self.lot_size
+
+    @property
+    def finest_lot(self) -> Decimal:
+        """The step of quantities that an order of some time in force may have."""
+        return self.lot_size if self.parts is None else self.parts.step
 
     @property
     def is_position(self) -> bool:

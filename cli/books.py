@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def reconciliations(
     account: Annotated[str, typer.Option("--account", "-a", help="Account id or block name; all without it.")] = "",
-    outcome: Annotated[str, typer.Option("--outcome", help="clean, breaks or not_reconciled; all without it.")] = "",
+    outcome: Annotated[
+        str, typer.Option("--outcome", help="clean, clean_with_accepted, breaks or not_reconciled; all without it.")
+    ] = "",
     sweeps: Annotated[bool, typer.Option("--sweeps", help="Also the light sweeps that stored a run.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 50,
     environment: EnvironmentOption = EnvironmentName.SIMULATED,
@@ -67,6 +69,7 @@ def _print(shown: list[dict[str, Any]]) -> None:
         )
         for item in shown
     )
-    tones = tuple(Tone.GOOD if item["outcome"] == "clean" else Tone.BAD for item in shown)
+    tone_of = {"clean": Tone.GOOD, "clean_with_accepted": Tone.NEUTRAL}
+    tones = tuple(tone_of.get(item["outcome"], Tone.BAD) for item in shown)
     columns = tuple(Column(title) for title in ("Run", "Account", "Scope", "Outcome", "Began", "Breaks", "Equations"))
     output.print_table(Table("reconciliations", "Reconciliations", columns, rows, tones=tones, empty="None."))

@@ -75,11 +75,33 @@ def accept(
     identity: BreakArgument,
     by: ByOption,
     reason: ReasonOption,
+    days: Annotated[int, typer.Option("--days", help="For how long, from now.", min=1, max=365)] = 30,
+    within: Annotated[
+        str,
+        typer.Option(help="Of a position or a balance: how far the difference may move meanwhile.", show_default=False),
+    ] = "",
     environment: EnvironmentOption = EnvironmentName.SIMULATED,
     json: JsonOption = False,
 ) -> None:
-    """Say that the difference is known and lived with. It stays a break, and keeps its lock."""
-    _decide("ACCEPTED", identity, environment, json=json, reason=reason, set_by=by)
+    """Say that the difference is known and lived with as it is. It stays a break, and keeps its lock.
+
+    Reconciliations that find nothing else end as clean_with_accepted. Another amount or other evidence, or the end of
+    its days, opens it again.
+    """
+    bound = {} if not within else {"within": _amount(within, "--within")}
+    _decide("ACCEPTED", identity, environment, json=json, reason=reason, set_by=by, days=days, **bound)
+
+
+@breaks_app.command("unaccept")
+def unaccept(
+    identity: BreakArgument,
+    by: ByOption,
+    reason: ReasonOption,
+    environment: EnvironmentOption = EnvironmentName.SIMULATED,
+    json: JsonOption = False,
+) -> None:
+    """Take an acceptance back. The break counts again from the next reconciliation on."""
+    _decide("UNACCEPTED", identity, environment, json=json, reason=reason, set_by=by)
 
 
 @breaks_app.command("assign")
@@ -154,6 +176,21 @@ def claim(
     _decide("CLAIMED", identity, environment, json=json, reason=reason, set_by=by, owner=owner)
 
 
+@breaks_app.command("unclaim")
+def unclaim(
+    identity: BreakArgument,
+    by: ByOption,
+    reason: ReasonOption,
+    environment: EnvironmentOption = EnvironmentName.SIMULATED,
+    json: JsonOption = False,
+) -> None:
+    """Take a claim back: the order or trade is nobody's again, and the next reconciliation judges it anew.
+
+    The break is open at once. Positions and balances counted the trade before, while it was claimed, and after.
+    """
+    _decide("UNCLAIMED", identity, environment, json=json, reason=reason, set_by=by)
+
+
 @breaks_app.command("override")
 def override(
     identity: BreakArgument,
@@ -203,7 +240,7 @@ def _print(story: BreakStory, *, json: bool) -> None:
         output.print_report(report)
 
 
-def _amount(text: str) -> Decimal | None:
+def _amount(text: str, option: str = "--amount") -> Decimal | None:
     from decimal import Decimal, InvalidOperation
 
     from cli.failures import CliError, ExitCode
@@ -219,7 +256,7 @@ def _amount(text: str) -> Decimal | None:
             "an amount is a plain number",
             title="Usage",
             code=ExitCode.USAGE,
-            field="--amount",
+            field=option,
             value=text,
             remedy="e.g. -5 or 0.25",
         )

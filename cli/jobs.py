@@ -84,7 +84,11 @@ def reconcile(
     report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare orders, fills, positions and balances with the ledger, in both directions, and store every break."""
+    """Compare orders, fills, positions and balances with the ledger, in both directions, and store every break.
+
+    Exit code 0 when it is clean, or nothing differs but what a person accepted (the verdict says which); 7 when there
+    are breaks or it could not be compared.
+    """
     from datetime import timedelta
 
     from cli import opening

@@ -22,6 +22,7 @@ Symbols = list[Symbol]
 LeverageText = Annotated[str, Field(pattern=r"^$|^([1-9]\d?|100)(\.\d{1,2})?$")]
 Minutes = Annotated[int, Field(ge=0, le=10)]
 WatchMinutes = Annotated[int, Field(ge=1, le=1440)]
+DeadManSeconds = Annotated[int, Field(ge=0, le=120)]
 # Empty, or a day as YYYY-MM-DD.
 DayText = Annotated[str, Field(pattern=r"^$|^20\d{2}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 SweepSeconds = Annotated[int, Field(ge=5, le=300)]
@@ -32,6 +33,7 @@ Days = Annotated[int, Field(ge=1, le=30)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@+-]*$", max_length=100)]
 BreakText = Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")]
 OverrideHours = Annotated[int, Field(ge=1, le=24)]
+AcceptDays = Annotated[int, Field(ge=1, le=365)]
 # Empty or a signed number, at most 20 digits before and 18 after the point.
 AmountText = Annotated[str, Field(pattern=r"^$|^-?\d{1,20}(\.\d{1,18})?$")]
 

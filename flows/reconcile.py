@@ -20,8 +20,9 @@ from trading.reconciling import ReconciliationResult, reconcile_account
 DESCRIPTION = """
 Compare the account's ledger with the venue, both ways: orders, fills, wallet changes, positions, balances, leverage.
 
-A difference is a **break**: it is stored, reported and shown until it is gone. A venue that cannot be read completely
-is never called clean. Nothing is sent but reads.
+A difference is a **break**: it is stored, reported and shown until it is gone. Where nothing differs but what a person
+accepted, the run ends as CLEAN_WITH_ACCEPTED with the amounts. A venue that cannot be read completely is never called
+clean. Nothing is sent but reads.
 """
 
 
@@ -62,7 +63,10 @@ def _reconcile(job: Job, days: int) -> State[Any]:
 
 
 def verdict(result: ReconciliationResult) -> State[Any]:
-    """Completed only when both sides were read completely and agree, and what was new could be imported."""
+    """Completed only when both sides were read completely and agree, and what was new could be imported.
+
+    Differences that a person accepted, and nothing beside them, have a state of their own, with the amounts.
+    """
     if result.outcome is ReconciliationOutcome.NOT_RECONCILED or result.findings is None:
         return FinalState.NOT_RECONCILED.state(f"{result.reason}: {result.detail}")
     findings = result.findings
@@ -71,15 +75,22 @@ def verdict(result: ReconciliationResult) -> State[Any]:
         compared += f"; not compared: {'; '.join(findings.not_compared)}"
     if findings.expected:
         compared += f"; expected: {'; '.join(findings.expected)}"
+    accepted = "; ".join(item.accepted_text for item in result.accepted)
     refused = f"; not imported: {result.reason}: {result.detail}" if result.reason else ""
     if result.outcome is ReconciliationOutcome.BREAKS:
         kinds = ", ".join(f"{count} {kind.value}" for kind, count in findings.by_kind().items()) or "none seen"
         still = f"; still open: {', '.join(result.still_open)}" if result.still_open else ""
+        over = f"; {len(ended)} no longer as accepted" if (ended := result.changes.acceptance_ended) else ""
+        known = f"; accepted: {accepted}" if accepted else ""
         return FinalState.BREAKS_FOUND.state(
-            f"{len(findings.breaks)} breaks: {kinds}{still}; compared {compared}{refused}"
+            f"{len(findings.breaks)} breaks: {kinds}{still}{over}{known}; compared {compared}{refused}"
         )
     if refused:
-        return FinalState.NOT_RECONCILED.state(f"No break, compared {compared}{refused}")
+        return FinalState.NOT_RECONCILED.state(f"No break but accepted ones, compared {compared}{refused}")
+    if result.outcome is ReconciliationOutcome.CLEAN_WITH_ACCEPTED:
+        return FinalState.CLEAN_WITH_ACCEPTED.state(
+            f"Nothing but {len(result.accepted)} accepted: {accepted}; compared {compared}"
+        )
     return Completed(message=f"No break; compared {compared}")
 
 

@@ -17,6 +17,7 @@ class FinalState(StrEnum):
     """Name, meaning, remedy. The colour follows the type: green completed, red failed."""
 
     COMPLETED_ADJUSTED = "COMPLETED_ADJUSTED"
+    CLEAN_WITH_ACCEPTED = "CLEAN_WITH_ACCEPTED"
     BREAKS_FOUND = "BREAKS_FOUND"
     NOT_RECONCILED = "NOT_RECONCILED"
     TARGET_NOT_REACHED = "TARGET_NOT_REACHED"
@@ -50,6 +51,11 @@ _TEXTS: dict[FinalState, tuple[Any, str, str]] = {
         Completed,
         "The job ended with proof from the venue, and lines were skipped, refused or left over for stated reasons.",
         "Read the reasons in the report; most mean that the difference is too small to trade.",
+    ),
+    FinalState.CLEAN_WITH_ACCEPTED: (
+        Completed,
+        "Venue and ledger were compared and differ by nothing but what a person accepted, and by no more.",
+        "None needed until an acceptance ends. What it locks stays locked: see `algotrendy breaks list`.",
     ),
     FinalState.BREAKS_FOUND: (
         Failed,

@@ -135,6 +135,9 @@ def sentence(found: SweepResult) -> str:
     looked = f"{compared.get('positions', 0)} positions and {compared.get('venue_orders', 0)} open orders"
     if found.outcome is ReconciliationOutcome.CLEAN:
         return f"{looked} agree; not compared: {'; '.join(found.findings.not_compared)}"
+    if found.outcome is ReconciliationOutcome.CLEAN_WITH_ACCEPTED:
+        left_out = "; ".join(found.findings.not_compared)
+        return f"{looked} agree but for what was accepted: {'; '.join(found.accepted)}; not compared: {left_out}"
     if found.outcome is ReconciliationOutcome.NOT_RECONCILED:
         return f"{looked} looked at; too young to judge: {', '.join(found.findings.pending)}"
     return f"{len(found.findings.breaks)} breaks in {looked}, {len(found.still_open)} older ones open"
@@ -150,4 +153,6 @@ def verdict(seen: Swept) -> State[Any]:
         return FinalState.BREAKS_FOUND.state(words)
     if seen.last.outcome is ReconciliationOutcome.NOT_RECONCILED:
         return FinalState.NOT_RECONCILED.state(words)
+    if seen.last.outcome is ReconciliationOutcome.CLEAN_WITH_ACCEPTED:
+        return FinalState.CLEAN_WITH_ACCEPTED.state(words)
     return Completed(message=words)

@@ -19,7 +19,7 @@ from prefect.states import Completed
 
 from brokers.clock import Clock
 from flows.job import Job, run_job
-from flows.parameters import AccountName, WatchMinutes
+from flows.parameters import AccountName, DeadManSeconds, WatchMinutes
 from flows.resume_orders import verdict
 from tasks.steps import prefect_step
 from trading.orders import SweepReport
@@ -29,6 +29,9 @@ from trading.watching import Watched, watch
 DESCRIPTION = """
 Look at the account's ledger every second: take over what a killed or stopped run left, take in spooled answers,
 ask the venue for orders whose outcome is not known. The next step of a dead run's order comes within 20 seconds.
+
+Where the venue has a dead-man switch for our orders alone (OKX), it is wound: the venue cancels what rests of ours when
+nobody has watched for the time given.
 
 It runs until the next slot and its schedule starts the next one. No order is sent twice, and no new one is made. It is
 stopped by cancelling the run.
@@ -46,20 +49,24 @@ T = TypeVar("T")
     persist_result=False,
     retries=0,
 )
-def watch_orders(account: AccountName, minutes: WatchMinutes = 360) -> State[Any]:
+def watch_orders(account: AccountName, minutes: WatchMinutes = 360, dead_man_s: DeadManSeconds = 60) -> State[Any]:
     """Watch orders.
 
     Args:
         account: Name of the account's block.
         minutes: Length of a slot, counted from midnight UTC; as long as the schedule's, 1 to 1440.
+        dead_man_s: Seconds without a watch after which the venue cancels our resting orders, 10 to 120; 0 for never.
+            Venues that have no such switch for our orders alone are watched all the same.
     """
-    return run_job("watch-orders", account, lambda job: _watch(job, minutes), trades=True, own_sweep=True)
+    return run_job("watch-orders", account, lambda job: _watch(job, minutes, dead_man_s), trades=True, own_sweep=True)
 
 
-def _watch(job: Job, minutes: int) -> State[Any]:
+def _watch(job: Job, minutes: int, dead_man_s: int) -> State[Any]:
     until = slot_end(job.runtime.clock.now(), minutes)
     get_run_logger().info("Watching until %s", until.isoformat(timespec="seconds"))
-    seen = watch(job.runtime, goes_on=until_relieved(job.runtime.clock, until), step=surviving_step)
+    seen = watch(
+        job.runtime, goes_on=until_relieved(job.runtime.clock, until), step=surviving_step, dead_man_s=dead_man_s
+    )
     report = SweepReport(
         advanced=tuple(seen.moved.values()), spooled=seen.spooled, sightings=seen.sightings, unread=seen.unread
     )
@@ -73,7 +80,8 @@ def told(seen: Watched) -> str:
     """What a watch did, in a sentence."""
     away = f"; {seen.failed_looks} looks ended early" if seen.failed_looks else ""
     failing = f"; {len(seen.failing)} orders could not be advanced" if seen.failing else ""
-    return f"{len(seen.moved)} orders moved in {seen.looks} looks{away}{failing}"
+    switch = f"; {seen.switch.told()}" if seen.switch.told() else ""
+    return f"{len(seen.moved)} orders moved in {seen.looks} looks{away}{failing}{switch}"
 
 
 def slot_end(now: datetime, minutes: int) -> datetime:

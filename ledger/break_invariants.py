@@ -111,4 +111,5 @@ _STATES = {
     BreakStep.OPENED.value: BreakState.OPEN.value,
     BreakStep.CONFIRMED.value: BreakState.OPEN.value,
     BreakStep.CLEARED.value: BreakState.CLEARED.value,
+    BreakStep.UNCLAIMED.value: BreakState.OPEN.value,
 }

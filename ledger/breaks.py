@@ -8,7 +8,7 @@ steps of their own, and none of them edits another. A critical break that is ope
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from decimal import Decimal
 from sqlmodel import Session, col, func, select
 
 from brokers.ids import AccountId
+from ledger.acceptances import Acceptance, standing_acceptance
 from ledger.audit import PERSON, canonical_json
 from ledger.break_tables import BreakEvent
 from ledger.locks import count_clean_runs, hold_lock
@@ -53,6 +54,8 @@ class SeenBreak:
 class BreakChanges:
     """Ids of breaks by what a run did to them.
 
+    `accepted` are all that are open and as a person accepted them, `acceptance_ended` those that no longer are.
+
     `suspected` are those of the opened and reopened that wait for a second run, `confirmed` those of the seen again
     that had waited. `locked` and `unlocked` name what they lock: account and instrument.
     """
@@ -65,6 +68,8 @@ class BreakChanges:
     confirmed: tuple[str, ...] = ()
     locked: tuple[str, ...] = ()
     unlocked: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    acceptance_ended: tuple[str, ...] = ()
 
 
 def break_id(account_id: AccountId | str, kind: str, subject: str) -> str:
@@ -81,11 +86,14 @@ def record_breaks(
     at: datetime,
     compared_kinds: Collection[str] | None = None,
     is_unjudged: Callable[[str, str], bool] | None = None,
+    is_as_accepted: Callable[[SeenBreak, Acceptance], bool] = lambda seen, accepted: False,
 ) -> BreakChanges:
     """Store what was seen, clear open breaks that were not, lock and unlock. Store its run in the same transaction.
 
     `compared_kinds`: the kinds that this run really compared; breaks of other kinds stay as they are. None means all.
     `is_unjudged`: whether this run could not judge a kind and subject; such a break stays as it is too.
+    `is_as_accepted`: whether what was seen is what a person accepted; where it is not, the acceptance is over. One of a
+    break that this run could not judge stands until its time is over.
     """
     by_id = {break_id(account_id, item.kind, item.subject): item for item in seen}
     if len(by_id) != len(seen):
@@ -105,6 +113,7 @@ def record_breaks(
             book.clear(row)
     session.flush()
     book.count_clean_runs(judged)
+    book.judge_acceptances(by_id, is_as_accepted)
     session.flush()
     return book.changes()
 
@@ -116,7 +125,7 @@ class _Book:
         self.session, self.account_id, self.at = session, account_id, at
         self._runs_before = newest_run_id(session, account_id)
         names = ("opened", "seen_again", "reopened", "cleared", "suspected", "confirmed", "locked", "unlocked")
-        self._changed: dict[str, list[str]] = {name: [] for name in names}
+        self._changed: dict[str, list[str]] = {name: [] for name in (*names, "accepted", "acceptance_ended")}
 
     def changes(self) -> BreakChanges:
         return BreakChanges(**{name: tuple(found) for name, found in self._changed.items()})
@@ -172,6 +181,29 @@ class _Book:
         for row, lock in count_clean_runs(self.session, self.account_id, judged=judged, at=self.at):
             self._changed["unlocked"].append(f"{self.account_id} {lock.instrument_id}")
             self._note(row, BreakStep.UNLOCKED, lock_id=lock.lock_id, clean_runs=lock.clean_runs)
+
+    def judge_acceptances(
+        self, seen: Mapping[str, SeenBreak], is_as_accepted: Callable[[SeenBreak, Acceptance], bool]
+    ) -> None:
+        """Which open breaks a person still accepts; the others go on without that decision."""
+        for row in open_breaks(self.session, self.account_id):
+            accepted = accepted_now(self.session, row)
+            if accepted is None:
+                continue
+            item = seen.get(row.break_id)
+            if accepted.expires_at <= self.at:
+                self._end_acceptance(row, accepted, "its time was over")
+            elif item is not None and not is_as_accepted(item, accepted):
+                self._end_acceptance(row, accepted, "the difference is another one")
+            else:
+                self._changed["accepted"].append(row.break_id)
+
+    def _end_acceptance(self, row: ReconciliationBreak, accepted: Acceptance, why: str) -> None:
+        self._changed["acceptance_ended"].append(row.break_id)
+        amounts = {"ledger_amount": row.ledger_amount, "venue_amount": row.venue_amount, "evidence": row.evidence}
+        self._note(row, BreakStep.ACCEPTANCE_ENDED, why=why, accepted=accepted.detail(), **amounts)
+        if (row.decision, row.decided_by) == (accepted.reason, accepted.accepted_by):
+            row.decision, row.decided_by = "", ""
 
     def _note(self, row: ReconciliationBreak, step: BreakStep, **detail: object) -> None:
         add_event(self.session, row, step, who=RUN, at=self.at, detail=detail, runs_before=self._runs_before)
@@ -247,12 +279,21 @@ def events_of(session: Session, identity: str) -> tuple[BreakEvent, ...]:
     return tuple(session.exec(query.order_by(col(BreakEvent.event_id))))
 
 
+def accepted_now(session: Session, row: ReconciliationBreak) -> Acceptance | None:
+    """What a person accepted of an open break, until a run ends it."""
+    if not row.decision or row.cleared_at is not None:
+        return None
+    return standing_acceptance(events_of(session, row.break_id))
+
+
 def claimed_subjects(session: Session, account_id: AccountId | str) -> frozenset[str]:
     """The external orders and trades of an account that have an owner."""
-    query = select(BreakEvent.subject).where(
-        BreakEvent.account_id == str(account_id), BreakEvent.step == BreakStep.CLAIMED.value
+    steps = (BreakStep.CLAIMED.value, BreakStep.UNCLAIMED.value)
+    query = select(BreakEvent.subject, BreakEvent.step).where(
+        BreakEvent.account_id == str(account_id), col(BreakEvent.step).in_(steps)
     )
-    return frozenset(session.exec(query))
+    newest = dict(session.exec(query.order_by(col(BreakEvent.event_id))).all())
+    return frozenset(subject for subject, step in newest.items() if step == BreakStep.CLAIMED.value)
 
 
 # -- looking ----------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, inspect
+from sqlalchemy import ColumnElement, Connection, Dialect, Table
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import ClassManager
+from sqlalchemy.orm import ClassManager, class_mapper
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, SQLModel
 
@@ -61,8 +61,9 @@ class _Shape(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _shape(model: type[SQLModel]) -> _Shape:
-    mapper, columns = inspect(model), list(table_of(model).c)
-    names = tuple(mapper.get_property_by_column(column).key for column in columns)
+    mapper = class_mapper(model)
+    columns: list[ColumnElement[Any]] = list(table_of(model).c)
+    names = tuple(mapper.get_property_by_column(column).key for column in table_of(model).c)
     return _Shape(mapper.class_manager, names, tuple(columns.index(column) for column in mapper.primary_key))
 
 

@@ -113,6 +113,7 @@ class RunState(StrEnum):
 
 class ReconciliationOutcome(StrEnum):
     CLEAN = "clean"
+    CLEAN_WITH_ACCEPTED = "clean_with_accepted"  # nothing differs but what a person accepted, and by no more
     BREAKS = "breaks"
     NOT_RECONCILED = "not_reconciled"  # the venue could not be read: never called clean
 
@@ -126,7 +127,7 @@ class BreakState(StrEnum):
 
 
 class BreakStep(StrEnum):
-    """A step in the life of a break. The first six are what runs saw and did, the others what a person decided."""
+    """A step in the life of a break. The first seven are what runs saw and did, the others what a person decided."""
 
     SUSPECTED = "suspected"
     OPENED = "opened"
@@ -134,11 +135,14 @@ class BreakStep(StrEnum):
     CLEARED = "cleared"
     LOCKED = "locked"
     UNLOCKED = "unlocked"
-    ACCEPTED = "accepted"  # known, and lived with
+    ACCEPTANCE_ENDED = "acceptance_ended"  # what was accepted changed, or its time was over
+    ACCEPTED = "accepted"  # known, and lived with as it is, until a time
+    UNACCEPTED = "unaccepted"  # a person took the acceptance back
     ASSIGNED = "assigned"
     EXPLAINED = "explained"
     CORRECTED = "corrected"  # an adjustment was written, or taken back
     CLAIMED = "claimed"  # an external order or trade has an owner
+    UNCLAIMED = "unclaimed"  # a person took the claim back: it is nobody's again, and open
     OVERRIDDEN = "overridden"  # its lock is lifted until a time
 
     @property
@@ -154,6 +158,7 @@ _STEPS_OF_RUNS = frozenset(
         BreakStep.CLEARED,
         BreakStep.LOCKED,
         BreakStep.UNLOCKED,
+        BreakStep.ACCEPTANCE_ENDED,
     }
 )
 

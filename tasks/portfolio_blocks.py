@@ -66,6 +66,7 @@ class PortfolioBlock(Block):
         "slice_interval_s",
         "collar",
         "price_move_max",
+        "whole_lots",
         "cost_rate",
         "gross_max",
         "unmanaged",
@@ -85,8 +86,15 @@ class PortfolioBlock(Block):
     )
 
     portfolio_name: str = Field(default=..., title="Portfolio name", description="The same as the block's name.")
-    quote_currency: str = Field(default="USDT", title="Quote currency", pattern=r"^[A-Z0-9]{2,12}$")
-    targets: list[TargetWeight] = Field(default=..., title="Target weights")
+    quote_currency: str = Field(
+        default="USDT",
+        title="Quote currency",
+        description="What the weights are of, for instance USDT at Bybit, USD at Alpaca.",
+        pattern=r"^[A-Z0-9]{2,12}$",
+    )
+    targets: list[TargetWeight] = Field(
+        default=..., title="Target weights", description="Each line once; what is left over stays cash."
+    )
     drift_absolute: str = Field(
         default="", title="Absolute drift band", description="In weight: 0.02 is two points. Empty: no such band."
     )
@@ -134,6 +142,9 @@ class PortfolioBlock(Block):
     )
     unmanaged: Unmanaged = Field(
         default=Unmanaged.LEAVE, title="Other holdings", description="What becomes of holdings that are not named."
+    )
+    whole_lots: bool = Field(
+        default=False, title="Whole shares only", description="Leave parts of a share alone where they can be had."
     )
     rounds_max: int = Field(default=3, title="Orders per line", ge=1, le=10)
     plan_age_s_max: int = Field(default=900, title="Plan is stale after (seconds)", ge=1, le=86_400)

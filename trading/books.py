@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -13,11 +13,13 @@ from sqlmodel import Session, select
 from brokers.ids import AccountId, InstrumentId, VenueOrderId
 from brokers.rounding import decimal_text
 from brokers.types import ZERO, CashEvent, Fill, Order
-from ledger.breaks import open_breaks
+from ledger.acceptances import Acceptance
+from ledger.breaks import BreakChanges, accepted_now, open_breaks
 from ledger.snapshots import holds_position
+from ledger.states import ReconciliationOutcome
 from ledger.tables import CashEventRow, FillRow
-from trading.reconciliation import LedgerView
-from trading.reconciliation.equation import CashFlows, Equation
+from trading.reconciliation import Findings, LedgerView
+from trading.reconciliation.equation import CashFlows, Equation, accept
 from trading.reconciliation.exact import EXACT
 from trading.venue_reading import VenueReading
 
@@ -75,6 +77,17 @@ class OpenBreak:
     decided_by: str
     state: str = "open"
     owner: str = ""
+    currency: str = ""
+    accepted: Acceptance | None = None  # what a person lives with, where the run found it no different
+
+    @property
+    def accepted_text(self) -> str:
+        """An accepted one in words: what, by how much, who accepted it and until when."""
+        assert self.accepted is not None, "it is accepted"
+        amount = self.accepted.amount if self.accepted.amount is not None else self.difference
+        by = "" if amount is None else f" {amount.normalize():+f}"
+        until = f"{self.accepted.expires_at:%Y-%m-%d}"
+        return f"{self.kind} {self.subject}{by} (by {self.accepted.accepted_by} until {until})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +100,9 @@ class Books:
     chained_rows: int
 
 
-def open_of(session: Session, account_id: AccountId) -> tuple[OpenBreak, ...]:
-    """Every open break of the account, oldest first."""
+def open_of(session: Session, account_id: AccountId, accepted: Collection[str] | None = None) -> tuple[OpenBreak, ...]:
+    """Every open break of the account, oldest first. `accepted`: those that a run found to be as they were accepted;
+    without it, those whose acceptance no run has ended."""
     return tuple(
         OpenBreak(
             break_id=row.break_id,
@@ -103,9 +117,39 @@ def open_of(session: Session, account_id: AccountId) -> tuple[OpenBreak, ...]:
             decided_by=row.decided_by,
             state=row.state,
             owner=row.owner or "",
+            currency=row.currency or "",
+            accepted=accepted_now(session, row) if accepted is None or row.break_id in accepted else None,
         )
         for row in open_breaks(session, account_id)
     )
+
+
+def outcome_of(standing: Iterable[OpenBreak], findings: Findings) -> ReconciliationOutcome:
+    """What a run that compared came to: every open break counts, whether this run saw it or could not judge it."""
+    are_accepted = [item.accepted is not None for item in standing]
+    if not all(are_accepted):
+        return ReconciliationOutcome.BREAKS
+    if findings.pending:
+        return ReconciliationOutcome.NOT_RECONCILED
+    return ReconciliationOutcome.CLEAN_WITH_ACCEPTED if are_accepted else ReconciliationOutcome.CLEAN
+
+
+def still_open(standing: Iterable[OpenBreak], changes: BreakChanges) -> tuple[str, ...]:
+    """Kind and subject of breaks of former runs that this one could not judge and that nobody accepted."""
+    touched = {*changes.opened, *changes.seen_again, *changes.reopened}
+    return tuple(
+        f"{item.kind} {item.subject}" for item in standing if item.break_id not in touched and item.accepted is None
+    )
+
+
+def with_accepted(books: Books, standing: Iterable[OpenBreak]) -> Books:
+    """The books with each equation that differs by what was accepted, and by no more, called so."""
+    amounts = {
+        item.currency: item.accepted.amount
+        for item in standing
+        if item.accepted is not None and item.accepted.amount is not None and item.currency
+    }
+    return replace(books, equations=tuple(accept(item, amounts.get(item.currency)) for item in books.equations))
 
 
 class Shown(Protocol):
@@ -184,5 +228,6 @@ def equation_summary(item: Equation) -> dict[str, Any]:
         "tolerance": decimal_text(item.tolerance),
         "roundings": item.roundings,
         "unposted": decimal_text(item.unposted),
+        **({"accepted": decimal_text(item.accepted)} if item.accepted else {}),
         "state": item.state.value,
     }

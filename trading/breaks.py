@@ -1,4 +1,6 @@
-"""What people do about breaks: look, accept, assign, explain, correct, claim, override. No venue is asked.
+"""What people do about breaks: look, accept, assign, explain, correct, claim, override; and take back what they said.
+
+No venue is asked. An acceptance is of the difference as it is, within a bound and until a time; it lifts no lock.
 
 Every decision is a step of the break and a link of the audit, in one transaction; none edits another. What lets orders
 out that a lock keeps here, now or once the break is gone (override, correct), needs two people in production, as
@@ -16,19 +18,25 @@ from decimal import Decimal
 from sqlmodel import Session
 
 from brokers.reasons import Reason
+from brokers.strictjson import encode
+from brokers.types import ZERO, OrderStatus
+from ledger.acceptances import Acceptance, standing_acceptance
 from ledger.adjustments import adjustments_of
 from ledger.break_tables import Adjustment, BreakEvent, InstrumentLock
-from ledger.breaks import events_of, find_break, find_breaks, note_decision
+from ledger.breaks import accepted_now, claimed_subjects, events_of, find_break, find_breaks, note_decision
 from ledger.controlling import require_two_people
 from ledger.engine import Ledger
 from ledger.locks import lock_of_break, locks_of
 from ledger.records import lock_account
 from ledger.states import BreakState, BreakStep
-from ledger.tables import ReconciliationBreak
+from ledger.tables import OrderRow, ReconciliationBreak
+from trading.reconciliation.accepting import accepted_amount, accepted_content, is_sum
 from trading.reconciliation.correcting import Found, NotCorrectable, entry_for
 from trading.reconciliation.kinds import BreakKind
+from trading.reconciliation.model import text_of
 
 OVERRIDE_HOURS_MAX = 24
+ACCEPT_DAYS, ACCEPT_DAYS_MAX = 30, 365
 CLAIMABLE = frozenset({BreakKind.ORDER_EXTERNAL, BreakKind.FILL_EXTERNAL})
 
 
@@ -75,6 +83,21 @@ class BreakReason(Reason):
         "Only orders and trades of other hands are claimed.",
         "Assign, explain or accept this break instead.",
     )
+    BREAK_NOT_CLAIMED = (
+        "BREAK_NOT_CLAIMED",
+        "Nobody's claim of this order or trade stands, so there is none to take back.",
+        "See `algotrendy breaks show` for what was decided about it.",
+    )
+    BREAK_NOT_ACCEPTED = (
+        "BREAK_NOT_ACCEPTED",
+        "No acceptance of this break stands, so there is none to take back.",
+        "See `algotrendy breaks show`: it ends with its time, with another difference, or with the break.",
+    )
+    BREAK_NOT_BOUNDED = (
+        "BREAK_NOT_BOUNDED",
+        "Only a position or a balance is accepted within a bound; any other break is accepted as it is.",
+        "Give no bound.",
+    )
     BREAK_NOT_LOCKED = (
         "BREAK_NOT_LOCKED",
         "The break locks nothing, so there is nothing to override.",
@@ -96,7 +119,8 @@ class Decision:
     """What a person decides about one break. `break_id` may be the beginning of the id.
 
     `owner`: to whom it is assigned, or whose an external order is. `amount`: of a correction, where it is not the whole
-    difference. `reverses`: the entry that a correction takes back. `hours`: how long an override lasts.
+    difference. `reverses`: the entry that a correction takes back. `hours`: how long an override lasts. `days`: how
+    long an acceptance stands, and `within`: how far the sum that it is about may move meanwhile.
     """
 
     break_id: str
@@ -108,6 +132,8 @@ class Decision:
     amount: Decimal | None = None
     reverses: int | None = None
     hours: int = 0
+    days: int = ACCEPT_DAYS
+    within: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +143,7 @@ class BreakLine:
     row: ReconciliationBreak
     lock: InstrumentLock | None
     now: datetime
+    accepted: Acceptance | None = None  # what stands; a run ends it once its time is over
 
     @property
     def age(self) -> timedelta:
@@ -169,7 +196,10 @@ def read_breaks(
         rows = find_breaks(session, account_id=chosen, kind=kind, owner=owner, cleared=cleared, limit=limit)
         locks = locks_of(session, chosen)
         by_break = {lock.break_id: lock for lock in locks}
-        lines = tuple(BreakLine(row=row, lock=by_break.get(row.break_id), now=now) for row in rows)
+        lines = tuple(
+            BreakLine(row=row, lock=by_break.get(row.break_id), now=now, accepted=accepted_now(session, row))
+            for row in rows
+        )
         return BreakBook(environment=ledger.environment.value, now=now, lines=lines, locks=locks)
 
 
@@ -180,9 +210,9 @@ def read_break(ledger: Ledger, break_id: str) -> BreakStory:
 
 
 def _story(session: Session, row: ReconciliationBreak, now: datetime) -> BreakStory:
-    entries = adjustments_of(session, row.account_id)
+    entries, accepted = adjustments_of(session, row.account_id), accepted_now(session, row)
     return BreakStory(
-        line=BreakLine(row=row, lock=lock_of_break(session, row.break_id), now=now),
+        line=BreakLine(row=row, lock=lock_of_break(session, row.break_id), now=now, accepted=accepted),
         events=events_of(session, row.break_id),
         adjustments=tuple(entry for entry in entries if entry.break_id == row.break_id),
     )
@@ -226,9 +256,11 @@ def _known(session: Session, break_id: str) -> ReconciliationBreak:
 
 
 def _may_follow_the_break(session: Session, row: ReconciliationBreak, decision: Decision) -> bool:
-    """An entry is taken back, and a lock overridden, also when the break itself is gone already."""
+    """An entry or a claim is taken back, and a lock overridden, also when the break itself is gone already."""
     if decision.step is BreakStep.OVERRIDDEN:
         return lock_of_break(session, row.break_id) is not None
+    if decision.step is BreakStep.UNCLAIMED:
+        return True
     return decision.step is BreakStep.CORRECTED and decision.reverses is not None
 
 
@@ -239,10 +271,14 @@ def _require_words(decision: Decision) -> None:
     for name, value in needed.items():
         if not value.strip():
             raise BreakRefused(BreakReason.BREAK_DECISION_INCOMPLETE, f"{name} must be given, was {value!r}")
-    is_override = decision.step is BreakStep.OVERRIDDEN
-    if is_override and not 1 <= decision.hours <= OVERRIDE_HOURS_MAX:
-        message = f"hours must be 1 to {OVERRIDE_HOURS_MAX}, was {decision.hours}"
-        raise BreakRefused(BreakReason.BREAK_DECISION_INCOMPLETE, message)
+    limited = {
+        BreakStep.OVERRIDDEN: ("hours", decision.hours, OVERRIDE_HOURS_MAX),
+        BreakStep.ACCEPTED: ("days", decision.days, ACCEPT_DAYS_MAX),
+    }
+    if decision.step in limited:
+        name, given, most = limited[decision.step]
+        if not 1 <= given <= most:
+            raise BreakRefused(BreakReason.BREAK_DECISION_INCOMPLETE, f"{name} must be 1 to {most}, was {given}")
 
 
 _Outcome = tuple[dict[str, object], datetime | None]
@@ -255,6 +291,45 @@ def _assign(session: Session, row: ReconciliationBreak, decision: Decision, now:
 
 def _note(session: Session, row: ReconciliationBreak, decision: Decision, now: datetime) -> _Outcome:
     return {}, None
+
+
+def _accept(session: Session, row: ReconciliationBreak, decision: Decision, now: datetime) -> _Outcome:
+    if decision.within < 0:
+        message = f"a bound must be 0 or more, was {decision.within}"
+        raise BreakRefused(BreakReason.BREAK_DECISION_INCOMPLETE, message)
+    if decision.within and not is_sum(row.kind):
+        raise BreakRefused(BreakReason.BREAK_NOT_BOUNDED, f"break {row.break_id} is {row.kind}")
+    found = (row.kind, row.ledger_amount, row.venue_amount, json.loads(row.evidence or "{}"))
+    accepted = Acceptance(
+        amount=accepted_amount(*found),
+        content=accepted_content(*found),
+        within=decision.within,
+        reason=decision.reason,
+        accepted_by=decision.set_by,
+        accepted_at=now,
+        expires_at=now + timedelta(days=decision.days),
+    )
+    return accepted.detail(), accepted.expires_at
+
+
+def _unaccept(session: Session, row: ReconciliationBreak, decision: Decision, now: datetime) -> _Outcome:
+    if standing_acceptance(events_of(session, row.break_id)) is None:
+        raise BreakRefused(BreakReason.BREAK_NOT_ACCEPTED, f"break {row.break_id} ({row.kind}) is not accepted")
+    return {}, None
+
+
+def _unclaim(session: Session, row: ReconciliationBreak, decision: Decision, now: datetime) -> _Outcome:
+    """Open it again, so that the next run judges it, however long ago it was: the run reaches back to its time."""
+    if row.kind not in CLAIMABLE or row.subject not in claimed_subjects(session, row.account_id):
+        raise BreakRefused(BreakReason.BREAK_NOT_CLAIMED, f"{row.subject} of break {row.break_id} is not claimed")
+    former, row.owner = row.owner, None
+    row.cleared_at, row.state = None, BreakState.OPEN.value
+    evidence = json.loads(row.evidence or "{}")
+    order = session.get(OrderRow, (row.account_id, row.subject.removeprefix("order ")))
+    if order is not None and not OrderStatus(order.status).is_open:  # while it is open it is shown, however old
+        evidence["time"] = text_of(min(order.created_at, order.updated_at))
+        row.evidence = encode(evidence)
+    return {"owner": former or ""}, None
 
 
 def _claim(session: Session, row: ReconciliationBreak, decision: Decision, now: datetime) -> _Outcome:
@@ -352,10 +427,12 @@ def _reversal(
 
 
 _DECIDE: Mapping[BreakStep, Callable[[Session, ReconciliationBreak, Decision, datetime], _Outcome]] = {
-    BreakStep.ACCEPTED: _note,
+    BreakStep.ACCEPTED: _accept,
+    BreakStep.UNACCEPTED: _unaccept,
     BreakStep.EXPLAINED: _note,
     BreakStep.ASSIGNED: _assign,
     BreakStep.CLAIMED: _claim,
+    BreakStep.UNCLAIMED: _unclaim,
     BreakStep.CORRECTED: _correct,
     BreakStep.OVERRIDDEN: _override,
 }

@@ -23,7 +23,9 @@ from trading.starting import NotReadyToTrade, StartReason
 from trading.steps import Step, call_directly
 from trading.sync import sync_account
 
-_COMPARED = (ReconciliationOutcome.CLEAN.value, ReconciliationOutcome.BREAKS.value)
+_COMPARED = tuple(
+    outcome.value for outcome in ReconciliationOutcome if outcome is not ReconciliationOutcome.NOT_RECONCILED
+)
 
 
 def reconcile_first(runtime: Runtime, *, step: Step = call_directly) -> ReconciliationResult | None:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlmodel import Session, col, func, select
 
-from brokers.ids import AccountId, ClientOrderId, InstrumentId, TradeId, VenueOrderId
-from brokers.types import (
-    CashEvent,
-    CashEventKind,
-    Fill,
-    LiquiditySide,
-    Order,
-    OrderSide,
-    OrderStatus,
-    OrderType,
-    TimeInForce,
-)
+from brokers.ids import AccountId, InstrumentId, VenueOrderId
+from brokers.types import Order, OrderStatus
 from ledger.adjustments import standing_corrections
 from ledger.breaks import claimed_subjects
 from ledger.inferred import standing_inferences
@@ -28,10 +18,12 @@ from ledger.records import Feed, cursor
 from ledger.snapshots import baseline, ledger_balances, ledger_positions
 from ledger.states import TERMINAL_STATES, IntentState
 from ledger.tables import CashEventRow, FillRow, LedgerMeta, OrderIntent, OrderRow, Transition
+from trading.fact_rows import CASH_EVENTS, FILLS, ORDERS, TIME, Layout, Row
 from trading.orders.identity import is_ours
 from trading.reconciliation import LedgerView, Ownership, UnresolvedOrder
 
 ROWS_AT_ONCE = 2_000
+T = TypeVar("T")
 OPEN_STATUSES = tuple(status.value for status in OrderStatus if status.is_open)
 _OVER = tuple(state.value for state in TERMINAL_STATES)
 _UNRESOLVED = tuple(
@@ -46,20 +38,22 @@ def ledger_view(
     *,
     since: datetime,
     until: datetime,
+    orders: Sequence[Order] | None = None,
     positions: Mapping[InstrumentId, Decimal] | None = None,
     balances: Mapping[str, Decimal] | None = None,
 ) -> LedgerView:
     """The ledger's side; facts are streamed while they are compared, so the session must stay open meanwhile.
 
-    `positions` and `balances`: sums that the caller has already; both are over all evidence since the opening.
+    `orders`: those that the caller has already, or sees to. `positions` and `balances`: sums that it has; both are over
+    all evidence since the opening.
     """
     opening = baseline(session, account_id)
     known = {feed: cursor(session, account_id, feed) or opening.taken_at for feed in Feed}
     return LedgerView(
         account_id=account_id,
-        orders=_orders(session, account_id, since),
-        fills=_fills(session, account_id, since),
-        cash_events=_cash_events(session, account_id, since),
+        orders=list(_facts(session, ORDERS, OrderRow, account_id, since)) if orders is None else orders,
+        fills=_facts(session, FILLS, FillRow, account_id, since),
+        cash_events=_facts(session, CASH_EVENTS, CashEventRow, account_id, since),
         positions=position_sums(session, account_id, until=until) if positions is None else positions,
         balances=ledger_balances(session, account_id, until=until) if balances is None else balances,
         unresolved=_unresolved(session, account_id),
@@ -107,79 +101,28 @@ def _has_traded(session: Session, account_id: AccountId, *, since: datetime) -> 
     return session.exec(query.limit(1)).first() is not None
 
 
-def _orders(session: Session, account_id: AccountId, since: datetime) -> list[Order]:
-    """As plain rows: an account may have had half a million, and none of them is written here."""
-    table = OrderRow.__table__  # type: ignore[attr-defined]
-    query = table.select().where(
-        table.c.account_id == str(account_id),
-        (table.c.updated_at > since) | table.c.status.in_(OPEN_STATUSES),
-    )
-    rows = session.connection().execute(query.execution_options(yield_per=ROWS_AT_ONCE))
-    return [_order(row, account_id) for row in rows]
+def rows_query(layout: Layout[Any], table: type[Any], account_id: AccountId, since: datetime) -> Any:
+    """The rows of a view: facts after its beginning, and orders that are open or moved after it."""
+    columns = table.__table__.c
+    query = table.__table__.select().with_only_columns(*(columns[name] for name in layout.columns))
+    of_account = columns.account_id == str(account_id)
+    if table is OrderRow:
+        return query.where(of_account, (columns.updated_at > since) | columns.status.in_(OPEN_STATUSES))
+    return query.where(of_account, columns.time > since)
 
 
-def _order(row: Any, account_id: AccountId) -> Order:
-    return Order(
-        account_id=account_id,
-        venue_order_id=VenueOrderId(row.venue_order_id),
-        client_order_id=ClientOrderId(row.client_order_id) if row.client_order_id else None,
-        instrument_id=InstrumentId(row.instrument_id),
-        side=OrderSide(row.side),
-        order_type=OrderType(row.order_type),
-        time_in_force=TimeInForce(row.time_in_force) if row.time_in_force else None,
-        quantity=row.quantity,
-        filled_quantity=row.filled_quantity,
-        average_price=row.average_price,
-        limit_price=row.limit_price,
-        trigger_price=row.trigger_price,
-        status=OrderStatus(row.status),
-        reduce_only=row.reduce_only,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        status_text=row.status_text,
-        reject_code=row.reject_code,
-    )
+def stream(session: Session, query: Any, layout: Layout[Any]) -> Iterator[Row]:
+    """Plain rows by time, a part of them in memory: an account may have had a million, and none is written here."""
+    by_time = query.order_by(query.selected_columns[layout.columns[TIME]])
+    rows = session.connection().execute(by_time.execution_options(yield_per=ROWS_AT_ONCE))
+    return (tuple(row) for row in rows)
 
 
-def _fills(session: Session, account_id: AccountId, since: datetime) -> Iterator[Fill]:
-    table = FillRow.__table__  # type: ignore[attr-defined]
-    query = select(table).where(table.c.account_id == str(account_id), table.c.time > since)
-    ids: dict[str, InstrumentId] = {}
-    for row in session.connection().execute(query.execution_options(yield_per=ROWS_AT_ONCE)):
-        yield Fill(
-            account_id=account_id,
-            trade_id=TradeId(row.trade_id),
-            venue_order_id=VenueOrderId(row.venue_order_id),
-            client_order_id=ClientOrderId(row.client_order_id) if row.client_order_id else None,
-            instrument_id=ids.setdefault(row.instrument_id, InstrumentId(row.instrument_id)),
-            side=OrderSide(row.side),
-            quantity=row.quantity,
-            price=row.price,
-            fee=row.fee,
-            fee_currency=row.fee_currency,
-            liquidity=LiquiditySide(row.liquidity),
-            time=row.time,
-            kind=row.kind,
-        )
-
-
-def _cash_events(session: Session, account_id: AccountId, since: datetime) -> Iterator[CashEvent]:
-    table = CashEventRow.__table__  # type: ignore[attr-defined]
-    query = select(table).where(table.c.account_id == str(account_id), table.c.time > since)
-    for row in session.connection().execute(query.execution_options(yield_per=ROWS_AT_ONCE)):
-        yield CashEvent(
-            account_id=account_id,
-            event_id=row.event_id,
-            kind=CashEventKind(row.kind),
-            currency=row.currency,
-            amount=row.amount,
-            time=row.time,
-            instrument_id=InstrumentId(row.instrument_id) if row.instrument_id else None,
-            trade_id=TradeId(row.trade_id) if row.trade_id else None,
-            venue_order_id=VenueOrderId(row.venue_order_id) if row.venue_order_id else None,
-            balance_after=row.balance_after,
-            venue_kind=row.venue_kind,
-        )
+def _facts(
+    session: Session, layout: Layout[T], table: type[Any], account_id: AccountId, since: datetime
+) -> Iterator[T]:
+    for row in stream(session, rows_query(layout, table, account_id, since), layout):
+        yield layout.fact_of(row, account_id)
 
 
 def _unresolved(session: Session, account_id: AccountId) -> list[UnresolvedOrder]:

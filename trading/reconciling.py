@@ -30,14 +30,26 @@ from ledger.records import (
 )
 from ledger.snapshots import baseline
 from ledger.states import ReconciliationOutcome, SnapshotPurpose
-from trading.books import Books, OpenBreak, books_of, equation_summary, news_of, open_of
+from trading.books import (
+    Books,
+    OpenBreak,
+    books_of,
+    equation_summary,
+    news_of,
+    open_of,
+    outcome_of,
+    still_open,
+    with_accepted,
+)
 from trading.cash_flows import cash_flows
 from trading.inferring import store_inferences
 from trading.ledger_view import ledger_view
 from trading.reconciliation import BreakKind, Findings, Tolerances, reconcile
+from trading.reconciliation.accepting import is_as_accepted
 from trading.reconciliation.equation import Rounding, equations, judge
-from trading.reconciliation.unposted import unposted_fees
+from trading.reconciliation.unposted import POSTED_WITHIN, unposted_fees
 from trading.runtime import Runtime
+from trading.settling import settled
 from trading.steps import Step, StepKind, call_directly
 from trading.sync import SyncResult, sync_account
 from trading.venue_reading import VenueReading, read_venue
@@ -67,7 +79,7 @@ class ReconciliationResult:
     """One run. `reason` and `detail` say why an account was not reconciled, or why an import was refused.
 
     `still_open`: kind and subject of breaks from former runs that this run neither saw nor could clear and that nobody
-    has decided; the outcome is BREAKS while there is one.
+    has accepted; the outcome is BREAKS while there is one, or while it saw one that is not as it was accepted.
     """
 
     account_id: AccountId
@@ -82,8 +94,13 @@ class ReconciliationResult:
     reason: str = ""
     detail: str = ""
     still_open: tuple[str, ...] = ()
-    open_breaks: tuple[OpenBreak, ...] = ()  # all that are open after the run, with their age
+    open_breaks: tuple[OpenBreak, ...] = ()  # all that are open after the run, with their age and acceptance
     books: Books | None = None
+
+    @property
+    def accepted(self) -> tuple[OpenBreak, ...]:
+        """Those that are as a person accepted them."""
+        return tuple(item for item in self.open_breaks if item.accepted is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +127,7 @@ def reconcile_account(
     started_at = runtime.clock.now()
     try:
         start = step(f"read the ledger of {runtime.account_id}", StepKind.READ, lambda: _window_start(runtime, options))
-        reading, compared = _read_and_compare(runtime, start, options, step)
+        compared = _read_and_compare(runtime, start, options, step)
     except NoBaseline as error:
         return _not_reconciled(runtime, started_at, error.reason, str(error))
     except BrokerError as error:
@@ -119,9 +136,9 @@ def reconcile_account(
     recorded = step(
         f"record {len(findings.breaks)} breaks",
         StepKind.RECORD,
-        lambda: _record(runtime, compared, reading, started_at, start),
+        lambda: _record(runtime, compared, started_at, start),
     )
-    sync, reason, detail = _import(runtime, findings, reading, step)
+    sync, reason, detail = _import(runtime, findings, compared.reading, step)
     if not reason and recorded.outcome is ReconciliationOutcome.NOT_RECONCILED:
         reason, detail = ReconcilingReason.RECONCILING_STILL_PENDING, ", ".join(findings.pending)
     return ReconciliationResult(
@@ -138,13 +155,11 @@ def reconcile_account(
         detail=detail,
         still_open=recorded.still_open,
         open_breaks=recorded.standing,
-        books=compared.books,
+        books=recorded.books,
     )
 
 
-def _read_and_compare(
-    runtime: Runtime, start: datetime, options: _Options, step: Step
-) -> tuple[VenueReading, _Compared]:
+def _read_and_compare(runtime: Runtime, start: datetime, options: _Options, step: Step) -> _Compared:
     """Read and compare until nothing is pending, or READINGS_MAX times; the last reading counts."""
     for number in range(READINGS_MAX):
         if number:
@@ -157,7 +172,7 @@ def _read_and_compare(
         )
         if not compared.findings.pending:
             break
-    return reading, compared
+    return compared
 
 
 def _not_reconciled(runtime: Runtime, started_at: datetime, reason: str, detail: str) -> ReconciliationResult:
@@ -203,8 +218,11 @@ def _window_start(runtime: Runtime, options: _Options) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
+    """`reading`: with what was left of its histories to compare."""
+
     findings: Findings
     books: Books
+    reading: VenueReading
 
 
 def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: _Options) -> _Compared:
@@ -216,8 +234,14 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
         frozenset(capabilities.rounded_currencies),
     )
     with runtime.ledger.read() as session:
-        ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at)
-        view = replace(ours, expected_leverage=options.expected_leverage)
+        ours = ledger_view(session, runtime.account_id, since=start, until=reading.read_at, orders=())
+        view, reading = settled(
+            session,
+            replace(ours, expected_leverage=options.expected_leverage),
+            reading,
+            since=start,
+            keep_after=_keep_after(capabilities, reading, options.tolerances.guard),
+        )
         news = news_of(session, view, reading)
         cash = cash_flows(
             session, runtime.account_id, until=reading.read_at, news=news.cash_events, new_fills=news.fills
@@ -237,7 +261,13 @@ def _compare(runtime: Runtime, start: datetime, reading: VenueReading, options: 
         unposted=unposted,
     )
     judged, told = judge(findings, cash, found)
-    return _Compared(judged, books_of(view, reading, news, told, cash))
+    return _Compared(judged, books_of(view, reading, news, told, cash), reading)
+
+
+def _keep_after(capabilities: Capabilities, reading: VenueReading, guard: timedelta) -> datetime:
+    """Facts after this are compared one by one even where both sides agree: their age tells something."""
+    young = min(reading.read_at, reading.now - guard)
+    return young if capabilities.fills_carry_fees else min(young, reading.now - POSTED_WITHIN)
 
 
 def _unposted(capabilities: Capabilities, rounding: Rounding, reading: VenueReading) -> dict[str, Decimal]:
@@ -256,16 +286,15 @@ class _Recorded:
     outcome: ReconciliationOutcome
     still_open: tuple[str, ...]
     standing: tuple[OpenBreak, ...]
+    books: Books
 
 
-def _record(
-    runtime: Runtime, outcome_of: _Compared, reading: VenueReading, started_at: datetime, start: datetime
-) -> _Recorded:
+def _record(runtime: Runtime, compared: _Compared, started_at: datetime, start: datetime) -> _Recorded:
     """Store breaks and run in one commit; breaks that this run could not judge are not cleared."""
-    findings = outcome_of.findings
-    compared = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _FEED_KINDS
+    findings, reading = compared.findings, compared.reading
+    kinds = set(BreakKind) if reading.has_cash_feed else set(BreakKind) - _FEED_KINDS
     if not reading.leverages:
-        compared.discard(BreakKind.LEVERAGE_DIFFERS)
+        kinds.discard(BreakKind.LEVERAGE_DIFFERS)
     summary = {
         "scope": SCOPE,
         "compared": dict(findings.compared),
@@ -276,7 +305,6 @@ def _record(
         "breaks": {kind.value: count for kind, count in sorted(findings.by_kind().items())},
         "window_start": start.isoformat(),
         "venue_read_at": reading.read_at.isoformat(),
-        "equations": [equation_summary(item) for item in outcome_of.books.equations],
     }
     with runtime.ledger.write() as session:
         at = runtime.ledger.now(session)
@@ -285,31 +313,30 @@ def _record(
             runtime.account_id,
             [item.as_seen() for item in findings.breaks],
             at=at,
-            compared_kinds={kind.value for kind in compared},
+            compared_kinds={kind.value for kind in kinds},
             is_unjudged=findings.is_unjudged,
+            is_as_accepted=is_as_accepted,
         )
         store_inferences(session, runtime.account_id, findings, changes, reading.orders, at=at)
-        touched = {*changes.opened, *changes.seen_again, *changes.reopened}
-        standing = open_of(session, runtime.account_id)
-        still_open = tuple(
-            f"{row.kind} {row.subject}" for row in standing if row.break_id not in touched and not row.decision
-        )
-        outcome = _outcome(findings, still_open)
+        standing = open_of(session, runtime.account_id, changes.accepted)
+        books = with_accepted(compared.books, standing)
+        outcome, left = outcome_of(standing, findings), still_open(standing, changes)
         run_id = record_run(
             session,
             runtime.account_id,
             outcome=outcome,
-            summary=encode({**summary, "still_open": list(still_open)}),
+            summary=encode(
+                {
+                    **summary,
+                    "equations": [equation_summary(item) for item in books.equations],
+                    "still_open": list(left),
+                    "accepted": [item.accepted_text for item in standing if item.accepted is not None],
+                }
+            ),
             started_at=started_at,
             ended_at=runtime.clock.now(),
         )
-    return _Recorded(run_id, changes, outcome, still_open, standing)
-
-
-def _outcome(findings: Findings, still_open: tuple[str, ...]) -> ReconciliationOutcome:
-    if findings.breaks or still_open:
-        return ReconciliationOutcome.BREAKS
-    return ReconciliationOutcome.NOT_RECONCILED if findings.pending else ReconciliationOutcome.CLEAN
+    return _Recorded(run_id, changes, outcome, left, standing, books)
 
 
 def _import(

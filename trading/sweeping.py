@@ -24,15 +24,17 @@ from brokers.ids import AccountId, InstrumentId
 from brokers.strictjson import encode
 from brokers.types import Fill, Order, Position
 from ledger.break_tables import Adjustment, InferredFill
-from ledger.breaks import BreakChanges, open_breaks, record_breaks, record_run
+from ledger.breaks import BreakChanges, record_breaks, record_run
 from ledger.engine import NoBaseline
 from ledger.reconciliations import SWEEP
 from ledger.records import Feed, cursor
 from ledger.states import ReconciliationOutcome
 from ledger.tables import FillRow
 from trading.activity import acted_on, held_back
+from trading.books import open_of, outcome_of, still_open
 from trading.ledger_view import ledger_view, position_sums
 from trading.reconciliation import BreakKind, Findings, Tolerances, VenueView, reconcile
+from trading.reconciliation.accepting import is_as_accepted
 from trading.reconciling import ReconcilingReason
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
@@ -60,7 +62,10 @@ Mark = tuple[int, datetime | None, datetime | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepResult:
-    """One sweep. `run_id` is None where no run of its own was stored; `still_open` are breaks it could not judge."""
+    """One sweep. `run_id` is None where no run of its own was stored; `still_open` are breaks it could not judge.
+
+    `accepted` are those, in words, that are open and as a person accepted them.
+    """
 
     account_id: AccountId
     outcome: ReconciliationOutcome
@@ -68,6 +73,7 @@ class SweepResult:
     changes: BreakChanges = field(default_factory=BreakChanges)
     read_fills: bool = False
     still_open: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
     run_id: int | None = None
     started_at: datetime
     ended_at: datetime
@@ -76,8 +82,9 @@ class SweepResult:
 
     @property
     def is_news(self) -> bool:
-        """Whether a break came, went or came again."""
-        return bool(self.changes.opened or self.changes.reopened or self.changes.cleared)
+        """Whether a break came, went, came again or is no longer accepted."""
+        found = self.changes
+        return bool(found.opened or found.reopened or found.cleared or found.acceptance_ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,25 +202,18 @@ class Sweeper:
                 at=runtime.ledger.now(session),
                 compared_kinds={kind.value for kind in SWEPT_KINDS},
                 is_unjudged=findings.is_unjudged,
+                is_as_accepted=is_as_accepted,
             )
-            touched = {*changes.opened, *changes.seen_again, *changes.reopened}
-            still_open = tuple(
-                f"{row.kind} {row.subject}"
-                for row in open_breaks(session, runtime.account_id)
-                if row.break_id not in touched and not row.decision
-            )
-            outcome = ReconciliationOutcome.CLEAN
-            if findings.breaks or still_open:
-                outcome = ReconciliationOutcome.BREAKS
-            elif findings.pending:
-                outcome = ReconciliationOutcome.NOT_RECONCILED
+            standing = open_of(session, runtime.account_id, changes.accepted)
+            outcome = outcome_of(standing, findings)
             result = SweepResult(
                 account_id=runtime.account_id,
                 outcome=outcome,
                 findings=findings,
                 changes=changes,
                 read_fills=reading.since is not None,
-                still_open=still_open,
+                still_open=still_open(standing, changes),
+                accepted=tuple(item.accepted_text for item in standing if item.accepted is not None),
                 started_at=started_at,
                 ended_at=runtime.clock.now(),
                 reason=ReconcilingReason.RECONCILING_STILL_PENDING.value
@@ -249,6 +249,7 @@ class Sweeper:
             "not_compared": [NOT_SWEPT],
             "breaks": {} if found is None else {kind.value: count for kind, count in sorted(found.by_kind().items())},
             "still_open": list(result.still_open),
+            "accepted": list(result.accepted),
             "reason": result.reason,
             "detail": result.detail,
         }

@@ -27,6 +27,7 @@ from brokers.errors import BrokerError
 from ledger.errors import LedgerError
 from ledger.states import IntentState
 from ledger.tables import OrderIntent
+from trading.dead_man import DeadManKeeper, SwitchSeen
 from trading.orders import IntentView
 from trading.orders.adopting import Sightings
 from trading.orders.spool import spool_of
@@ -59,6 +60,7 @@ class Watched:
     sightings: Sightings = field(default_factory=Sightings)
     unread: str = ""
     failing: dict[str, str] = field(default_factory=dict)  # intent id → why it could not be advanced
+    switch: SwitchSeen = field(default_factory=SwitchSeen)
 
 
 def watch(
@@ -67,12 +69,20 @@ def watch(
     goes_on: Callable[[], bool],
     limits: WatchLimits = WatchLimits(),
     step: Step = call_directly,
+    dead_man_s: int = 0,
 ) -> Watched:
-    """Look until `goes_on` says no; it is asked before each look."""
-    watcher = _Watcher(runtime, limits, step)
+    """Look until `goes_on` says no; it is asked before each look.
+
+    `dead_man_s`: the venue cancels what rests of ours after so many seconds of silence, where it can (0: never). The
+    end of a watch does not take that back: whoever watches next winds the switch on. Raises ValueError where the
+    venue's switch does not take that figure.
+    """
+    watcher, keeper = _Watcher(runtime, limits, step), DeadManKeeper(runtime, dead_man_s)
+    watcher.watched.switch = keeper.seen
     clock = runtime.clock
     while goes_on():
         began_s = clock.monotonic()
+        keeper.wind()
         watcher.look()
         clock.wait(max(limits.look_every_s - (clock.monotonic() - began_s), 0.01))
     return watcher.watched

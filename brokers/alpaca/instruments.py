@@ -19,14 +19,17 @@ from brokers.alpaca.profile import CURRENCY, product_of
 from brokers.clock import Clock
 from brokers.errors import AnswerUnreadable, InstrumentUnknown, OrderNotFound
 from brokers.ids import InstrumentId
-from brokers.types import Instrument, ProductKind
+from brokers.types import Instrument, PartTerms, ProductKind, TimeInForce
 
 AGE_MAX = timedelta(hours=1)
 SINGLES_MAX = 5  # so many unknown shares are asked for one by one; more of them cost the whole list
 SHARE_TICK, PENNY_TICK = Decimal("0.01"), Decimal("0.0001")
 PENNY_BELOW = Decimal(1)
-FRACTION = Decimal("0.000000001")
-FRACTION_NOTIONAL_MIN = Decimal(1)
+PARTS = PartTerms(
+    step=Decimal("0.000000001"),
+    notional_min=Decimal(1),
+    times_in_force=(TimeInForce.DAY, TimeInForce.DAY_EXTENDED),
+)
 CRYPTO_NOTIONAL_MIN = Decimal(10)
 _DOLLARS = frozenset({"USD", "USDT", "USDC", "USDG"})
 _CLASS = {ProductKind.EQUITY: "us_equity", ProductKind.SPOT: "crypto"}
@@ -72,10 +75,10 @@ def _share(row: Row) -> Instrument:
         settle_currency=CURRENCY,
         tick_size=SHARE_TICK,
         lot_size=Decimal(1),
-        quantity_min=FRACTION if is_fractionable else Decimal(1),
-        notional_min=Decimal(0),  # of whole shares; a part of one has to be worth a dollar
+        quantity_min=PARTS.step if is_fractionable else Decimal(1),
+        notional_min=Decimal(0),
         is_trading=_is_trading(row),
-        fraction_size=FRACTION if is_fractionable else None,
+        parts=PARTS if is_fractionable else None,
     )
 
 

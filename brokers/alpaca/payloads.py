@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from brokers.alpaca.instruments import FRACTION_NOTIONAL_MIN, PENNY_BELOW, is_whole, share_tick
+from brokers.alpaca.instruments import PENNY_BELOW, is_whole, share_tick
 from brokers.alpaca.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX
 from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
@@ -61,7 +61,7 @@ def prepare(
     if instrument.product is ProductKind.SPOT:
         _check_crypto(request, instrument)
     else:
-        _check_share(request, position)
+        _check_share(request, instrument, position)
     payload = encode(_fields(request, instrument, client_order_id))
     return frozen(request, client_order_id, payload)
 
@@ -94,7 +94,7 @@ def _check_shared(request: OrderRequest, instrument: Instrument) -> None:
         raise Unsupported("post_only is not offered by Alpaca; leave it out")
     if request.position_side is not None:
         raise Unsupported("position_side must be absent: Alpaca has no hedge mode")
-    quantity, finest = request.quantity, instrument.fraction_size or instrument.lot_size
+    quantity, finest = request.quantity, instrument.finest_lot
     if not is_multiple(quantity, step=finest):
         what = "is not sold in parts" if finest == 1 else "has no smaller parts"
         raise InvalidOrder(
@@ -105,7 +105,7 @@ def _check_shared(request: OrderRequest, instrument: Instrument) -> None:
         raise InvalidOrder(f"quantity must be at least {decimal_text(instrument.quantity_min)}, was {quantity}")
 
 
-def _check_share(request: OrderRequest, position: Decimal | None) -> None:
+def _check_share(request: OrderRequest, instrument: Instrument, position: Decimal | None) -> None:
     times, quantity = request.time_in_force, request.quantity
     if request.order_type in STOPS and times not in _OF_STOPS:
         raise Unsupported(f"time_in_force of a stop order must be day or gtc at Alpaca, was {times}")
@@ -116,13 +116,14 @@ def _check_share(request: OrderRequest, position: Decimal | None) -> None:
                 f"{name} must be a multiple of {share_tick(price)}, was {price} (shares move by a cent, below "
                 f"{PENNY_BELOW} dollar by a hundredth of one)"
             )
-    if not is_whole(quantity):
-        if times not in (TimeInForce.DAY, TimeInForce.DAY_EXTENDED):
+    parts = instrument.parts
+    if parts is not None and not is_whole(quantity):
+        if times not in parts.times_in_force:
             raise InvalidOrder(
                 f"time_in_force of an order for a part of a share must be day, was {times} with quantity {quantity}; "
                 "use day, or round the quantity to whole shares"
             )
-        _check_notional(request, FRACTION_NOTIONAL_MIN)
+        _check_notional(request, parts.notional_min)
     if request.reduce_only:
         require_reduction(request, position)
 

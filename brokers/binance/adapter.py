@@ -6,20 +6,22 @@ became of it later is read with `find_order`. Ids are unique among open orders o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
-from brokers.binance import algos, mapping, orders, payloads
+from brokers.binance import algos, mapping, orders, payloads, wallet
 from brokers.binance.account import Account, ask
-from brokers.binance.client import BinanceClient, classify, committed_part
+from brokers.binance.client import BinanceClient, classify, classify_with_wallet, committed_part
+from brokers.binance.conditionals import ROWS_MAX, Conditionals, found
 from brokers.binance.fields import form, row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market, market_of, named
 from brokers.binance.paging import by, pages, windows
-from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of
+from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of, serves_wallet
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig, require_listed
@@ -61,8 +63,8 @@ from brokers.types import (
 )
 from brokers.wire import SendTicket, WireRecord
 
+_ASKED_ONE_BY_ONE = 5  # orders; more of them are read as one list
 _MARGIN_TYPES = {MarginMode.CROSS: "CROSSED", MarginMode.ISOLATED: "ISOLATED"}
-_NO_SUCH_ORDER = "-2013"
 
 
 class BinanceBroker(Broker):
@@ -79,7 +81,7 @@ class BinanceBroker(Broker):
         )
         self._guard = SendGuard(
             origins=frozenset({Origin.of(base_url), Origin.of(futures_url)}),
-            classify=classify,
+            classify=classify_with_wallet if serves_wallet(config.account_id.environment) else classify,
             clock=clock,
             timeout_s=config.read_timeout_s,
             secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
@@ -95,6 +97,7 @@ class BinanceBroker(Broker):
         )
         self._book = InstrumentBook(self._exchange_info, products=config.products, clock=clock)
         self._account = Account(config, client=self._client, book=self._book, base_url=base_url)
+        self._stops = Conditionals(self._client, account_id=config.account_id)
         self._is_timed = False
 
     @property
@@ -103,7 +106,7 @@ class BinanceBroker(Broker):
 
     # -- connection ---------------------------------------------------------------------------------------------
     def connect(self) -> AccountProof:
-        """Prove clock, key and what the account may do. See `Account.proof` for what no answer of Binance shows."""
+        """Prove clock, key and what both may do. See `Account.proof` for what no answer of a test network shows."""
         return self._account.proof(self.clock_reading())
 
     def clock_reading(self) -> ClockReading:
@@ -209,15 +212,21 @@ class BinanceBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> Order | None:
-        """One look-up shows open orders and history. An order that the venue has archived is not an absent one."""
+        """One look-up shows open orders and history. An order that the venue has archived is not an absent one.
+
+        By our id an order in a contract is absent only if neither the engine nor the algo service has it.
+        """
         market = self._market(instrument_id)
         if client_order_id is None and venue_order_id is not None and algos.is_algo(venue_order_id):
-            return self._find_algo(market, venue_order_id)
+            return self._stops.find(market, venue_order_id=venue_order_id)
+        waiting = None if market.is_spot else client_order_id
+        if waiting is not None and self._stops.is_sent(waiting):
+            return self._stops.find(market, client_order_id=waiting)
         wanted = _order_filter(market, client_order_id, venue_order_id)
         read = self._client.get_order if market.is_spot else self._client.futures_get_order
-        row = _found(read, symbol=market.symbol, **wanted)
+        row = found(read, symbol=market.symbol, **wanted)
         if row is None:
-            return None
+            return None if waiting is None else self._stops.find(market, client_order_id=waiting)
         shown = {"origClientOrderId": text(row, "clientOrderId"), "orderId": text(row, "orderId")}
         if text(row, "symbol") != market.symbol or any(shown[name] != value for name, value in wanted.items()):
             raise AnswerUnreadable(
@@ -225,22 +234,12 @@ class BinanceBroker(Broker):
             )
         return self._order(row, market)
 
-    def _find_algo(self, market: Market, identity: VenueOrderId) -> Order | None:
-        row = _found(self._client.futures_get_order, algoId=algos.algo_id_of(identity, market))
-        if row is None:
-            return None
-        order: Order = self._mapped(algos.order, row, market)
-        if order.venue_order_id != identity or text(row, "symbol") != market.symbol:
-            raise AnswerUnreadable(f"asked for the conditional order {identity}, the venue showed another")
-        return order
-
     def open_orders(self) -> tuple[Order, ...]:
         """Of every symbol, listed or not, in one request per product, and one for futures' conditional orders."""
         found: dict[VenueOrderId, Order] = {}
         if self._has(ProductKind.LINEAR):  # first, so that one which triggers meanwhile shows as what it became
-            for row in rows_of(ask(self._client.futures_get_open_orders, conditional=True), "openAlgoOrders"):
-                market = self._book.market(ProductKind.LINEAR, required(row, "symbol"))
-                order = self._mapped(algos.order, row, market)
+            for row in self._stops.open_rows():
+                order = self._stops.open_row(row, self._book.market(ProductKind.LINEAR, required(row, "symbol")))
                 found[order.venue_order_id] = order
         for product in sorted(self._config.products):
             is_spot = product is ProductKind.SPOT
@@ -254,20 +253,28 @@ class BinanceBroker(Broker):
         """Orders of the account's instruments that were created in `since <= time < until` and are over."""
         found: dict[VenueOrderId, Order] = {}
         for market in self._listed():
-            read = self._client.get_all_orders if market.is_spot else self._client.futures_get_all_orders
-            for row in self._history(read, market, since, until, identity=by("orderId")):
-                order = self._order(row, market)
+            for order in self._orders_of(market, since, until):
                 if not order.status.is_open and since <= order.created_at < until:
                     found[order.venue_order_id] = order
         return tuple(sorted(found.values(), key=lambda order: (order.created_at, order.venue_order_id)))
+
+    def _orders_of(self, market: Market, since: datetime, until: datetime) -> Iterable[Order]:
+        """A symbol's orders of a window; of a contract those of the algo service and those of the engine as one."""
+        client = self._client
+        if market.is_spot:
+            found = self._history(client.get_all_orders, market, since, until, identity=by("orderId"))
+            return (self._order(row, market) for row in found)
+        waiting = self._history(
+            client.futures_get_all_algo_orders, market, since, until, identity=by("algoId"), limit=ROWS_MAX
+        )
+        taken = self._history(client.futures_get_all_orders, market, since, until, identity=by("orderId"))
+        return self._stops.history(list(waiting), list(taken), market)
 
     def fills(self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None) -> tuple[Fill, ...]:
         """Trades in `since <= time < until` of the instrument, or of each that the account lists."""
         found: dict[str, Fill] = {}
         for market in [self._market(instrument_id)] if instrument_id else self._listed():
-            read = self._client.get_my_trades if market.is_spot else self._client.futures_account_trades
-            for row in self._history(read, market, since, until, identity=by("id", "orderId")):
-                fill: Fill = self._mapped(orders.fill, row, market)
+            for fill in self._fills_of(market, since, until):
                 known = found.setdefault(fill.trade_id.value, fill)
                 if known.venue_order_id != fill.venue_order_id:
                     raise AnswerUnreadable(
@@ -276,31 +283,50 @@ class BinanceBroker(Broker):
                     )
         return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
+    def _fills_of(self, market: Market, since: datetime, until: datetime) -> Iterator[Fill]:
+        """A symbol's fills; of a contract each under the order that it belongs to, which its row does not tell."""
+        is_spot, client = market.is_spot, self._client
+        read = client.get_my_trades if is_spot else client.futures_account_trades
+        rows = list(self._history(read, market, since, until, identity=by("id", "orderId")))
+        if not is_spot and len(self._stops.unknown(market, (text(row, "orderId") for row in rows))) > _ASKED_ONE_BY_ONE:
+            taken = self._history(client.futures_get_all_orders, market, since, until, identity=by("orderId"))
+            self._stops.note(taken, market)
+        for row in rows:
+            fill: Fill = self._mapped(orders.fill, row, market)
+            owner = fill.venue_order_id if is_spot else self._stops.owner(market, text(row, "orderId"), fill.time)
+            yield replace(fill, venue_order_id=owner)
+
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
         """Income rows of futures in `since <= time < until`; Unsupported for an account that trades spot too."""
         if not self.capabilities.cash_events:
             raise Unsupported(
-                "Binance shows the wallet changes of futures only: those of spot are told by /sapi, which is not called"
+                "Binance shows all wallet changes of futures only: of spot it tells deposits and withdrawals (/sapi)"
             )
         return self.partial_cash_events(since=since, until=until)
 
     def partial_cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
-        """Income rows of futures in `since <= time < until`, none where the account has no futures.
+        """Income rows of futures in `since <= time < until`, and what came into and left the spot wallet.
 
-        Where spot is in the account, too, a transfer to or from futures is told with both of its sides.
+        Where the account has both, a transfer between them is told with both of its sides. The spot wallet's changes
+        are told where the environment serves Binance's wallet API, and not all of them: see `wallet`.
         """
-        if not self._has(ProductKind.LINEAR):
-            return ()
         found: dict[str, CashEvent] = {}
+        if self._has(ProductKind.SPOT) and serves_wallet(self.account_id.environment):
+            for event in wallet.changes(self._client, since=since, until=until, account_id=self.account_id):
+                found.setdefault(event.event_id, event)
+        if self._has(ProductKind.LINEAR):
+            for event in self._income(since, until):
+                found.setdefault(event.event_id, event)
+        return tuple(sorted(found.values(), key=lambda event: event.time))
+
+    def _income(self, since: datetime, until: datetime) -> Iterator[CashEvent]:
         for start, end in windows(ProductKind.LINEAR, since, until, now=self._client.venue_now()):
             read = _asking(self._client.futures_income_history)
             for row in pages(read, start=start, end=end, identity=orders.income_id):
                 symbol = text(row, "symbol")
                 market = self._book.market(ProductKind.LINEAR, symbol) if symbol else None
                 event: CashEvent = self._mapped(orders.cash_event, row, market)
-                for side in orders.both_sides(event) if self._has(ProductKind.SPOT) else (event,):
-                    found.setdefault(side.event_id, side)
-        return tuple(sorted(found.values(), key=lambda event: event.time))
+                yield from orders.both_sides(event) if self._has(ProductKind.SPOT) else (event,)
 
     # -- orders: writes -----------------------------------------------------------------------------------------
     def identity(self, instrument_id: InstrumentId) -> OrderIdentity:
@@ -316,9 +342,13 @@ class BinanceBroker(Broker):
         parameters = _parameters(prepared)
         market = named(prepared.request.instrument_id, parameters["symbol"])
         self._require_time()
+        acknowledged = orders.ack
         send = self._client.create_order if market.is_spot else self._client.futures_create_order
+        if payloads.is_conditional(parameters):
+            acknowledged, send = algos.ack, self._client.futures_create_algo_order
+            self._stops.note_sent(prepared.client_order_id)
         with self._guard.sending(ticket, sha256=prepared.sha256):
-            return orders.ack(row_of(ask(send, **parameters), "order"), market, prepared.client_order_id)
+            return acknowledged(row_of(ask(send, **parameters), "order"), market, prepared.client_order_id)
 
     def cancel(
         self,
@@ -327,14 +357,21 @@ class BinanceBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
+        """A conditional order is ended wherever it is: in the algo service, or in the engine since it triggered."""
         market = self._market(instrument_id)
-        if client_order_id is None and venue_order_id is not None and algos.is_algo(venue_order_id):
-            wanted = {"algoId": algos.algo_id_of(venue_order_id, market)}
-        else:
-            wanted = {"symbol": market.symbol, **_order_filter(market, client_order_id, venue_order_id)}
+        if venue_order_id is not None and algos.is_algo(venue_order_id):
+            with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
+                self._stops.cancel(market, venue_order_id=venue_order_id)
+            return record
+        wanted = _order_filter(market, client_order_id, venue_order_id)
         send = self._client.cancel_order if market.is_spot else self._client.futures_cancel_order
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
-            ask(send, **wanted)
+            try:
+                ask(send, symbol=market.symbol, **wanted)
+            except OrderNotFound:
+                if market.is_spot or client_order_id is None or venue_order_id is not None:
+                    raise
+                self._stops.cancel(market, client_order_id=client_order_id)
         return record
 
     def _require_time(self) -> None:
@@ -371,9 +408,11 @@ class BinanceBroker(Broker):
         until: datetime,
         *,
         identity: Callable[[Row], str],
+        limit: int | None = None,
     ) -> Iterable[Row]:
         for start, end in windows(market.product, since, until, now=self._client.venue_now()):
-            for row in pages(_asking(call), start=start, end=end, identity=identity, symbol=market.symbol):
+            found = pages(_asking(call), start=start, end=end, identity=identity, limit=limit, symbol=market.symbol)
+            for row in found:
                 if text(row, "symbol") != market.symbol:
                     raise AnswerUnreadable(f"asked for {market.symbol}, the venue showed {text(row, 'symbol')!r} too")
                 yield row
@@ -382,10 +421,11 @@ class BinanceBroker(Broker):
         return self._book.histories(sorted(self._config.instruments))
 
     def _market(self, instrument_id: InstrumentId) -> Market:
-        return market_of(self._book.get(instrument_id))
+        """Listed or not: for looking up orders and fills, and for cancelling."""
+        return self._book.known(instrument_id)
 
     def _contract(self, instrument_id: InstrumentId) -> Market:
-        market = self._market(instrument_id)
+        market = market_of(self._book.get(instrument_id))
         if market.is_spot:
             raise Unsupported(f"{instrument_id} is spot: it has no leverage, no margin mode and no position mode")
         return market
@@ -398,22 +438,14 @@ class BinanceBroker(Broker):
             raise AnswerUnreadable(f"{make.__name__} row of {text(row, 'symbol')}: {error}") from error
 
     def _order(self, row: Row, market: Market) -> Order:
+        if not market.is_spot:
+            return self._stops.engine_row(row, market)
         order: Order = self._mapped(orders.order, row, market)
         return order
 
 
 def _asking(call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda **parameters: ask(call, **parameters)
-
-
-def _found(read: Callable[..., Any], **wanted: str) -> Row | None:
-    """One order, or None by the venue's own word; that it was archived is no such word."""
-    try:
-        return row_of(ask(read, **wanted), "order")
-    except OrderNotFound as error:
-        if error.code == _NO_SUCH_ORDER:
-            return None
-        raise
 
 
 def _require_products(config: AccountConfig) -> None:
@@ -443,6 +475,9 @@ def _parameters(prepared: PreparedOrder) -> dict[str, str]:
     parameters = dict(parse_qsl(prepared.payload, keep_blank_values=True))
     if form(parameters) != prepared.payload:
         raise InvalidOrder(f"prepared payload must be a canonical form, was {prepared.payload[:200]!r}")
-    if "symbol" not in parameters or parameters.get("newClientOrderId") != prepared.client_order_id.value:
-        raise InvalidOrder(f"prepared payload must carry a symbol and newClientOrderId {prepared.client_order_id}")
+    carried = parameters.get("newClientOrderId")
+    if payloads.is_conditional(parameters):
+        carried = parameters.get("clientAlgoId", "").removeprefix(algos.MARK)
+    if "symbol" not in parameters or carried != prepared.client_order_id.value:
+        raise InvalidOrder(f"prepared payload must carry a symbol and the client order id {prepared.client_order_id}")
     return parameters

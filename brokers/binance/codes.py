@@ -98,7 +98,7 @@ _HINTS: Mapping[int, str] = {
     "each test network have keys of their own",
     -4059: "it was so already",
     -4116: "an order with this client order id is open: look it up",
-    -4120: "conditional futures orders are algo orders, which this adapter does not send",
+    -4120: "conditional futures orders are orders of the algo service",
 }
 
 

@@ -2,10 +2,15 @@
 
 Sources: Spot and USDⓈ-M "New order". Quantities are always in base currency, never `quoteOrderQty`. What is frozen is
 the form itself, sorted and percent-encoded: all of the body before recvWindow, timestamp and signature.
+
+Stop orders in contracts are orders of the algo service ("New Algo Order"), which has other names for some terms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from brokers.binance import algos
 from brokers.binance.fields import form
 from brokers.binance.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX
 from brokers.errors import InvalidOrder, Unsupported
@@ -13,6 +18,7 @@ from brokers.ids import ClientOrderId
 from brokers.rounding import decimal_text
 from brokers.terms import LIMITS, STOPS, frozen, require_client_id, require_notional, require_quantity, require_ticks
 from brokers.types import (
+    ZERO,
     Instrument,
     OrderRequest,
     OrderSide,
@@ -30,6 +36,7 @@ _SPOT_TYPES = {
     OrderType.STOP_MARKET: "STOP_LOSS",
     OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
 }
+_CONDITIONAL_TYPES = {OrderType.STOP_MARKET: "STOP_MARKET", OrderType.STOP_LIMIT: "STOP"}
 _CLOSES = {PositionSide.LONG: OrderSide.SELL, PositionSide.SHORT: OrderSide.BUY}
 
 
@@ -41,9 +48,18 @@ def prepare(request: OrderRequest, instrument: Instrument, client_order_id: Clie
     require_ticks(request, instrument)
     require_notional(request, instrument)
     is_spot = instrument.product is ProductKind.SPOT
+    if not is_spot and client_order_id.value.startswith(algos.MARK):
+        raise InvalidOrder(f"client_order_id must not begin with {algos.MARK}: by that conditional orders are told")
+    if not is_spot and request.order_type in STOPS:
+        return frozen(request, client_order_id, form(_conditional(request, instrument, client_order_id)))
     own = _spot(request, instrument) if is_spot else _linear(request, instrument)
     payload = form({**own, "newClientOrderId": client_order_id.value})
     return frozen(request, client_order_id, payload)
+
+
+def is_conditional(parameters: Mapping[str, str]) -> bool:
+    """Whether a frozen payload is one for the algo service."""
+    return "algoType" in parameters
 
 
 def _common(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
@@ -78,6 +94,29 @@ def _linear(request: OrderRequest, instrument: Instrument) -> dict[str, str]:
     return fields | {"positionSide": _leg(request)}
 
 
+def _conditional(request: OrderRequest, instrument: Instrument, client_order_id: ClientOrderId) -> dict[str, str]:
+    """Triggered by the last price. A stop buys into a rise and sells into a fall. reduceOnly is sent only where it is
+    wanted: what is said of a flag that is sent without need (-1106) differs from page to page."""
+    identity = algos.marked(client_order_id)
+    if len(identity) > CLIENT_ID_LENGTH_MAX:
+        most = CLIENT_ID_LENGTH_MAX - len(algos.MARK)
+        raise InvalidOrder(
+            f"client_order_id of a conditional order must have at most {most} characters, was {client_order_id}"
+        )
+    fields = _common(request, instrument) | {
+        "algoType": "CONDITIONAL",
+        "clientAlgoId": identity,
+        "type": _CONDITIONAL_TYPES[request.order_type],
+        "triggerPrice": decimal_text(request.trigger_price or ZERO),
+        "workingType": "CONTRACT_PRICE",
+    }
+    if request.order_type in LIMITS:
+        fields["timeInForce"] = request.time_in_force.value.upper()
+    if request.position_side is not None:
+        return fields | {"positionSide": _leg(request)}
+    return fields | {"positionSide": "BOTH"} | ({"reduceOnly": "true"} if request.reduce_only else {})
+
+
 def _leg(request: OrderRequest) -> str:
     """In hedge mode leg and side say whether an order opens or closes; reduceOnly is refused there (-1106)."""
     side = request.position_side
@@ -93,11 +132,6 @@ def _check_support(request: OrderRequest, instrument: Instrument) -> None:
         for name in ("reduce_only", "position_side"):
             if getattr(request, name):
                 raise Unsupported(f"{name} is for contracts, {instrument.instrument_id} is spot; leave it out")
-    elif request.order_type in STOPS:
-        raise Unsupported(
-            f"{request.order_type} of {instrument.instrument_id}: Binance takes conditional futures orders as algo "
-            "orders only, which have other ids, lists and look-ups; place the stop when it is due, or on its site"
-        )
     if request.time_in_force not in _TIMES_IN_FORCE:
         raise Unsupported(f"time_in_force {request.time_in_force} is not offered by Binance; use gtc, ioc or fok")
     if request.post_only and request.time_in_force is not TimeInForce.GTC:

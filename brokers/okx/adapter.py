@@ -6,7 +6,8 @@ Built by `brokers.factory.open_broker` only. Acknowledgements are asynchronous: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,8 +18,10 @@ from brokers.config import AccountConfig
 from brokers.errors import (
     AnswerUnreadable,
     BrokerError,
+    InstrumentUnknown,
     InvalidOrder,
     NotSent,
+    OrderAlreadyDone,
     OrderNotFound,
     PermissionRefused,
     Unsupported,
@@ -27,11 +30,12 @@ from brokers.errors import (
 from brokers.fields import Row, moment, required, text
 from brokers.guard import Origin, SendGuard
 from brokers.ids import ClientOrderId, InstrumentId, VenueOrderId
-from brokers.okx import bills, codes, history, mapping, orders, payloads
+from brokers.okx import algos, bills, codes, history, mapping, orders, payloads
 from brokers.okx.client import OKXClient, classify
 from brokers.okx.instruments import INST_TYPE, InstrumentBook, Market, foreign, market_of
 from brokers.okx.mapping import AccountMode
 from brokers.okx.profile import CAPABILITIES, DEAD_MAN_S_MAX, DEAD_MAN_S_MIN, IDENTITY, ORDER_TAG
+from brokers.okx.stops import Stops
 from brokers.port import Broker
 from brokers.rounding import decimal_text
 from brokers.strictjson import decode
@@ -59,6 +63,7 @@ from brokers.types import (
 from brokers.wire import SendTicket, WireRecord
 
 ACCOUNT_MODE_AGE_MAX = timedelta(seconds=60)
+_ASKED_ONE_BY_ONE_MAX = 5  # of whose orders fills are; more are looked up in the lists of orders
 
 
 class OKXBroker(Broker):
@@ -82,6 +87,7 @@ class OKXBroker(Broker):
         )
         self._client = OKXClient(config, base_url=base_url, guard=self._guard, clock=clock)
         self._book = InstrumentBook(self._instrument_rows, products=config.products, clock=clock)
+        self._stops = Stops(self._client, alone=self._stop_alone, plain=self._plain, find_plain=self._find_plain)
         self._account_mode: tuple[AccountMode, datetime] | None = None
         self._clock_reading: ClockReading | None = None
 
@@ -200,7 +206,7 @@ class OKXBroker(Broker):
         market = self._contract(instrument_id)
         require_leverage(leverage, self._book.get(instrument_id))
         wanted = decimal_text(leverage)
-        self._write("account/set-leverage", instId=market.symbol, lever=wanted, mgnMode="cross")
+        self._write("account/set-leverage", {"instId": market.symbol, "lever": wanted, "mgnMode": "cross"})
         found = self.leverage(instrument_id)
         if (found.long_leverage, found.short_leverage) != (leverage, leverage):
             raise VerificationFailed(
@@ -214,7 +220,7 @@ class OKXBroker(Broker):
         self._contract(instrument_id)
         self._read_config()
         if self._known_mode().position_mode is not mode:
-            self._write("account/set-position-mode", posMode=mapping.POSITION_MODE_NAMES[mode])
+            self._write("account/set-position-mode", {"posMode": mapping.POSITION_MODE_NAMES[mode]})
             self._read_config()
         found = self._known_mode().position_mode
         if found is not mode:
@@ -239,27 +245,50 @@ class OKXBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> Order | None:
-        """Where several orders had one id, OKX shows the latest. One code alone says that there is none: an empty list
-        does not, nor do the codes that say the same of an order that is over."""
+        """Where several orders had one id, OKX shows the latest. A client id may be that of a conditional order: those
+        are looked up where no ordinary order has it."""
         market = self._known_market(instrument_id)
+        if client_order_id is None and venue_order_id is not None and algos.is_algo(venue_order_id):
+            return self._stops.find(market, "algoId", algos.algo_id_of(venue_order_id))
         name, value = _order_id(client_order_id, venue_order_id)
+        row = self._present(market, name, value)
+        if row is None and name == "clOrdId":
+            stop = self._stops.find(market, "algoClOrdId", value)
+            if stop is not None:
+                return stop
+        if row is None:
+            row = self._older_order(market, name, value)
+        return None if row is None else self._order(row)
+
+    def _find_plain(self, market: Market, name: str, value: str) -> Row | None:
+        """An ordinary order, live or over."""
+        row = self._present(market, name, value)
+        return row if row is not None else self._older_order(market, name, value)
+
+    def _present(self, market: Market, name: str, value: str) -> Row | None:
+        """Open, or over of late. One code alone says that there is none: an empty list does not, nor do the codes that
+        say the same of an order that is over."""
         try:
             found = self._client.get("trade/order", instId=market.symbol, **{name: value})
         except OrderNotFound as error:
             if error.code != codes.ORDER_NOT_FOUND:
                 raise
-            found = []
-        else:
-            _only(found, what=f"the order {name} {value}")
-        if any(text(row, name) != value for row in found):
+            return None
+        except InstrumentUnknown:
+            if market.is_listed:
+                raise
+            # The list of open orders needs no name.
+            rows = self._client.pages("trade/orders-pending", "ordId")
+            return next((row for row in rows if text(row, name) == value), None)
+        row = _only(found, what=f"the order {name} {value}")
+        if text(row, name) != value:
             raise AnswerUnreadable(f"asked for the order {name} {value}, the venue showed others")
-        row = found[0] if found else self._older_order(market, name, value)
-        return None if row is None else self._order(row)
+        return row
 
     def _older_order(self, market: Market, name: str, value: str) -> Row | None:
         """Among the orders that are over: by OKX's id, which its lists are sorted by, in one request of the archive."""
         for inst_type in self._types_of(market.product):
-            where = {"instType": inst_type, "instId": market.symbol}
+            where = {"instType": inst_type, **({"instId": market.symbol} if market.is_listed else {})}
             if name == "ordId" and value.isascii() and value.isdigit():
                 after = {"after": str(int(value) + 1), "limit": "1"}
                 found: Iterable[Row] = self._client.get("trade/orders-history-archive", **where, **after)
@@ -271,35 +300,57 @@ class OKXBroker(Broker):
         return None
 
     def open_orders(self) -> tuple[Order, ...]:
-        """Of the whole account, whatever they trade."""
-        found = {required(row, "ordId"): row for row in self._client.pages("trade/orders-pending", "ordId")}
-        return tuple(order for order in map(self._order, found.values()) if order.status.is_open)
+        """Of the whole account, whatever they trade, conditional ones too: those first, so that one which triggers
+        meanwhile is found among the others."""
+        stops = [self._stop_alone(row) for row in self._stops.waiting()]
+        found = {order.venue_order_id: order for order in stops}
+        rows = {required(row, "ordId"): row for row in self._client.pages("trade/orders-pending", "ordId")}
+        found |= {order.venue_order_id: order for order in map(self._order, rows.values())}
+        return tuple(order for order in found.values() if order.status.is_open)
 
     def order_history(self, *, since: datetime, until: datetime) -> tuple[Order, ...]:
-        """Orders created in `since <= time < until` that are over; unfilled ones are shown for two hours only."""
+        """Orders created in `since <= time < until` that are over; unfilled ones are shown for two hours only.
+
+        Conditional orders are among them where they are followed (`brokers.okx.algos`).
+        """
         found: dict[str, Order] = {}
-        for row in self._history(history.ORDERS, since, until):
-            order = self._order(row)
+        stops = (self._stops.of(self._market(row), row) for row in self._stops.ended(since))
+        for order in (*stops, *map(self._order, self._history(history.ORDERS, since, until))):
             if not order.status.is_open and since <= order.created_at < until:
                 found[order.venue_order_id.value] = order
         return tuple(sorted(found.values(), key=lambda order: (order.created_at, order.venue_order_id)))
 
     def fills(self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None) -> tuple[Fill, ...]:
-        """Executions in `since <= time < until`; AnswerUnreadable when two orders show one trade of an instrument."""
-        market = market_of(self._book.get(instrument_id)) if instrument_id else None
+        """Executions in `since <= time < until`; AnswerUnreadable when two orders show one trade of an instrument.
+
+        Those of an order that a followed conditional order placed are fills of that one.
+        """
+        known = self._book.known(instrument_id) if instrument_id else None
+        market = (
+            known if known is not None and known.is_listed else None
+        )  # OKX refuses the name of what it no longer lists: all are read
+        rows = {required(row, "billId"): row for row in self._history(history.FILLS, since, until, market=market)}
+        self._learn_owners(rows.values(), since, until, market=market)
         found: dict[str, Fill] = {}
-        seen: set[str] = set()
-        for row in self._history(history.FILLS, since, until, market=market):
-            bill = required(row, "billId")
-            if bill in seen:
-                continue  # both lists show it
-            seen.add(bill)
+        for row in rows.values():  # both lists show some: once each
             traded = self._market(row)
             fill = self._mapped(orders.fill, row, traded)
-            known, is_swap = found.get(fill.trade_id.value), traded.product is not ProductKind.SPOT
-            found[fill.trade_id.value] = fill if known is None else orders.of_one_trade(known, fill, is_swap=is_swap)
-        inside = (fill for fill in found.values() if since <= fill.time < until)
+            owner = self._stops.owner_of(traded, fill.venue_order_id.value)
+            if owner is not None:
+                fill = replace(fill, venue_order_id=owner.venue_order_id, client_order_id=owner.client_order_id)
+            first, is_swap = found.get(fill.trade_id.value), traded.product is not ProductKind.SPOT
+            found[fill.trade_id.value] = fill if first is None else orders.of_one_trade(first, fill, is_swap=is_swap)
+        is_chosen_here = known is not None and not known.is_listed
+        wanted = [fill for fill in found.values() if not is_chosen_here or fill.instrument_id == instrument_id]
+        inside = (fill for fill in wanted if since <= fill.time < until)
         return tuple(sorted(inside, key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
+
+    def _learn_owners(self, rows: Iterable[Row], since: datetime, until: datetime, *, market: Market | None) -> None:
+        """A fill does not say whether a conditional order placed its order: where many are not known, ask the lists."""
+        unknown = {number for row in rows if not self._stops.knows(number := required(row, "ordId"))}
+        if len(unknown) > _ASKED_ONE_BY_ONE_MAX:
+            for row in self._history(history.ORDERS, since, until, market=market):
+                self._stops.note(row)
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
         """Bills of the trading account in `since <= time < until`; AnswerUnreadable when one id shows two changes."""
@@ -339,10 +390,15 @@ class OKXBroker(Broker):
         return payloads.prepare(request, instrument, client_order_id, mode=mode, held=held)
 
     def place(self, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck:
-        _check_payload(prepared)
+        is_stop = _check_payload(prepared)
         self._require_clock()
         with self._guard.sending(ticket, sha256=prepared.sha256):
-            return orders.ack(self._client.place_order(prepared.payload, ticket=ticket), prepared.client_order_id)
+            row = self._client.place_order(prepared.payload, ticket=ticket, is_stop=is_stop)
+            if is_stop:
+                return algos.ack(row, prepared.client_order_id, time=self._client.venue_now())
+            acknowledged = orders.ack(row, prepared.client_order_id)
+            self._stops.note(row)
+            return acknowledged
 
     def _require_clock(self) -> None:
         """`not_after` is venue time: without an offset the deadline would mean nothing."""
@@ -360,9 +416,39 @@ class OKXBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
+        """With a client id alone, a conditional order that has it is cancelled where no ordinary order could be."""
         market = self._known_market(instrument_id)
+        if venue_order_id is not None and algos.is_algo(venue_order_id):
+            return self._cancel_stop(market, "algoId", algos.algo_id_of(venue_order_id))
         name, value = _order_id(client_order_id, venue_order_id)
-        return self._write("trade/cancel-order", instId=market.symbol, **{name: value})[1]
+        try:
+            return self._cancel_plain(market, name, value)
+        except (OrderNotFound, OrderAlreadyDone) as error:
+            if venue_order_id is not None:
+                raise
+            try:
+                return self._cancel_stop(market, "algoClOrdId", value)
+            except (OrderNotFound, OrderAlreadyDone):
+                raise error from None
+
+    def _cancel_plain(self, market: Market, name: str, value: str) -> WireRecord:
+        return self._write("trade/cancel-order", {"instId": market.symbol, name: value})[1]
+
+    def _cancel_stop(self, market: Market, name: str, value: str) -> WireRecord:
+        """A conditional order; where it has triggered, what it became and is open."""
+        try:
+            return self._write("trade/cancel-algos", [{"instId": market.symbol, name: value}])[1]
+        except BrokerError as error:
+            if not isinstance(error, (OrderNotFound, OrderAlreadyDone)) and error.code != codes.PERHAPS_TRIGGERED:
+                raise
+            row = self._stops.row(market, name, value)
+            records = [
+                self._cancel_plain(market, "ordId", number)
+                for number in ([] if row is None else self._stops.open_children(market, row))
+            ]
+            if not records:
+                raise
+            return records[-1]
 
     def arm_dead_man(self, timeout_s: int) -> None:
         """As the port has it, for the orders of ours: they carry a tag. 0 switches it off."""
@@ -371,7 +457,7 @@ class OKXBroker(Broker):
                 f"timeout_s of the dead-man switch must be {DEAD_MAN_S_MIN} to {DEAD_MAN_S_MAX} at OKX, or 0 for none, "
                 f"was {timeout_s}"
             )
-        row, _ = self._write("trade/cancel-all-after", timeOut=str(timeout_s), tag=ORDER_TAG)
+        row, _ = self._write("trade/cancel-all-after", {"timeOut": str(timeout_s), "tag": ORDER_TAG})
         is_armed, tag = text(row, "triggerTime") not in ("", "0"), text(row, "tag")
         if is_armed != bool(timeout_s) or tag not in ("", ORDER_TAG):
             raise VerificationFailed(
@@ -380,9 +466,9 @@ class OKXBroker(Broker):
             )
 
     # -- shared -------------------------------------------------------------------------------------------------
-    def _write(self, path: str, **fields: str) -> tuple[Row, WireRecord]:
+    def _write(self, path: str, fields: Mapping[str, str] | list[Mapping[str, str]]) -> tuple[Row, WireRecord]:
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
-            return self._client.write(path, **fields), record
+            return self._client.write(path, fields), record
 
     def _read_config(self) -> Row:
         row = _only(self._client.get("account/config"), what="the account's configuration")
@@ -423,7 +509,7 @@ class OKXBroker(Broker):
         """Of what is traded here, and of what only keeps OKX's name: such orders can be found and cancelled, too."""
         name = instrument_id.value
         if "/" in name or "-" not in name:
-            return market_of(self._book.get(instrument_id))
+            return self._book.known(instrument_id)
         return foreign(name)
 
     def _contract(self, instrument_id: InstrumentId) -> Market:
@@ -433,7 +519,20 @@ class OKXBroker(Broker):
         return market
 
     def _order(self, row: Row) -> Order:
+        """An ordinary order; as the conditional order that placed it where that one is followed and shown."""
+        if self._stops.note(row) is not None:
+            market = self._market(row)
+            parent = self._stops.row(market, "algoId", algos.parent_of(row))
+            if parent is not None and algos.is_followed(parent):
+                return self._stops.of(market, parent)
+        return self._plain(row)
+
+    def _plain(self, row: Row) -> Order:
         order: Order = self._mapped(orders.order, row, self._market(row))
+        return order
+
+    def _stop_alone(self, row: Row) -> Order:
+        order: Order = self._mapped(algos.order, row, self._market(row))
         return order
 
     def _mapped(self, make: Callable[..., Any], row: Row, market: Market | None) -> Any:
@@ -459,10 +558,13 @@ def _order_id(client_order_id: ClientOrderId | None, venue_order_id: VenueOrderI
     raise InvalidOrder("client_order_id or venue_order_id must be given, both were absent")
 
 
-def _check_payload(prepared: PreparedOrder) -> None:
+def _check_payload(prepared: PreparedOrder) -> bool:
+    """Whether it is of a conditional order; InvalidOrder when it carries another id than ours."""
     try:
         fields = decode(prepared.payload)
     except ValueError as error:
         raise InvalidOrder(f"prepared payload must be canonical JSON: {error}") from error
-    if not isinstance(fields, dict) or fields.get("clOrdId") != prepared.client_order_id.value:
-        raise InvalidOrder(f"prepared payload must carry clOrdId {prepared.client_order_id}")
+    name = "algoClOrdId" if isinstance(fields, dict) and "algoClOrdId" in fields else "clOrdId"
+    if not isinstance(fields, dict) or fields.get(name) != prepared.client_order_id.value:
+        raise InvalidOrder(f"prepared payload must carry {name} {prepared.client_order_id}")
+    return name == "algoClOrdId"

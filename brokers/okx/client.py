@@ -27,7 +27,10 @@ from brokers.strictjson import decode, encode
 from brokers.transport_httpx import GuardedTransport
 from brokers.wire import SendTicket
 
-ORDER_PATH = f"{API_PREFIX}/trade/order"
+ORDER, STOP_ORDER = "trade/order", "trade/order-algo"
+_ORDER_PATHS = frozenset(f"{API_PREFIX}/{path}" for path in (ORDER, STOP_ORDER))
+# OKX refuses a request whose time is further from its own than this, before it or after (50102).
+TIME_WINDOW = timedelta(seconds=30)
 _READ_PATHS = frozenset(
     f"{API_PREFIX}/{path}"
     for path in (
@@ -45,6 +48,9 @@ _READ_PATHS = frozenset(
         "trade/orders-pending",
         "trade/orders-history",
         "trade/orders-history-archive",
+        "trade/order-algo",
+        "trade/orders-algo-pending",
+        "trade/orders-algo-history",
         "trade/fills",
         "trade/fills-history",
     )
@@ -53,20 +59,22 @@ _WRITE_PATHS = frozenset(
     f"{API_PREFIX}/{path}"
     for path in (
         "trade/cancel-order",
+        "trade/cancel-algos",
         "trade/cancel-all-after",
         "account/set-leverage",
         "account/set-position-mode",
     )
 )
-_ITEM_PATHS = frozenset({"trade/order", "trade/cancel-order"})  # their rows carry a code of their own, always
+# Their rows carry a code of their own, always.
+_ITEM_PATHS = frozenset({ORDER, STOP_ORDER, "trade/cancel-order", "trade/cancel-algos"})
 PAGES_MAX = 10_000
 
 
 def classify(method: str, path: str) -> Verb:
-    """What a request does; every path that this adapter does not need is forbidden: funding, batches, algo orders."""
+    """What a request does; every path that this adapter does not need is forbidden: funding, batches, amendments."""
     if method == "GET" and path in _READ_PATHS:
         return Verb.READ
-    if (method, path) == ("POST", ORDER_PATH):
+    if method == "POST" and path in _ORDER_PATHS:
         return Verb.ORDER
     return Verb.WRITE if method == "POST" and path in _WRITE_PATHS else Verb.FORBIDDEN
 
@@ -119,15 +127,21 @@ class OKXClient:
             after = {"after": last}
         raise AnswerUnreadable(f"{path} gave more than {PAGES_MAX} pages; ask for a shorter window")
 
-    def place_order(self, body: str, *, ticket: SendTicket) -> Row:
-        """Send an order once; the caller holds the ticket. OKX refuses it itself after the ticket's `not_after`."""
+    def place_order(self, body: str, *, ticket: SendTicket, is_stop: bool = False) -> Row:
+        """Send an order once; the caller holds the ticket. OKX refuses it itself after the ticket's `not_after`.
+
+        A stop order has no header for that: it is dated so that the window in which OKX takes a request ends then.
+        """
         late_ms = epoch_ms(self.venue_now()) - epoch_ms(ticket.not_after)
         if late_ms >= 0:
             raise DeadlinePassed(f"not_after of {ticket.send_id} passed {late_ms} ms ago in venue time; not sent")
-        response = self._send("POST", "trade/order", body=body, expires_ms=epoch_ms(ticket.not_after))
-        return self._item(response, path="trade/order", is_order=True)
+        if is_stop:
+            dated = min(ticket.not_after - TIME_WINDOW, self.venue_now())
+            return self._item(self._send("POST", STOP_ORDER, body=body, dated=dated), path=STOP_ORDER, is_order=True)
+        response = self._send("POST", ORDER, body=body, expires_ms=epoch_ms(ticket.not_after))
+        return self._item(response, path=ORDER, is_order=True)
 
-    def write(self, path: str, **fields: str) -> Row:
+    def write(self, path: str, fields: Mapping[str, str] | list[Mapping[str, str]]) -> Row:
         """Make one write that may be repeated: a cancellation or a setting. The one row of its answer."""
         return self._item(self._send("POST", path, body=encode(fields)), path=path)
 
@@ -141,6 +155,7 @@ class OKXClient:
         body: str = "",
         is_signed: bool = True,
         expires_ms: int | None = None,
+        dated: datetime | None = None,
     ) -> httpx.Response:
         if self._client.is_closed:
             raise NotSent("this connection was closed; open the broker again")
@@ -151,12 +166,12 @@ class OKXClient:
         if expires_ms is not None:
             headers["expTime"] = str(expires_ms)
         if is_signed:
-            headers |= self._signature(method, target, body)
+            headers |= self._signature(method, target, body, dated or self.venue_now())
         return self._client.request(method, self._base_url + target, headers=headers, content=body or None)
 
-    def _signature(self, method: str, target: str, body: str) -> dict[str, str]:
+    def _signature(self, method: str, target: str, body: str, dated: datetime) -> dict[str, str]:
         """The key's headers: HMAC-SHA256 over time, method, path with its query, and body."""
-        moment = self.venue_now().astimezone(UTC)
+        moment = dated.astimezone(UTC)
         timestamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
         signed = hmac.new(self._api_secret, f"{timestamp}{method}{target}{body}".encode(), hashlib.sha256).digest()
         return {

@@ -120,12 +120,12 @@ def order(row: Row, market: Market, *, account_id: AccountId) -> Order:
         limit_price=positive_or_none(row, "px") if order_type is OrderType.LIMIT else None,
         trigger_price=None,
         status=status,
-        reduce_only=_is_reduction(row),
+        reduce_only=is_reduction(row),
         created_at=moment(row, "cTime"),
         updated_at=moment(row, "uTime"),
         status_text=text(row, "state"),
         reject_code=source if status in (OrderStatus.CANCELLED, OrderStatus.EXPIRED) else "",
-        position_side=_position_side(row),
+        position_side=position_side(row),
         fees=_fees(row),
     )
 
@@ -149,11 +149,11 @@ def _quantity(row: Row, status: OrderStatus, filled: Decimal) -> Decimal:
     return filled if by_value and not status.is_open else number(row, "sz")
 
 
-def _position_side(row: Row) -> PositionSide | None:
+def position_side(row: Row) -> PositionSide | None:
     return member(row, "posSide", _POSITION_SIDES) if text(row, "posSide") else None
 
 
-def _is_reduction(row: Row) -> bool:
+def is_reduction(row: Row) -> bool:
     """In hedge mode OKX ignores the flag: an order that goes against its side only ever reduces."""
     return text(row, "reduceOnly") == "true" or (text(row, "side"), text(row, "posSide")) in _CLOSING
 

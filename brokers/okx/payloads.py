@@ -1,7 +1,8 @@
 """Order terms to OKX's wording, frozen before anything is sent. Pure.
 
-Source: OKX V5 documentation, page "Place order". Sizes are always in units of the instrument: on spot in base currency
-(`tgtCcy=base_ccy`, where OKX's default for a market buy is quote currency) and never changed by OKX (`banAmend`).
+Source: OKX V5 documentation, pages "Place order" and "Place algo order". Sizes are always in units of the instrument:
+on spot in base currency (`tgtCcy=base_ccy`, where OKX's default for a market buy is quote currency) and never changed
+by OKX (`banAmend`). A stop is a stop-loss order (`conditional`): its direction follows from its side alone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,20 @@ from typing import Any
 
 from brokers.errors import InvalidOrder, Unsupported
 from brokers.ids import ClientOrderId
+from brokers.okx.algos import AT_MARKET, PLACED_AS
 from brokers.okx.mapping import AccountMode
 from brokers.okx.profile import CLIENT_ID_ALPHABET, CLIENT_ID_LENGTH_MAX, ORDER_TAG
 from brokers.rounding import decimal_text
 from brokers.strictjson import encode
-from brokers.terms import frozen, require_client_id, require_quantity, require_sides_of_product, require_ticks
+from brokers.terms import (
+    LIMITS,
+    STOPS,
+    frozen,
+    require_client_id,
+    require_quantity,
+    require_sides_of_product,
+    require_ticks,
+)
 from brokers.types import (
     Instrument,
     MarginMode,
@@ -71,7 +81,8 @@ def prepare(
         fields = _spot_fields(request, instrument, mode)
     else:
         fields = _swap_fields(request, instrument, mode, held)
-    payload = encode({**fields, "clOrdId": client_order_id.value, "tag": ORDER_TAG})
+    id_name = "algoClOrdId" if request.order_type in STOPS else "clOrdId"
+    payload = encode({**fields, id_name: client_order_id.value, "tag": ORDER_TAG})
     return frozen(request, client_order_id, payload)
 
 
@@ -79,6 +90,8 @@ def _spot_fields(request: OrderRequest, instrument: Instrument, mode: AccountMod
     fields = _common(request, instrument, mode.spot_trade_mode)
     if request.order_type is OrderType.MARKET:
         fields |= {"tgtCcy": "base_ccy", "banAmend": True}
+    if request.order_type is OrderType.STOP_MARKET and request.side is OrderSide.BUY:
+        fields["tgtCcy"] = "base_ccy"  # which only a buy of this kind may name; a sale counts in base currency
     return fields
 
 
@@ -90,6 +103,11 @@ def _swap_fields(
         return fields | {"posSide": request.position_side.value}  # an order against its side can only reduce
     if request.reduce_only:
         if mode.margin_mode is MarginMode.PORTFOLIO:
+            if request.order_type in STOPS:
+                raise Unsupported(
+                    f"a reduce-only {request.order_type} of {instrument.instrument_id} is not sent in portfolio "
+                    "margin: OKX does not promise there that it only reduces, and what will be held is not known"
+                )
             _require_reduction(request, held)  # there OKX does not promise to enforce the flag
         fields["reduceOnly"] = True
     return fields
@@ -103,6 +121,13 @@ def _common(request: OrderRequest, instrument: Instrument, trade_mode: str) -> d
         "ordType": _order_type(request),
         "sz": decimal_text(request.quantity),
     }
+    if request.trigger_price is not None:
+        limit = request.limit_price
+        return fields | {
+            "slTriggerPx": decimal_text(request.trigger_price),
+            "slTriggerPxType": "last",
+            "slOrdPx": AT_MARKET if limit is None else decimal_text(limit),
+        }
     if request.limit_price is not None:
         fields["px"] = decimal_text(request.limit_price)
     return fields
@@ -129,16 +154,17 @@ def _require_reduction(request: OrderRequest, held: tuple[Held, ...]) -> None:
 
 
 def _order_type(request: OrderRequest) -> str:
-    if request.order_type not in (OrderType.MARKET, OrderType.LIMIT):
-        raise Unsupported(
-            f"order_type {request.order_type} is not offered here: OKX keeps stop orders apart, under ids of their "
-            "own; use market or limit"
-        )
     if request.time_in_force not in _LIMIT_TYPES:
         raise Unsupported(f"time_in_force {request.time_in_force} is not offered by OKX; use gtc, ioc or fok")
+    if request.order_type not in LIMITS and request.time_in_force is TimeInForce.FOK:
+        raise Unsupported("OKX executes market orders as ioc; fok needs order_type limit")
+    if request.order_type is OrderType.STOP_LIMIT and request.time_in_force is not TimeInForce.GTC:
+        raise Unsupported(
+            f"a stop_limit rests at OKX once it has triggered: use time_in_force gtc, was {request.time_in_force}"
+        )
+    if request.order_type in STOPS:
+        return PLACED_AS
     if request.order_type is OrderType.MARKET:
-        if request.time_in_force is TimeInForce.FOK:
-            raise Unsupported("OKX executes market orders as ioc; fok needs order_type limit")
         return "market"
     if not request.post_only:
         return _LIMIT_TYPES[request.time_in_force]

@@ -1,7 +1,8 @@
 """OKX's row of facts: hosts, products, identity, budgets. Imports no HTTP library.
 
 Sources: OKX V5 documentation, pages "Overview", "Place order", "Get order", "Order history", "Transaction details",
-"Get bills details", "Cancel All After". Unproved properties take their worse value.
+"Get bills details", "Cancel All After", "Place algo order", "Algo order history". Unproved properties take their worse
+value.
 """
 
 from __future__ import annotations
@@ -58,13 +59,15 @@ IDENTITY = OrderIdentity(
     proof=(
         "documented: clOrdId must differ from those of pending orders only and may be used again after the end of an "
         "order; a duplicate answers 51016; a request past its expTime is not processed (50036, 50037); orders that "
-        "were cancelled unfilled are shown for two hours"
+        "were cancelled unfilled are shown for two hours. Stop orders: a duplicate algoClOrdId answers 51065 or 51068, "
+        "among which orders is not said, so the worse holds; expTime is not offered, but a request dated more than "
+        "thirty seconds before it arrives is refused (50102), and theirs are dated thirty seconds before the deadline"
     ),
 )
 CAPABILITIES = Capabilities(
     venue=Venue.OKX,
     products=frozenset({ProductKind.SPOT, ProductKind.LINEAR}),
-    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+    order_types=frozenset(OrderType),
     time_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
     post_only=True,
     reduce_only=True,
@@ -77,6 +80,10 @@ CAPABILITIES = Capabilities(
         RateBudget("place", 60, 2.0),
         RateBudget("cancel", 60, 2.0),
         RateBudget("orders", 60, 2.0),
+        RateBudget("place_stop", 20, 2.0),
+        RateBudget("cancel_stop", 20, 2.0),
+        RateBudget("stops", 20, 2.0),
+        RateBudget("stop_history", 20, 2.0),
         RateBudget("order_history", 40, 2.0),
         RateBudget("order_archive", 20, 2.0),
         RateBudget("fills", 60, 2.0),
@@ -98,7 +105,8 @@ CAPABILITIES = Capabilities(
         timeout_s_min=DEAD_MAN_S_MIN,
         timeout_s_max=DEAD_MAN_S_MAX,
         is_armed_by_us=True,
-        note=f"Cancel All After for the order tag {ORDER_TAG!r}: orders of other hands are left alone",
+        note=f"Cancel All After for the order tag {ORDER_TAG!r}: orders of other hands are left alone. That it cancels "
+        "stop orders which wait is not documented: count on it that they stay",
     ),
     access=Access(needs_passphrase=True),
     settle_currencies=("USDT", "USDC"),

@@ -11,11 +11,13 @@ from flows.reports.model import Column, Plot, PlotKind, Section, Table, Tone, Wa
 from flows.reports.plain import DASH, moment, number, words
 from trading.books import Books, OpenBreak, OrderPair
 from trading.reconciliation.equation import Equation, EquationState, TermSum
+from trading.reconciliation.exact import EXACT
 
 WATERFALLS_MAX: Final = 6
 STATE_TONE: Final = {
     EquationState.HOLDS: Tone.GOOD,
     EquationState.FEES_DUE: Tone.NEUTRAL,
+    EquationState.ACCEPTED: Tone.NEUTRAL,
     EquationState.EXPLAINED: Tone.WARN,
     EquationState.DIFFERS: Tone.BAD,
     EquationState.PENDING: Tone.WARN,
@@ -49,6 +51,7 @@ def waterfall(item: Equation) -> Plot:
         WaterfallStep("opening", item.opening, number(item.opening), is_total=True),
         *(step_of(part) for part in item.terms),
         WaterfallStep("expected", item.expected, number(item.expected), is_total=True),
+        *_known(item),
         WaterfallStep("venue says", item.venue, number(item.venue), is_total=True, tone=STATE_TONE[item.state]),
     )
     terms = ", ".join(f"{words(part.term)} {number(part.amount, signed=True)}" for part in item.terms)
@@ -62,6 +65,13 @@ def waterfall(item: Equation) -> Plot:
         steps=steps,
         note=f"From {moment(item.opened_at)} to {moment(item.read_at)}. The axis may begin above 0.",
     )
+
+
+def _known(item: Equation) -> tuple[WaterfallStep, ...]:
+    """What lies between the books and the venue and is known: accepted by a person."""
+    if not item.accepted:
+        return ()
+    return (WaterfallStep("accepted", item.accepted, number(item.accepted, signed=True), tone=Tone.NEUTRAL),)
 
 
 def step_of(part: TermSum) -> WaterfallStep:
@@ -78,7 +88,7 @@ def equations_table(items: Sequence[Equation]) -> Table:
             number(item.expected),
             number(item.venue),
             number(item.difference, signed=True),
-            words(item.state),
+            _state(item),
             number(item.tolerance),
             str(item.roundings),
         )
@@ -105,6 +115,14 @@ def equations_table(items: Sequence[Equation]) -> Table:
         empty="No currency has a balance.",
         tones=tuple(STATE_TONE[item.state] for item in items),
     )
+
+
+def _state(item: Equation) -> str:
+    """The state; of an accepted difference also how far the venue's figure is from it now."""
+    if item.state is not EquationState.ACCEPTED:
+        return words(item.state)
+    beyond = EXACT.subtract(item.difference, item.accepted)
+    return f"accepted {number(item.accepted, signed=True)}, {number(beyond, signed=True)} beyond it"
 
 
 def terms_table(items: Iterable[tuple[str, Iterable[TermSum]]], *, name: str = "terms") -> Table:
@@ -212,6 +230,36 @@ def age(item: OpenBreak, now: datetime) -> str:
     if old < timedelta(hours=1):
         return f"{max(int(old.total_seconds()) // 60, 0)} min"
     return f"{old // timedelta(hours=1)} h" if old < timedelta(days=2) else f"{old.days} days"
+
+
+def accepted_table(items: Sequence[OpenBreak]) -> Table:
+    """What is lived with: by how much, within which bound, who accepted it, why and until when."""
+    rows = tuple(
+        (
+            item.break_id[:8],
+            item.kind,
+            item.subject,
+            number(item.difference, signed=True) if found.amount is None else number(found.amount, signed=True),
+            number(found.within) if found.within else DASH,
+            found.accepted_by,
+            moment(found.expires_at),
+            found.reason,
+        )
+        for item in items
+        if (found := item.accepted) is not None
+    )
+    columns = (
+        Column("Break"),
+        Column("Kind"),
+        Column("Subject"),
+        Column("Accepted", is_number=True),
+        Column("Within", is_number=True, narrow=False),
+        Column("By"),
+        Column("Until"),
+        Column("Reason"),
+    )
+    note = "Each stays a break and keeps its lock. Another amount, other evidence or its time's end opens it again."
+    return Table("accepted", "Accepted differences", columns, rows, note=note)
 
 
 def standing_table(items: Sequence[OpenBreak], now: datetime) -> Table:

@@ -65,6 +65,7 @@ def line_data(line: BreakLine) -> dict[str, Any]:
         **plain(row),
         "evidence": json.loads(row.evidence or "{}"),
         "age_s": line.age.total_seconds(),
+        "accepted": None if line.accepted is None else plain(line.accepted),
         "lock": None if line.lock is None else plain(line.lock),
         "is_overridden": line.is_overridden,
         "meaning": "" if kind is None else kind.meaning,
@@ -123,9 +124,15 @@ def _line_row(line: BreakLine) -> tuple[str, ...]:
         age_text(line.age),
         str(row.times_seen),
         row.owner or "",
-        f"{row.decision} ({row.decided_by})" if row.decision else "",
+        _decision(line),
         _lock_text(line),
     )
+
+
+def _decision(line: BreakLine) -> str:
+    row = line.row
+    said = f"{row.decision} ({row.decided_by})" if row.decision else ""
+    return said if line.accepted is None else f"accepted until {moment(line.accepted.expires_at)}: {said}"
 
 
 def _lock_text(line: BreakLine) -> str:
@@ -200,6 +207,9 @@ def _verdict(line: BreakLine) -> str:
         said += f", owned by {row.owner}"
     if row.decision:
         said += f"; {row.decided_by} decided: {row.decision}"
+    if line.accepted is not None:
+        within = f", and up to {number(line.accepted.within)} away from it" if line.accepted.within else ""
+        said += f"; accepted as it was then{within}, until {moment(line.accepted.expires_at)}"
     lock = _lock_text(line)
     return f"{said}. " + (f"It locks {lock}." if lock else "It locks nothing.")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flows.reports.model import Bar, Column, DriftLine, Figure, Plot, PlotKind, Report, Section, Table, Tone
 from flows.reports.plain import DASH, moment, number, percent, plain, words
-from flows.reports.run_plan import book_plot
+from flows.reports.run_plan import book_plot, part_words
 from ledger.states import PlanState
 from trading.plans import RebalanceResult
 from trading.rebalancing.model import LineAction, Plan, PlanLine
@@ -161,7 +161,7 @@ def _plan_legs(plan: Plan) -> Table:
             str(leg.number),
             str(leg.instrument_id),
             words(leg.side),
-            number(leg.quantity),
+            f"{number(leg.quantity)}{part_words(leg)}",
             number(leg.price),
             number(leg.notional, places=2),
             "reduces" if leg.is_reduction else "increases",

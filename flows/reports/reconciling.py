@@ -19,6 +19,7 @@ from trading.reconciling import ReconciliationResult
 
 _OUTCOME_TONE: Final = {
     ReconciliationOutcome.CLEAN: Tone.GOOD,
+    ReconciliationOutcome.CLEAN_WITH_ACCEPTED: Tone.NEUTRAL,
     ReconciliationOutcome.BREAKS: Tone.BAD,
     ReconciliationOutcome.NOT_RECONCILED: Tone.BAD,
 }
@@ -32,13 +33,19 @@ def reconciliation_report(result: ReconciliationResult) -> Report:
         kind="reconciliation",
         title=f"Reconciliation of {result.account_id}",
         subtitle=_subtitle(result),
-        tone=_OUTCOME_TONE[result.outcome],
+        tone=_tone(result),
         verdict=_verdict(result),
         figures=_figures(result, breaks),
         sections=tuple(_sections(result, breaks)),
         data=plain(result),
         evidence={"breaks": [_break_evidence(item, result.account_id) for item in breaks]},
     )
+
+
+def _tone(result: ReconciliationResult) -> Tone:
+    """A run that found nothing and could not import what was new is no good end."""
+    is_refused = bool(result.reason) and _OUTCOME_TONE[result.outcome] is not Tone.BAD
+    return Tone.WARN if is_refused else _OUTCOME_TONE[result.outcome]
 
 
 def _subtitle(result: ReconciliationResult) -> str:
@@ -53,11 +60,20 @@ def _verdict(result: ReconciliationResult) -> str:
     total = sum(result.findings.compared.values())
     if result.outcome is ReconciliationOutcome.CLEAN:
         return f"No break: {total:,} facts and figures agree, in both directions.{_left_out(result.findings)}"
+    accepted = len(result.accepted)
+    if result.outcome is ReconciliationOutcome.CLEAN_WITH_ACCEPTED:
+        return (
+            f"Nothing differs but {accepted} break(s) that a person accepted, by no more than was accepted: {total:,} "
+            f"facts and figures were compared, in both directions.{_left_out(result.findings)}"
+        )
     critical = sum(item.severity is Severity.CRITICAL for item in result.findings.breaks)
     older = f" {len(result.still_open)} of former runs still open." if result.still_open else ""
     left_out = _left_out(result.findings)
     breaks = len(result.findings.breaks)
-    return f"{breaks} break(s), {critical} critical, among {total:,} facts and figures.{older}{left_out}"
+    known = f" {accepted} of all are accepted." if accepted else ""
+    ended = len(result.changes.acceptance_ended)
+    over = f" {ended} no longer as accepted." if ended else ""
+    return f"{breaks} break(s), {critical} critical, among {total:,} facts and figures.{known}{over}{older}{left_out}"
 
 
 def _left_out(findings: Findings) -> str:
@@ -72,13 +88,19 @@ def _figures(result: ReconciliationResult, breaks: Sequence[Break]) -> tuple[Fig
             "Breaks",
             str(len(breaks) + len(result.still_open)),
             _changes(changes),
-            Tone.BAD if breaks or result.still_open else Tone.GOOD,
+            _OUTCOME_TONE[result.outcome] if breaks or result.still_open else Tone.GOOD,
         ),
+        *_accepted_figure(result),
         *_equations_figure(result),
         Figure("Cleared", str(len(changes.cleared)), "no longer seen"),
         Figure("Pending", str(len(result.findings.pending) if result.findings else 0), "too young to judge"),
         Figure("Took", seconds(result.ended_at - result.started_at)),
     )
+
+
+def _accepted_figure(result: ReconciliationResult) -> tuple[Figure, ...]:
+    count = len(result.accepted)
+    return (Figure("Accepted", str(count), "lived with, and no more than that"),) if count else ()
 
 
 def _equations_figure(result: ReconciliationResult) -> tuple[Figure, ...]:
@@ -89,8 +111,10 @@ def _equations_figure(result: ReconciliationResult) -> tuple[Figure, ...]:
     if not judged:
         return (Figure("Balance equation", "not compared", "the venue tells no wallet changes", Tone.WARN),)
     hold, due = judged.count(EquationState.HOLDS), judged.count(EquationState.FEES_DUE)
-    tone = Tone.GOOD if hold + due == len(judged) else Tone.BAD
-    note = f"currencies, to the last digit; {due} but for fees to be posted" if due else "currencies, to the last digit"
+    accepted = judged.count(EquationState.ACCEPTED)
+    tone = Tone.BAD if hold + due + accepted < len(judged) else Tone.NEUTRAL if accepted else Tone.GOOD
+    parts = ((due, "but for fees to be posted"), (accepted, "but for what was accepted"))
+    note = "; ".join(["currencies, to the last digit", *(f"{count} {what}" for count, what in parts if count)])
     return (Figure("Balance equation", f"{hold} of {len(judged)} hold", note, tone),)
 
 
@@ -113,6 +137,8 @@ def _sections(result: ReconciliationResult, breaks: Sequence[Break]) -> list[Sec
     by_kind = result.findings.by_kind()
     if by_kind:
         found.append(_kinds_plot(by_kind))
+    if result.accepted:
+        found.append(balancing.accepted_table(result.accepted))
     if result.open_breaks:
         found.append(balancing.ages_table(result.open_breaks, result.ended_at))
     found.append(breaks_table(breaks, result.account_id))

@@ -21,7 +21,7 @@ from flows.reports.model import (
     Tone,
 )
 from flows.reports.plain import DASH, moment, number, percent, plain, words
-from trading.rebalancing.model import LineAction, PlanLine
+from trading.rebalancing.model import LineAction, PlanLeg, PlanLine
 from trading.rebalancing.reasons import LineReason
 from trading.rebalancing.run_plan import AccountPlan, RunLine, RunPlan, run_lines
 from trading.rebalancing.subscription import Split
@@ -280,6 +280,11 @@ def _ids(run: RunPlan) -> dict[str, str]:
     return {item.account_name: str(item.plan.account_id) for item in run.accounts}
 
 
+def part_words(leg: PlanLeg) -> str:
+    """What an order for a part of a share has to be; nothing where the leg is of whole lots."""
+    return f" ({words(leg.part_time_in_force)})" if leg.has_part and leg.part_time_in_force else ""
+
+
 def _orders(run: RunPlan) -> Table:
     ids = _ids(run)
     currencies = {item.account_name: item.plan.portfolio.quote_currency for item in run.accounts}
@@ -288,7 +293,7 @@ def _orders(run: RunPlan) -> Table:
             f"{leg.number}",
             _short(name),
             str(leg.instrument_id),
-            f"{words(leg.side)} {number(leg.quantity)}",
+            f"{words(leg.side)} {number(leg.quantity)}{part_words(leg)}",
             number(leg.price),
             f"{number(leg.notional, places=2)} {currencies[name]}",
             "reduces" if leg.is_reduction else "increases",

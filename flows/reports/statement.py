@@ -53,8 +53,9 @@ def _verdict(result: Statement) -> tuple[Tone, str]:
     unexplained = [item.currency for item in result.currencies if not item.is_explained]
     if result.last_run is None:
         return Tone.WARN, "The account was never reconciled: these are the ledger's figures alone."
-    if result.open_breaks:
-        return Tone.WARN, f"{result.open_breaks} break(s) are open: the figures are the ledger's, not yet agreed."
+    left = result.open_breaks - len(result.accepted)
+    if left:
+        return Tone.WARN, f"{left} break(s) are open: the figures are the ledger's, not yet agreed."
     if unexplained:
         return (
             Tone.WARN,
@@ -62,6 +63,10 @@ def _verdict(result: Statement) -> tuple[Tone, str]:
         )
     if not result.is_final:
         return Tone.WARN, "Every currency adds up so far; the statement is provisional."
+    if result.accepted:
+        return Tone.NEUTRAL, (
+            f"Every currency adds up; the venue differs by {len(result.accepted)} break(s) that a person accepted."
+        )
     return Tone.GOOD, "Opening plus every wallet change is the closing, to the last digit, in every currency."
 
 
@@ -78,7 +83,12 @@ def _figures(result: Statement) -> tuple[Figure, ...]:
         *found,
         Figure("Fills", f"{result.fills:,}"),
         Figure("Reconciled", _last_run(result), f"on the day: {runs}"),
-        Figure("Open breaks", str(result.open_breaks), tone=Tone.BAD if result.open_breaks else Tone.GOOD),
+        Figure(
+            "Open breaks",
+            str(result.open_breaks),
+            f"{len(result.accepted)} of them accepted" if result.accepted else "",
+            Tone.BAD if result.open_breaks > len(result.accepted) else Tone.NEUTRAL if result.accepted else Tone.GOOD,
+        ),
     )
 
 
@@ -94,6 +104,10 @@ def _sections(result: Statement) -> list[Section]:
     found: list[Section] = []
     if result.notes:
         found.append(Text("To know before signing", result.notes))
+    if result.accepted:
+        found.append(
+            Text("Accepted: the venue differs by this, and the figures below are the ledger's", result.accepted)
+        )
     found.extend(_waterfall(item) for item in _largest(result.currencies)[:WATERFALLS_MAX] if item.terms)
     found.append(_currencies(result.currencies))
     if any(item.terms for item in result.currencies):

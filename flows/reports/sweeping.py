@@ -12,6 +12,7 @@ from trading.sweeping import SweepResult
 
 _TONE: Final = {
     ReconciliationOutcome.CLEAN: Tone.GOOD,
+    ReconciliationOutcome.CLEAN_WITH_ACCEPTED: Tone.NEUTRAL,
     ReconciliationOutcome.BREAKS: Tone.BAD,
     ReconciliationOutcome.NOT_RECONCILED: Tone.BAD,
 }
@@ -29,6 +30,8 @@ def account_sweep_report(result: SweepResult) -> Report:
             breaks_table(breaks, result.account_id),
             Text("Not compared, and so not called clean", found.not_compared),
         ]
+    if result.accepted:
+        sections.append(Text("Accepted by a person, and no more than that", result.accepted))
     if result.still_open:
         sections.append(Text("Still open from former runs: this sweep cannot judge them", result.still_open))
     return Report(
@@ -38,7 +41,7 @@ def account_sweep_report(result: SweepResult) -> Report:
         tone=_TONE[result.outcome],
         verdict=_verdict(result),
         figures=(
-            Figure("Breaks", str(len(breaks)), tone=Tone.BAD if breaks else Tone.GOOD),
+            Figure("Breaks", str(len(breaks)), tone=_TONE[result.outcome] if breaks else Tone.GOOD),
             Figure("Positions", str(found.compared.get("positions", 0)) if found else "not read"),
             Figure("Open orders", str(found.compared.get("venue_orders", 0)) if found else "not read"),
             Figure("Took", seconds(result.ended_at - result.started_at)),
@@ -53,6 +56,8 @@ def _verdict(result: SweepResult) -> str:
         return "Not reconciled, so nothing is called clean: the venue could not be read."
     if result.outcome is ReconciliationOutcome.CLEAN:
         return "Open orders and positions are what the ledger says."
+    if result.outcome is ReconciliationOutcome.CLEAN_WITH_ACCEPTED:
+        return f"Nothing differs but {len(result.accepted)} break(s) that a person accepted."
     if result.outcome is ReconciliationOutcome.NOT_RECONCILED:
         return "Not reconciled yet: something is too young to judge, and the next sweep judges it."
     return f"{len(result.findings.breaks)} break(s) now, {len(result.still_open)} of former runs still open."

@@ -5,7 +5,14 @@ from decimal import Decimal
 
 from simulators.binance.errors import BinanceError, missing, not_required, not_simulated
 from simulators.binance.filters import Row
-from simulators.binance.finding import FUTURES_WINDOW_MS, first_or_last, visible, window
+from simulators.binance.finding import (
+    FUTURES_ORDERS_MS,
+    FUTURES_UNFILLED_MS,
+    FUTURES_WINDOW_MS,
+    first_or_last,
+    visible,
+    window,
+)
 from simulators.binance.formats import fixed, price, qty
 from simulators.binance.futures import direction, limit_price_of, refuse_unsupported, response_type
 from simulators.binance.params import Context, Params
@@ -185,7 +192,7 @@ def order_row(context: Context, order: Order) -> Row:
         "reduceOnly": request.reduce_only,
         "createTime": order.created_ms,
         "updateTime": order.updated_ms,
-        "triggerTime": order.updated_ms if order.triggered else 0,
+        "triggerTime": order.triggered_ms,
         "goodTillDate": 0,
     }
 
@@ -195,8 +202,16 @@ def _conditionals(context: Context) -> Iterator[Order]:
     """Yield the account's conditional orders, newest first."""
     view = context.view_ms(context.venue.lags.orders_ms)
     for order in visible(context, context.me.orders_newest_first(view)):
-        if is_conditional(order.request):
+        if is_conditional(order.request) and not _is_dropped(context, order):
             yield order
+
+
+def _is_dropped(context: Context, order: Order) -> bool:
+    """Tell whether a conditional order is shown no more: one that never triggered after three days, others later."""
+    if order.is_open:
+        return False
+    kept_ms = FUTURES_ORDERS_MS if order.triggered else FUTURES_UNFILLED_MS
+    return context.venue.now_ms() - order.created_ms > kept_ms
 
 
 def _named(context: Context, error: BinanceError) -> list[Order]:

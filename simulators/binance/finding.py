@@ -25,6 +25,12 @@ def in_book(order: Order) -> bool:
     return order.request.kind is MarketKind.SPOT or order.triggered or not is_conditional(order.request)
 
 
+def taken_ms(order: Order) -> int:
+    """Return when the engine got an order: a conditional one of futures when its trigger was hit."""
+    is_handed_over = order.request.kind is MarketKind.LINEAR and order.triggered
+    return order.triggered_ms if is_handed_over else order.created_ms
+
+
 def visible(context: Context, orders: Iterable[Order]) -> Iterator[Order]:
     """Leave out other products' orders, what the engine has not applied yet and what a fault hides."""
     young = context.handling.hide_young_ms
@@ -42,7 +48,7 @@ def is_over(order: Order) -> bool:
 
 def is_dropped(context: Context, order: Order) -> bool:
     """Tell whether a futures order is too old to be found: unfilled ones after three days, the rest after ninety."""
-    age_ms = context.venue.now_ms() - order.created_ms
+    age_ms = context.venue.now_ms() - taken_ms(order)
     if context.kind is MarketKind.SPOT or order.is_open:
         return False
     return age_ms > FUTURES_ORDERS_MS or (is_over(order) and age_ms > FUTURES_UNFILLED_MS)
@@ -174,7 +180,7 @@ def all_orders(context: Context, instrument: Instrument) -> list[Order]:
         for order in visible(context, context.me.orders_newest_first(view))
         if order.request.symbol == instrument.symbol
         and in_book(order)
-        and (span is None or span[0] <= order.created_ms <= span[1])
+        and (span is None or span[0] <= taken_ms(order) <= span[1])
         and (number is None or int(order.order_id) >= number)
         and not is_dropped(context, order)
         and not (spot and is_over(order) and now - order.updated_ms > SPOT_ARCHIVE_MS)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from simulators.binance.errors import BinanceError, not_required, not_simulated, translate
 from simulators.binance.filters import Row
-from simulators.binance.finding import alive, all_orders, one_order, open_order, open_orders, trades
+from simulators.binance.finding import alive, all_orders, one_order, open_order, open_orders, taken_ms, trades
 from simulators.binance.formats import AVERAGE_PLACES, fixed, places, price, qty
 from simulators.binance.params import Context, Params
 from simulators.binance.placing import check, place
@@ -208,7 +208,7 @@ def order_row(order: Order, instrument: Instrument, *, fresh: bool = False) -> R
     }
     if fresh:
         return row | {"cumQty": qty(order.filled_qty, instrument), "updateTime": order.updated_ms}
-    return row | {"time": order.created_ms, "updateTime": order.updated_ms}
+    return row | {"time": taken_ms(order), "updateTime": order.updated_ms}
 
 
 def value(amount: Decimal, instrument: Instrument) -> str:

@@ -62,6 +62,10 @@ class Revisions(Generic[T]):
             del self._times[:KEEP_REVISIONS]
             del self._values[:KEEP_REVISIONS]
 
+    def first(self, wanted: Callable[[T], bool]) -> T | None:
+        """Return the oldest value that is remembered and wanted."""
+        return next((value for value in self._values if wanted(value)), None)
+
     def at(self, view_ms: int | None) -> T | None:
         """Return the value as it was at `view_ms` (None: now), or None if it did not exist yet."""
         if view_ms is None:

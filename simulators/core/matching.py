@@ -263,7 +263,7 @@ class Matching:
                 continue
             order = account.orders[order.order_id].now
             if order.status is OrderStatus.UNTRIGGERED and self._triggers(order):
-                self._activate(account, replace(order, triggered=True))
+                self._activate(account, replace(order, triggered=True, triggered_ms=self._now_ms()))
             elif order.status in _LIVE:
                 self.match_resting(account, order)
 

@@ -253,6 +253,7 @@ class Order:
     reason: Reason = Reason.NONE
     last_on_created: Decimal = ZERO
     triggered: bool = False
+    triggered_ms: int = 0  # when its trigger was hit, or 0
     fill_ratio: Decimal | None = None
 
     @property

@@ -5,7 +5,7 @@ from itertools import takewhile
 
 from simulators.core.money import plain
 from simulators.core.types import Entry, EntryKind, MarketKind
-from simulators.okx.desk import Fill
+from simulators.okx.desk import Fill, OrderNote
 from simulators.okx.paging import older, page, window
 from simulators.okx.params import DAY_MS, INSTRUMENT_TYPES, TYPES, Context, family
 from simulators.okx.render import Row, fill_row, sub_type, trade_number
@@ -60,8 +60,8 @@ def _fills(context: Context, *, days: int, required: bool) -> list[Row]:
     rows = []
     for fill in found:
         execution = fill.execution
-        note = desk.notes.get(execution.order_id)
-        rows.append(fill_row(fill, listed[(execution.market, execution.symbol)], note.tag if note else ""))
+        note = desk.notes.get(execution.order_id) or OrderNote()
+        rows.append(fill_row(fill, listed[(execution.market, execution.symbol)], note))
     return rows
 
 
@@ -129,7 +129,7 @@ def bill_row(context: Context, entry: Entry) -> Row:
         "earnApr": "",
         "mgnMode": "" if not entry.market else "cash" if spot else "cross",
         "ordId": entry.order_id if trade else "",
-        "clOrdId": entry.client_id,
+        "clOrdId": note.algo.child_id if note and note.algo else entry.client_id,
         "tradeId": trade_number(fill) if fill else "",
         "execType": ("M" if execution.is_maker else "T") if execution else "",
         "from": source,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from simulators.core.accounts import Account
 from simulators.core.money import ZERO
 from simulators.core.types import Order, OrderRequest, OrderStatus, PositionSide, Reason
+from simulators.okx.desk import waits
 from simulators.okx.errors import refused
 from simulators.okx.params import Context
 
@@ -36,6 +37,7 @@ def waiting(account: Account, request: OrderRequest) -> list[Order]:
         and order.request.position_side is request.position_side
         and order.request.side is request.side
         and order.request.reduce_only
+        and not waits(order)
     ]
     return sorted(mine, key=lambda order: (-sign * order.price, order.sequence))
 

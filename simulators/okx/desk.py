@@ -23,6 +23,8 @@ from simulators.core.types import (
 from simulators.core.venue import Venue
 from simulators.okx.lives import Lives, PositionKey
 
+ALGO_STEP = 1 << 21
+
 
 class AccountLevel(Enum):
     """The account mode, `acctLv`."""
@@ -45,6 +47,17 @@ class OrderNote:
     stp_mode: str = "cancel_maker"
     leverage: Decimal | None = None
     ending: tuple[str, str] | None = None
+    algo: "AlgoNote | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlgoNote:
+    """What a conditional order asked for: its type, the name of its trigger, and the client's id of it."""
+
+    kind: str
+    trigger: str
+    client_id: str = ""
+    child_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,17 @@ class Habits:
     leverage_with_orders: bool
     reduce_only_shrinks: bool
     float_noise: bool
+    child_ids: bool
+
+
+def waits(order: Order) -> bool:
+    """Tell whether an order is a conditional one that has not triggered: it is not in the book, and holds no money."""
+    return order.request.trigger_price is not None and not order.triggered
+
+
+def algo_number(order: Order) -> str:
+    """Return algoId: algo orders and orders are numbered apart."""
+    return str(int(order.order_id) + ALGO_STEP)
 
 
 class Desk:
@@ -112,6 +136,12 @@ class Desk:
             reduce_only=order.request.reduce_only and order.request.position_side is PositionSide.BOTH,
         )
 
+    def triggered_ms(self, order: Order) -> int:
+        """Return when a conditional order triggered, 0 if it did not."""
+        account = self._venue.accounts[order.account]
+        found = account.orders[order.order_id].first(lambda one: one.triggered) if order.triggered else None
+        return found.updated_ms if found is not None else 0
+
     # fills
     def _on_execution(self, execution: Execution) -> None:
         """Remember what the core's records lack: called once the execution's entries are written."""
@@ -150,5 +180,5 @@ class Desk:
         if self._timers.get(key) != number:
             return
         for order in account.open_orders():
-            if key[1] in ("", self.note(order).tag):
+            if not waits(order) and key[1] in ("", self.note(order).tag):
                 self._venue.cancel_now(account, order.order_id, Reason.EXPIRED)

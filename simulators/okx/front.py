@@ -16,7 +16,7 @@ from simulators.core.clock import ClockMode, GatewayClock
 from simulators.core.types import ApiKey, MarketKind, Refusal
 from simulators.core.venue import Venue
 from simulators.core.wire import Answer, Call, Handling, Stream, dump
-from simulators.okx import account, bills, market, orders, position, trade
+from simulators.okx import account, algos, bills, market, orders, position, trade
 from simulators.okx.desk import Desk
 from simulators.okx.errors import OKXError, refused, text_of, translate, wrong
 from simulators.okx.limits import RequestLimits
@@ -78,7 +78,9 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v5/trade/orders-pending"): Route(orders.pending),
     ("GET", "/api/v5/trade/orders-history"): Route(orders.history),
     ("GET", "/api/v5/trade/orders-history-archive"): Route(orders.archive),
-    ("GET", "/api/v5/trade/orders-algo-pending"): Route(orders.algo_pending),
+    ("GET", "/api/v5/trade/order-algo"): Route(algos.details),
+    ("GET", "/api/v5/trade/orders-algo-pending"): Route(algos.pending),
+    ("GET", "/api/v5/trade/orders-algo-history"): Route(algos.history),
     ("GET", "/api/v5/trade/fills"): Route(bills.fills),
     ("GET", "/api/v5/trade/fills-history"): Route(bills.fills_history),
     ("POST", "/api/v5/trade/order"): Route(trade.place, "trade", expires=True, by="instId"),
@@ -87,6 +89,8 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/api/v5/trade/cancel-batch-orders"): Route(trade.cancel_many, "trade", by="instId"),
     ("POST", "/api/v5/trade/amend-order"): Route(trade.amend, "trade", expires=True, by="instId"),
     ("POST", "/api/v5/trade/amend-batch-orders"): Route(trade.amend_many, "trade", expires=True, by="instId"),
+    ("POST", "/api/v5/trade/order-algo"): Route(algos.place, "trade", by="instId"),
+    ("POST", "/api/v5/trade/cancel-algos"): Route(algos.cancel, "trade", by="instId"),
     ("POST", "/api/v5/trade/close-position"): Route(trade.close_position, "trade", by="instId"),
     ("POST", "/api/v5/trade/cancel-all-after"): Route(trade.cancel_all_after, "trade"),
 }

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from simulators.core.types import Instrument, Order, OrderStatus
-from simulators.okx.errors import refused, wrong
+from simulators.okx.algos import is_plain
+from simulators.okx.errors import refused
 from simulators.okx.paging import page, window
 from simulators.okx.params import DAY_MS, Context, Params, family
 from simulators.okx.render import STATES, Row, order_row, order_type
 
-ALGO_TYPES = ("conditional", "oco", "trigger", "move_order_stop", "iceberg", "twap", "chase", "smart_iceberg")
 UNFILLED_KEPT_MS = 2 * 3_600_000
 HISTORY_MS, ARCHIVE_MS = 7 * DAY_MS, 90 * DAY_MS
 
@@ -54,17 +54,6 @@ def archive(context: Context) -> list[Row]:
     return _listed(context, kept, required=True)
 
 
-def algo_pending(context: Context) -> list[Row]:
-    """GET /api/v5/trade/orders-algo-pending: there are no algo orders here, whoever asks."""
-    params = context.params
-    params.required("ordType")
-    if any(kind not in ALGO_TYPES for kind in params.many("ordType", len(ALGO_TYPES))):
-        raise wrong("ordType")
-    context.kinds()
-    params.limit()
-    return []
-
-
 def _view(context: Context) -> int | None:
     return context.view_ms(context.venue.lags.orders_ms)
 
@@ -75,7 +64,7 @@ def _visible(context: Context, orders: Iterable[Order]) -> Iterator[Order]:
     horizon = context.venue.now_ms() - young if young is not None else None
     for order in orders:
         hidden = horizon is not None and order.created_ms > horizon
-        if order.status is not OrderStatus.PENDING and not hidden:
+        if order.status is not OrderStatus.PENDING and not hidden and is_plain(order):
             yield order
 
 
@@ -105,7 +94,9 @@ def _listed(context: Context, wanted: Callable[[Order], bool], *, required: bool
     chosen, within = _chooser(context, params), window(params)
     only_live = not required and _view(context) is None
     orders = _visible(context, _live(context) if only_live else _every(context))
-    found = (o for o in orders if o.request.kind in kinds and wanted(o) and chosen(o) and within(o.created_ms))
+    found = (
+        o for o in orders if o.request.kind in kinds and wanted(o) and chosen(o) and within(_placed_ms(context, o))
+    )
     return [_row(context, order) for order in page(found, params, number=lambda order: order.order_id)]
 
 
@@ -136,4 +127,10 @@ def _row(context: Context, order: Order) -> Row:
     fills = context.desk.by_order.get(order.order_id, [])
     shown = [fill for fill in fills if fill.execution.time_ms <= order.updated_ms]
     rate = context.venue.margin.leverage(context.me, instrument)
-    return order_row(order, instrument, context.desk.note(order), shown, rate=rate)
+    note, placed_ms = context.desk.note(order), _placed_ms(context, order)
+    return order_row(order, instrument, note, shown, rate=rate, placed_ms=placed_ms)
+
+
+def _placed_ms(context: Context, order: Order) -> int:
+    """Return when an order came to be: one that an algo order placed, when that triggered."""
+    return context.desk.triggered_ms(order) or order.created_ms

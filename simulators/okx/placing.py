@@ -41,9 +41,9 @@ def place_one(context: Context, params: Params) -> Row:
     if not name:
         raise wrong("instId")
     instrument = context.instrument(name)
-    _check_state(context, params, instrument)
+    check_state(context, params, instrument)
     _refuse_unsupported(params, instrument)
-    trade_mode = _trade_mode(context, params, instrument)
+    trade_mode = trade_mode_of(context, params, instrument)
     client_id, tag = params.well_formed("clOrdId", CLIENT_ID), params.well_formed("tag", TAG)
     request, note = _request(context, params, instrument, client_id)
     _check_client_id(context, client_id)
@@ -57,7 +57,7 @@ def place_one(context: Context, params: Params) -> Row:
     return {"ordId": order.order_id, "clOrdId": client_id, "sMsg": "Order placed", "ts": str(order.created_ms)}
 
 
-def _check_state(context: Context, params: Params, instrument: Instrument) -> None:
+def check_state(context: Context, params: Params, instrument: Instrument) -> None:
     state = context.desk.state(instrument)
     if state == "live" or (state == "post_only" and params.text("ordType") == "post_only"):
         return
@@ -84,7 +84,7 @@ def _refuse_unsupported(params: Params, instrument: Instrument) -> None:
     params.choice("stpMode", STP_MODES, default="")
 
 
-def _trade_mode(context: Context, params: Params, instrument: Instrument) -> str:
+def trade_mode_of(context: Context, params: Params, instrument: Instrument) -> str:
     """Return tdMode: which one an account mode wants differs; isolated margin is not simulated."""
     mode = params.choice("tdMode", ("cash", "cross", "isolated"))
     level, spot = context.level, instrument.kind is MarketKind.SPOT
@@ -104,12 +104,12 @@ def _request(
     context: Context, params: Params, instrument: Instrument, client_id: str
 ) -> tuple[OrderRequest, OrderNote]:
     spot = instrument.kind is MarketKind.SPOT
-    side = _word(params, "side", {side.value: side for side in OrderSide})
+    side = word(params, "side", {side.value: side for side in OrderSide})
     kind = params.text("ordType")
     if kind not in (*TIMES, "market") and (spot or kind not in MARKET_TYPES):
         raise wrong("ordType")
     market = kind in MARKET_TYPES
-    position_side = _position_side(context, params, spot=spot)
+    position_side = position_side_of(context, params, spot=spot)
     size = params.decimal("sz")
     if not size:
         raise wrong("sz")
@@ -160,14 +160,14 @@ def _slippage(params: Params, *, received: bool) -> Decimal | None:
     return value or None
 
 
-def _word(params: Params, name: str, table: dict[str, V]) -> V:
+def word(params: Params, name: str, table: dict[str, V]) -> V:
     found = table.get(params.text(name))
     if found is None:
         raise wrong(name)
     return found
 
 
-def _position_side(context: Context, params: Params, *, spot: bool) -> PositionSide:
+def position_side_of(context: Context, params: Params, *, spot: bool) -> PositionSide:
     name = params.text("posSide")
     if spot:
         if name not in ("", "net"):

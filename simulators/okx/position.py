@@ -15,7 +15,7 @@ from simulators.core.types import (
     Refusal,
 )
 from simulators.okx.account import usd_price
-from simulators.okx.desk import AccountLevel
+from simulators.okx.desk import AccountLevel, waits
 from simulators.okx.errors import refused, wrong
 from simulators.okx.lives import NUMBER_KEPT_MS, Life
 from simulators.okx.params import DAY_MS, INSTRUMENT_TYPES, MODES, SIDE_NAMES, SIDES, Context, family
@@ -235,7 +235,10 @@ def _leverage_side(context: Context, mode: str) -> PositionSide:
 def _set_cross(context: Context, instrument: Instrument, value: Decimal) -> None:
     if context.level is AccountLevel.PORTFOLIO:
         raise refused(51039)
-    waiting = any(o.request.symbol == instrument.symbol for o in context.me.open_orders())
+    mine = [o for o in context.me.open_orders() if o.request.symbol == instrument.symbol]
+    if any(waits(order) for order in mine):
+        raise refused(59669)
+    waiting = bool(mine)
     if waiting and not context.desk.habits.leverage_with_orders:
         raise refused(59107)
     try:

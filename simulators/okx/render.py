@@ -17,7 +17,7 @@ from simulators.core.types import (
     Reason,
     TimeInForce,
 )
-from simulators.okx.desk import Fill, OrderNote
+from simulators.okx.desk import AlgoNote, Fill, OrderNote, algo_number
 from simulators.okx.params import SIDE_NAMES, TYPES
 
 Row = dict[str, object]
@@ -87,8 +87,10 @@ def trade_number(fill: Fill) -> str:
     return f"{minus}{fill.execution.execution_id}"
 
 
-def order_row(order: Order, instrument: Instrument, note: OrderNote, fills: Sequence[Fill], *, rate: Decimal) -> Row:
-    """Return one order; `fills` are those it had, `rate` the leverage in force."""
+def order_row(
+    order: Order, instrument: Instrument, note: OrderNote, fills: Sequence[Fill], *, rate: Decimal, placed_ms: int
+) -> Row:
+    """Return one order; `fills` are those it had, `rate` the leverage in force, `placed_ms` when it came to be."""
     request = order.request
     spot = request.kind is MarketKind.SPOT
     market = request.order_type is OrderType.MARKET
@@ -99,7 +101,7 @@ def order_row(order: Order, instrument: Instrument, note: OrderNote, fills: Sequ
         "instType": TYPES[request.kind],
         "instId": request.symbol,
         "ordId": order.order_id,
-        "clOrdId": order.client_id,
+        "clOrdId": note.algo.child_id if note.algo else order.client_id,
         "tag": note.tag,
         "ccy": "" if spot else instrument.settle,
         "side": request.side.value,
@@ -124,9 +126,10 @@ def order_row(order: Order, instrument: Instrument, note: OrderNote, fills: Sequ
         "cancelSourceReason": why,
         "stpMode": note.stp_mode,
         "tradeQuoteCcy": instrument.quote if spot else "",
-        "cTime": str(order.created_ms),
+        "cTime": str(placed_ms),
         "uTime": str(order.updated_ms),
         **_UNUSED,
+        **(_of_algo(order, note.algo) if note.algo else {}),
         "attachAlgoOrds": [],
         "linkedAlgoOrd": {"algoId": ""},
     }
@@ -138,6 +141,12 @@ _UNUSED = {
     **dict.fromkeys(("tpOrdPx", "tpTriggerPx", "tpTriggerPxType"), ""),
     "isTpLimit": "false",
 }
+
+
+def _of_algo(order: Order, algo: AlgoNote) -> Row:
+    """Return what an order says of the algo order that placed it."""
+    source = {"conditional": "7", "trigger": "6"}[algo.kind]
+    return {"algoId": algo_number(order), "algoClOrdId": algo.client_id, "source": source}
 
 
 def _ended_unfilled(order: Order) -> bool:
@@ -171,8 +180,8 @@ def sub_type(fill: Fill) -> str:
     return "6" if buys else "4"
 
 
-def fill_row(fill: Fill, instrument: Instrument, tag: str) -> Row:
-    """Return one fill; its fee is negative when paid."""
+def fill_row(fill: Fill, instrument: Instrument, note: OrderNote) -> Row:
+    """Return one fill; its fee is negative when paid. It names no algo order."""
     execution = fill.execution
     spot = execution.market is MarketKind.SPOT
     return {
@@ -180,10 +189,10 @@ def fill_row(fill: Fill, instrument: Instrument, tag: str) -> Row:
         "instId": execution.symbol,
         "tradeId": trade_number(fill),
         "ordId": execution.order_id,
-        "clOrdId": execution.client_id,
+        "clOrdId": note.algo.child_id if note.algo else execution.client_id,
         "billId": fill.bill_id,
         "subType": sub_type(fill),
-        "tag": tag,
+        "tag": note.tag,
         "fillPx": plain(execution.price),
         "fillSz": plain(execution.qty),
         "fillIdxPx": plain(execution.mark_price),

@@ -39,7 +39,8 @@ class OKXConfig(VenueConfig):
     `environments` binds a key to demo or live trading; keys that it does not name work in both. `linked_prices`: a
     contract's price and its spot pair's move as one. `leverage_with_orders`: leverage may change while orders wait.
     `reduce_only_shrinks`: in net mode a reduce-only order above the position shrinks to it, instead of being refused.
-    `float_noise`: computed balances end in the digits of a binary float, as recorded.
+    `float_noise`: computed balances end in the digits of a binary float, as recorded. `child_ids`: the order that a
+    triggered algo order places has a clOrdId of OKX's making; otherwise none. Both are seen.
     """
 
     rate_limits: OKXLimitConfig = OKXLimitConfig()
@@ -51,6 +52,7 @@ class OKXConfig(VenueConfig):
     leverage_with_orders: bool = True
     reduce_only_shrinks: bool = False
     float_noise: bool = False
+    child_ids: bool = True
 
     @model_validator(mode="after")
     def _check_symbols(self) -> Self:
@@ -76,6 +78,7 @@ def build_okx(config: OKXConfig) -> Simulator:
                 leverage_with_orders=config.leverage_with_orders,
                 reduce_only_shrinks=config.reduce_only_shrinks,
                 float_noise=config.float_noise,
+                child_ids=config.child_ids,
             ),
         )
         if config.linked_prices:

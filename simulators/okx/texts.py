@@ -100,6 +100,7 @@ TEXTS: Mapping[int, str] = {
     51054: "Request timed out. Please try again.",
     51063: "OrdId does not exist",
     51065: "algoClOrdId already exists.",
+    51068: "{name} already exists within algoClOrdId and attachAlgoClOrdId.",
     51101: "Order failed, the sz of the current order can't be more than {maximum} (contracts).",
     51102: "Order failed, the number of pending orders for this instId can't be more than {maximum} (orders)",
     51103: "Order failed, the number of pending orders across all instIds under the {family} current instFamily can't "
@@ -132,6 +133,14 @@ TEXTS: Mapping[int, str] = {
     "position.",
     51209: "Order failed. Only orders that lower the delta are supported in the current account state.",
     51290: "The Bot engine is being upgraded. Please try again later",
+    51261: "Each user can hold up to {maximum} pending stop orders at the same time.",
+    51277: "TP trigger price cannot be higher than the last price.",
+    51278: "SL trigger price cannot be lower than the last price.",
+    51279: "TP trigger price cannot be lower than the last price.",
+    51280: "SL trigger price cannot be higher than the last price.",
+    51281: "Trigger order do not support the tgtCcy parameter.",
+    51415: "Unable to place order. Spot trading only supports using the last price as trigger price. Please select "
+    '"Last" and try again.',
     51400: "Order cancellation failed as the order has been filled, canceled or does not exist.",
     51403: "Cancellation failed as the order type doesn't support cancellation.",
     51406: "Canceled - order count exceeds the limit {maximum}.",
@@ -161,5 +170,7 @@ TEXTS: Mapping[int, str] = {
     59112: "You have isolated/cross pending orders. Please cancel them before adjusting your leverage",
     59113: "According to local laws and regulations, margin trading service is not available in your region.",
     59200: "Insufficient account balance.",
+    59669: "Cancel cross-margin TP/SL, trailing, trigger, and chase orders or stop bots before adjusting your "
+    "leverage.",
     59550: "Complete identity verification level 2 to use this feature.",
 }

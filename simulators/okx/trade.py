@@ -15,6 +15,7 @@ from simulators.core.types import (
     Refusal,
     TimeInForce,
 )
+from simulators.okx.desk import waits
 from simulators.okx.errors import OKXError, refused, translate, wrong
 from simulators.okx.params import CLIENT_ID, SIDE_NAMES, SIDES, TAG, Context, Params
 from simulators.okx.placing import place_one
@@ -36,7 +37,7 @@ class Outcome:
         self.message = {0: "", 1: ALL_FAILED, 2: SOME_FAILED}[self.code]
 
 
-def _one(context: Context, params: Params, act: Act, *, names: tuple[str, ...]) -> Row:
+def one(context: Context, params: Params, act: Act, *, names: tuple[str, ...]) -> Row:
     """Return an item's row; one that is refused carries the ids that it came with."""
     stamp = str(context.venue.now_ms())
     given = {name: str(params.values.get(name) or "") for name in names if name != "subCode"}
@@ -48,7 +49,7 @@ def _one(context: Context, params: Params, act: Act, *, names: tuple[str, ...]) 
         return row | {"sCode": str(error.code), "sMsg": f"{error.message} " if error.code == 51000 else error.message}
 
 
-def _items(context: Context, maximum: int, code: int) -> list[Params]:
+def items_of(context: Context, maximum: int, code: int) -> list[Params]:
     items = context.params.values.get("items")
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         raise refused(50002)
@@ -65,32 +66,32 @@ _AMENDED = ("clOrdId", "ordId", "reqId", "subCode")
 
 def place(context: Context) -> Outcome:
     """POST /api/v5/trade/order: an acknowledgement only."""
-    return Outcome([_one(context, context.params, place_one, names=_PLACED)])
+    return Outcome([one(context, context.params, place_one, names=_PLACED)])
 
 
 def place_many(context: Context) -> Outcome:
     """POST /api/v5/trade/batch-orders."""
-    return Outcome([_one(context, item, place_one, names=_PLACED) for item in _items(context, BATCH_MAX, 51111)])
+    return Outcome([one(context, item, place_one, names=_PLACED) for item in items_of(context, BATCH_MAX, 51111)])
 
 
 def cancel(context: Context) -> Outcome:
     """POST /api/v5/trade/cancel-order: an acknowledgement only."""
-    return Outcome([_one(context, context.params, _cancel, names=_NAMED)])
+    return Outcome([one(context, context.params, _cancel, names=_NAMED)])
 
 
 def cancel_many(context: Context) -> Outcome:
     """POST /api/v5/trade/cancel-batch-orders."""
-    return Outcome([_one(context, item, _cancel, names=_NAMED) for item in _items(context, BATCH_MAX, 51406)])
+    return Outcome([one(context, item, _cancel, names=_NAMED) for item in items_of(context, BATCH_MAX, 51406)])
 
 
 def amend(context: Context) -> Outcome:
     """POST /api/v5/trade/amend-order."""
-    return Outcome([_one(context, context.params, _amend, names=_AMENDED)])
+    return Outcome([one(context, context.params, _amend, names=_AMENDED)])
 
 
 def amend_many(context: Context) -> Outcome:
     """POST /api/v5/trade/amend-batch-orders."""
-    return Outcome([_one(context, item, _amend, names=_AMENDED) for item in _items(context, BATCH_MAX, 51501)])
+    return Outcome([one(context, item, _amend, names=_AMENDED) for item in items_of(context, BATCH_MAX, 51501)])
 
 
 def _open_order(context: Context, params: Params, missing: int) -> Order:
@@ -103,14 +104,14 @@ def _open_order(context: Context, params: Params, missing: int) -> Order:
     if not order_id and not client_id:
         raise refused(50015, first="ordId", second="clOrdId")
     found = context.me.order(order_id) if order_id else _pending(context, instrument, client_id)
-    if found is None or not found.is_open or found.request.symbol != instrument.symbol:
+    if found is None or waits(found) or not found.is_open or found.request.symbol != instrument.symbol:
         raise refused(missing)
     return found
 
 
 def _pending(context: Context, instrument: Instrument, client_id: str) -> Order | None:
     orders = context.me.orders_by_client(instrument.kind, client_id)
-    return next((o for o in orders if o.is_open and o.request.symbol == instrument.symbol), None)
+    return next((o for o in orders if o.is_open and not waits(o) and o.request.symbol == instrument.symbol), None)
 
 
 def _cancel(context: Context, params: Params) -> Row:
@@ -198,6 +199,7 @@ def _clear_closing(context: Context, instrument: Instrument, side: PositionSide,
         and order.request.reduce_only
         and order.request.position_side is side
         and order.request.side is held.opposite
+        and not waits(order)
     ]
     if waiting and not context.params.flag("autoCxl"):
         raise refused(51115)

@@ -76,8 +76,12 @@ def test_every_decision_is_taken_and_shown(bare: Cli, breaks: list[str]) -> None
     position, external = breaks
     assert bare("breaks", "assign", position, "--to", "bob", *BY).code == 0
     assert bare("breaks", "explain", position, *BY).code == 0
-    assert bare("breaks", "accept", position, *BY).code == 0
+    accepted = bare("breaks", "accept", position, "--days", "7", "--within", "0.5", *BY, "--json").json["accepted"]
+    assert (accepted["amount"], accepted["within"], accepted["accepted_by"]) == ("-5.5", "0.5", "ann")
+    assert "accepted as it was then, and up to 0.5 away" in bare("breaks", "show", position).out
+    assert bare("breaks", "unaccept", position, *BY).code == 0
     assert bare("breaks", "claim", external, "--for", "discretionary desk", *BY).code == 0
+    assert bare("breaks", "unclaim", external, *BY, "--json").json["owner"] is None
     entry = bare("breaks", "correct", position, "--amount", "-5", *BY, "--json").json["adjustments"][0]
     assert (entry["amount"], entry["instrument_id"]) == ("-5", str(AAPL))
     back = bare("breaks", "correct", position, "--reverse", str(entry["adjustment_id"]), *BY, "--json").json
@@ -87,7 +91,7 @@ def test_every_decision_is_taken_and_shown(bare: Cli, breaks: list[str]) -> None
     assert (listed.code, listed.json["breaks"][0]["is_overridden"]) == (0, True)
     assert "lock overridden" in bare("status").err
     steps = [event["step"] for event in bare("breaks", "show", position, "--json").json["events"]]
-    assert steps[3:] == ["assigned", "explained", "accepted", "corrected", "corrected", "overridden"]
+    assert steps[3:] == ["assigned", "explained", "accepted", "unaccepted", "corrected", "corrected", "overridden"]
     assert bare("audit", "verify").code == 0
 
 
@@ -96,6 +100,10 @@ WRONG = [
     (("correct", "--reverse", "9"), 3, "BREAK_ENTRY_UNKNOWN"),
     (("claim", "--for", "me"), 3, "BREAK_NOT_CLAIMABLE"),
     (("override", "--hours", "30"), 2, "24"),
+    (("unclaim",), 3, "BREAK_NOT_CLAIMED"),
+    (("unaccept",), 3, "BREAK_NOT_ACCEPTED"),
+    (("accept", "--days", "366"), 2, "365"),
+    (("accept", "--within", "some"), 2, "--within"),
 ]
 
 

@@ -74,7 +74,7 @@ def _sdk(scene: Scene) -> Iterator[tuple[Any, Any]]:
 def _instruments(clients: tuple[Any, Any], scene: Scene) -> Readings:
     row, item = clients[0].get_asset(scene.product.symbol), scene.instrument
     theirs = {"symbol": row.symbol, "trading": row.tradable, "fractions": row.fractionable}
-    ours = {"symbol": item.venue_symbol, "trading": item.is_trading, "fractions": item.fraction_size is not None}
+    ours = {"symbol": item.venue_symbol, "trading": item.is_trading, "fractions": item.parts is not None}
     return Readings({"one": theirs}, {"one": ours})
 
 

@@ -243,6 +243,7 @@ def test_breaks_make_the_run_fail_by_name(venue: Any) -> None:
 
 def test_a_break_is_decided_by_a_form_and_its_story_is_a_report(venue: Any, tmp_path: Path) -> None:
     sync_positions(venue.block, return_state=True)
+    set_leverage(venue.block, return_state=True)
     venue.trade("AAPLUSDT", "buy", "10")
     name, message = ended(reconcile(venue.block, return_state=True))
     assert name == "BREAKS_FOUND" and "1 ORDER_EXTERNAL" in message
@@ -256,6 +257,15 @@ def test_a_break_is_decided_by_a_form_and_its_story_is_a_report(venue: Any, tmp_
     folder = tmp_path / "reports" / "decide-break-simulated" / str(run_id(state))
     assert "discretionary desk" in (folder / "report.html").read_text()
     assert "ORDER_EXTERNAL" not in ended(reconcile(venue.block, return_state=True))[1]
+    assert ended(decide_break(decision="unclaim", **said))[0] == "Completed"
+    assert ended(reconcile(venue.block, return_state=True))[0] == "BREAKS_FOUND"
+    name, message = ended(decide_break(decision="accept", amount="0.5", **said))
+    assert name == "REFUSED" and message.startswith("BREAK_NOT_BOUNDED")
+    assert ended(decide_break(decision="accept", days=7, **said))[0] == "Completed"
+    name, message = ended(reconcile(venue.block, return_state=True))
+    assert name == "CLEAN_WITH_ACCEPTED" and "ORDER_EXTERNAL" in message and "(by ann until" in message
+    assert ended(decide_break(decision="unaccept", **said))[0] == "Completed"
+    assert ended(reconcile(venue.block, return_state=True))[0] == "BREAKS_FOUND"
 
 
 def test_the_form_of_a_decision_refuses_what_it_cannot_mean() -> None:

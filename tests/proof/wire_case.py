@@ -6,12 +6,11 @@ Every clock but the sockets' is the venue's own, so protocol times are those of 
 from __future__ import annotations
 
 import random
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +26,7 @@ from ledger.states import IntentState
 from tests.brokers.loopback import Loopback, start_loopback
 from tests.egress import egress, hostile_environment
 from tests.proof.wire_faults import READS, Arm, End, Known, Verb, WireFault, ending, expected
+from tests.proof.wire_ledger import empty_ledger
 from tests.proof.wire_venues import Product, WireVenue
 from tests.trading.simulated import VenueClock
 from trading.orders import IntentView, OrderDesk, ProtocolLimits, WantedOrder
@@ -37,7 +37,10 @@ START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 DEADLINE_S, SHORT_DEADLINE_S = 4.0, 0.5  # of one request; production's is 10 s
 SLACK_S = 1.5  # what a loaded machine may add to a call; production's bound leaves 0.5 s
 DRIVE_S, QUIET_S = 3_000.0, 120
+# Fewer looks than in production while nothing can be proved yet: each spoiled read is made all the same.
+LIMITS = ProtocolLimits(query_every_s=5.0, query_every_s_max=30.0)
 S = IntentState
+_VERBS = frozenset(verb.value for verb in Verb)
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,6 @@ class Call:
     is_faulted: bool
 
 
-_PROCESS: dict[str, Any] = {}
-
-
 class Watched:
     """The adapter with a stop-watch and the simulator's counters around each call of a verb."""
 
@@ -96,7 +96,7 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._broker, name)
-        return self._watch(Verb(name), found) if name in {verb.value for verb in Verb} else found
+        return self._watch(Verb(name), found) if name in _VERBS else found
 
     def _watch(self, verb: Verb, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **options: Any) -> Any:
@@ -159,15 +159,11 @@ class Played:
 class Stage:
     """What a case plays on: a fresh venue, a fresh ledger, one process's view of the account."""
 
-    def __init__(self, case: Case, sim: Any, directory: Path, stack: ExitStack) -> None:
+    def __init__(self, case: Case, sim: Any, stack: ExitStack) -> None:
         self.case, self.sim = case, sim
         self.clock = VenueClock(START)
         self.clock.sim = sim
-        shutil.copy(_template(), directory / "ledger.db")
-        self.url = f"sqlite:///{directory / 'ledger.db'}"
-        self.ledger = stack.enter_context(
-            Ledger.open(self.url, environment=case.venue.account_id.environment, clock=self.clock)
-        )
+        self.ledger = stack.enter_context(empty_ledger(case.venue.account_id.environment, self.clock))
         self._stack = stack
         self.watched, self.desk = self.open_desk("worker-1")
         self.main_ids: list[str] = []
@@ -187,7 +183,7 @@ class Stage:
             clock=self.clock,
             policy=policy,
             worker=worker,
-            limits=ProtocolLimits(answer_timeout_s=case.deadline_s),
+            limits=replace(LIMITS, answer_timeout_s=case.deadline_s),
         )
         return watched, desk
 
@@ -224,16 +220,6 @@ class Stage:
             self.arm(arm, decoy=decoy)
 
 
-def _template() -> Path:
-    """One migrated ledger per process, copied for each case."""
-    if "template" not in _PROCESS:
-        _PROCESS["folder"] = TemporaryDirectory(prefix="wire-proof-")
-        _PROCESS["template"] = Path(_PROCESS["folder"].name) / "template.db"
-        Ledger.open(f"sqlite:///{_PROCESS['template']}", environment=Environment.SIMULATED).close()
-    found: Path = _PROCESS["template"]
-    return found
-
-
 # -- playing ----------------------------------------------------------------------------------------------------
 @contextmanager
 def played(case: Case, *, seed: int) -> Iterator[Played]:
@@ -245,7 +231,7 @@ def played(case: Case, *, seed: int) -> Iterator[Played]:
         stack.callback(decoy.stop.set)
         sim = stack.enter_context(case.venue.start(START))
         stack.enter_context(hostile_environment(decoy.url, directory))
-        stage = Stage(case, sim, directory, stack)
+        stage = Stage(case, sim, stack)
         if seed:
             noise = random.Random(f"{seed} {case.name}").choice(("", "find_order", "positions", "fills"))
             for target in case.venue.targets(noise) if noise else ():

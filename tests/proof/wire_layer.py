@@ -10,10 +10,11 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from sqlmodel import select
@@ -58,6 +59,7 @@ class Verdict:
     findings: tuple[Finding, ...]
 
 
+@cache
 def cases() -> tuple[Case, ...]:
     """The whole table."""
     return tuple(
@@ -68,6 +70,11 @@ def cases() -> tuple[Case, ...]:
         for fault in FAULTS
         if is_case(venue, product, verb, fault)
     )
+
+
+@cache
+def _by_name() -> Mapping[str, Case]:
+    return {case.name: case for case in cases()}
 
 
 def run(*, histories: int, seed: int, jobs: int, say: Callable[[str], None], kind: str = "") -> list[LayerResult]:
@@ -82,7 +89,8 @@ def run(*, histories: int, seed: int, jobs: int, say: Callable[[str], None], kin
         each: Iterable[Verdict] = map(_judged, told)
         if jobs > 1:
             spawn = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=spawn))
+            # One more than there are cores: some cases wait for their deadline.
+            pool = stack.enter_context(ProcessPoolExecutor(jobs + 1, mp_context=spawn))
             each = pool.map(_judged, told, chunksize=4)
         for number, verdict in enumerate(each, start=1):
             verdicts.append(verdict)
@@ -140,7 +148,7 @@ def _judged(told: tuple[str, int]) -> Verdict:
 
 def judged(name: str, seed: int) -> Verdict:
     """Play one case and look for everything that must not be. Seed 0 is the table as written; others vary it."""
-    found = {case.name: case for case in cases()}.get(name)
+    found = _by_name().get(name)
     if found is None:
         raise ValueError(f"kind must be the name of a case, was {name!r}; tests.proof.wire_layer.cases() lists them")
     case = replace(found, fault=varied(found.fault, random.Random(f"{seed} {name}"))) if seed else found

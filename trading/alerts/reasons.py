@@ -43,6 +43,17 @@ class AlertReason(Reason):
         "The body asks for something of its dialect that is not done here.",
         "Remove the field, or have the strategy send its own exit.",
     )
+    BRACKETS_NOT_PLACED = (
+        "BRACKETS_NOT_PLACED",
+        "The alert wants a stop or a target attached to its entry; none is placed here, and without it the entry is "
+        "another trade.",
+        "Have the strategy send its exits as alerts of their own, or set brackets: ignore for the route.",
+    )
+    PRICE_RELATIVE = (
+        "PRICE_RELATIVE",
+        "The price is a distance from the market at whatever time the alert is carried out.",
+        "Send the price itself, for instance offset=@{{close}}, or a market order.",
+    )
     FIELDS_CONTRADICT = (
         "FIELDS_CONTRADICT",
         "Two fields cannot both be meant.",

@@ -242,8 +242,9 @@ class Route(_Strict):
             text = f"exchange {alert.exchange_raw!r} says delayed data; route {self.name} refuses them"
             raise AlertRefused(AlertReason.DATA_DELAYED, text)
         if alert.brackets and self.brackets is Allowed.REFUSE:
-            text = f"{', '.join(alert.brackets)} would not be placed; let the strategy send its exit, or set brackets"
-            raise AlertRefused(AlertReason.FIELD_UNSUPPORTED, text)
+            named, remedy = ", ".join(alert.brackets), f"set brackets: ignore for route {self.name}"
+            text = f"{named} would not be placed; let the strategy send its exit, or {remedy}"
+            raise AlertRefused(AlertReason.BRACKETS_NOT_PLACED, text)
 
     def ttl_s(self, alert: Alert) -> int:
         """How long after its own time the alert may be carried out: exits longest."""

@@ -48,8 +48,7 @@ def fund(lines: Sequence[Line], portfolio: Portfolio, view: AccountView) -> None
         return
     for line in lines:
         for draft in [draft for draft in line.drafts if not draft.is_reduction]:
-            assert line.instrument is not None
-            smaller = quantise_quantity(draft.quantity * factor, lot=line.instrument.lot_size)
+            smaller = quantise_quantity(draft.quantity * factor, lot=draft.step)
             if filter_reason(draft, smaller, portfolio) is not None:
                 line.drop([draft], none_left)
                 continue

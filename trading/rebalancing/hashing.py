@@ -12,7 +12,7 @@ from brokers.types import Instrument
 from trading.rebalancing.portfolio import Portfolio
 from trading.rebalancing.view import AccountView
 
-RULES_VERSION = 2  # part of the hash: other rules give other plans from the same snapshot
+RULES_VERSION = 3  # part of the hash: other rules give other plans from the same snapshot
 
 
 def plan_hash(portfolio: Portfolio, view: AccountView) -> str:
@@ -56,6 +56,7 @@ def _rules_of(item: Instrument) -> list[str]:
         str(item.is_trading),
         *(decimal_text(value) for value in exact),
         *(_optional(value) for value in limits),
+        *([] if item.parts is None else [decimal_text(item.parts.step), decimal_text(item.parts.notional_min)]),
     ]
 
 

@@ -13,8 +13,9 @@ from typing import Annotated, Any, cast
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from brokers.ids import AccountId
+from brokers.rounding import is_multiple
 from brokers.strictjson import encode
-from brokers.types import OrderSide, PositionSide
+from brokers.types import OrderSide, PositionSide, TimeInForce
 from trading.rebalancing.portfolio import Exact, InstrumentKey, Portfolio
 from trading.rebalancing.reasons import LineReason
 
@@ -75,7 +76,8 @@ class PlanLeg:
     """One order's worth of change. `price` is the expected one (ask for buys, bid for sells), `mid` the plan's measure.
 
     `money` is what an increase needs (positive) or a reduction frees (negative), after costs. An increase with
-    `after_legs` is sent only when those are filled in full.
+    `after_legs` is sent only when those are filled in full. `lot_size` is the step of its quantities; where that is a
+    part of the instrument's lot, `parts_of` is this lot and `part_time_in_force` what an order off it must have.
     """
 
     number: int
@@ -96,6 +98,19 @@ class PlanLeg:
     contract_size: Exact
     quantity_min: Exact
     notional_min: Exact
+    parts_of: Exact | None = None
+    part_time_in_force: TimeInForce | None = None
+
+    @property
+    def has_part(self) -> bool:
+        """Whether the leg as a whole is for a part of a lot."""
+        return self.parts_of is not None and not is_multiple(self.quantity, step=self.parts_of)
+
+    def time_in_force_of(self, quantity: Decimal, *, otherwise: TimeInForce) -> TimeInForce:
+        """What an order of the leg must have where it is for a part of a lot, else what its style wants."""
+        if self.parts_of is None or self.part_time_in_force is None or is_multiple(quantity, step=self.parts_of):
+            return otherwise
+        return self.part_time_in_force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """The rebalance decision: targets and a snapshot in, a plan out. Pure.
 
 Invariants (property-tested in tests/trading/rebalancing):
-1. No leg violates its instrument's filters: lot, smallest and largest quantity, smallest notional.
+1. No leg violates its instrument's filters: lot, smallest and largest quantity, smallest notional; parts of a lot are
+   traded where the instrument's terms allow them, and never short.
 2. What all increases need is at most the free money less the cash buffer plus what the reductions free, costs included.
 3. A leg never crosses zero: reductions end at zero at most; a change of side is a reduction and an increase that waits.
 4. Only differences are traded, toward the target and never past it; nothing is sold to be bought again.
@@ -18,7 +19,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
 
 from brokers.ids import InstrumentId
 from brokers.rounding import MONEY, decimal_text, quantise_quantity
-from brokers.types import ZERO, Instrument, PositionMode, PositionSide
+from brokers.types import ZERO, Instrument, PartTerms, PositionMode, PositionSide
 from trading.rebalancing.funding import bound_costs, cost_of, fund, money_of
 from trading.rebalancing.hashing import plan_hash
 from trading.rebalancing.lines import ONE, Draft, Line, filter_reason
@@ -82,9 +83,14 @@ def _lines(portfolio: Portfolio, view: AccountView) -> list[Line]:
             short=parts.get(key, nothing)[1],
             available=available.get(key),
             weight=portfolio.targets.get(key, ZERO) * investable,
+            parts=_parts(view.instruments.get(key), portfolio),
         )
         for key in sorted(wanted, key=str)
     ]
+
+
+def _parts(instrument: Instrument | None, portfolio: Portfolio) -> PartTerms | None:
+    return None if instrument is None or portfolio.whole_lots else instrument.parts
 
 
 def _check_paid_in_full(portfolio: Portfolio, lines: Iterable[Line]) -> None:
@@ -158,9 +164,10 @@ def _draft(line: Line, portfolio: Portfolio, *, book_moves: bool, held: LineReas
         (1, line.long, max(line.wanted, ZERO), max(line.target, ZERO)),
         (-1, line.short, max(-line.wanted, ZERO), max(-line.target, ZERO)),
     ):
-        quantity = _change(line, abs(have - want), bound=abs(have - far) if to_edge else ZERO)
-        if quantity > 0:
-            line.drafts.append(Draft(line, direction, have > want, quantity))
+        draft = Draft(line, direction, have > want, ZERO, line.parts if direction > 0 else None)
+        draft.quantity = _change(abs(have - want), lot=draft.step, bound=abs(have - far) if to_edge else ZERO)
+        if draft.quantity > 0:
+            line.drafts.append(draft)
         elif have != want:
             line.reasons.append(LineReason.BELOW_LOT)
     _cap_at_available(line)
@@ -179,20 +186,17 @@ def _price_reason(line: Line, portfolio: Portfolio) -> LineReason | None:
     return LineReason.SLIPPAGE_ABOVE_MAX if is_wide else None
 
 
-def _change(line: Line, quantity: Decimal, *, bound: Decimal) -> Decimal:
+def _change(quantity: Decimal, *, lot: Decimal, bound: Decimal) -> Decimal:
     """Whole lots: toward zero, but a lot more where that still ends inside the band (`bound`: to the target itself)."""
-    assert line.instrument is not None, "a line without an instrument has a reason"
-    lot = line.instrument.lot_size
     whole = quantise_quantity(quantity, lot=lot)
     return whole + lot if quantity - whole > ZERO and whole + lot <= bound else whole
 
 
 def _cap_at_available(line: Line) -> None:
     """Sell at most what open orders leave free."""
-    assert line.instrument is not None
     for draft in list(line.drafts):
         if line.available is not None and draft.is_reduction and draft.direction > 0:
-            possible = quantise_quantity(line.available, lot=line.instrument.lot_size)
+            possible = quantise_quantity(line.available, lot=draft.step)
             if possible < draft.quantity:
                 line.reasons.append(LineReason.HELD_BY_OPEN_ORDERS)
                 draft.quantity = possible
@@ -234,7 +238,7 @@ def _pieces(draft: Draft, portfolio: Portfolio) -> list[Decimal]:
     largest = _largest(instrument, portfolio.order_style)
     if not largest or draft.quantity <= largest:
         return [draft.quantity]
-    step = quantise_quantity(largest, lot=instrument.lot_size)
+    step = quantise_quantity(largest, lot=draft.step)
     if filter_reason(draft, step, portfolio) is not None:
         draft.line.reasons.append(LineReason.ABOVE_QUANTITY_MAX)  # the venue's own bounds leave no valid order
         return []
@@ -303,10 +307,12 @@ def _leg(
         cost=_stored(cost_of(draft, quantity, portfolio, view)),
         after_legs=() if draft.is_reduction else after,
         tick_size=instrument.tick_size,
-        lot_size=instrument.lot_size,
+        lot_size=draft.step,
         contract_size=instrument.contract_size,
         quantity_min=instrument.quantity_min,
-        notional_min=instrument.notional_min,
+        notional_min=draft.notional_min,
+        parts_of=instrument.lot_size if draft.parts is not None else None,
+        part_time_in_force=draft.parts.times_in_force[0] if draft.parts is not None else None,
     )
 
 
@@ -357,7 +363,7 @@ def _plan_line(line: Line, view: AccountView) -> PlanLine:
         is_breached=line.is_breached,
         action=action,
         reasons=tuple(dict.fromkeys(line.reasons)),
-        lot_size=line.instrument.lot_size if line.instrument else ONE,
+        lot_size=line.lot,
         contract_size=line.instrument.contract_size if line.instrument else ONE,
         aim_quantity=None if wanted == target else _stored(wanted),
         price_time=line.quote.time if line.quote else None,

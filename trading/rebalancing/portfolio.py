@@ -186,7 +186,8 @@ class Portfolio(Model):
     rebalance that traded. `cost_max`: largest expected cost of a plan, of equity; `slippage_max`: furthest price of a
     line from its mid, of the mid; `quote_age_s_max`: oldest usable quote. `targets_at` is when the weights were made,
     `target_age_s_max` how long they hold then, `targets_valid_until` the end in so many words. `gross_limit`, which a
-    subscription sets for its accounts, makes increases smaller where `gross_max` refuses the weights.
+    subscription sets for its accounts, makes increases smaller where `gross_max` refuses the weights. `whole_lots`
+    leaves parts of a lot (of a share) alone where a venue divides them.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -207,6 +208,7 @@ class Portfolio(Model):
     cost_rate: Annotated[Exact, Field(ge=0, le=Decimal("0.1"))] = Decimal("0.0005")
     gross_max: Annotated[Exact, Field(gt=0, le=100)] = Decimal(1)
     unmanaged: Annotated[Unmanaged, closed_set(Unmanaged)] = Unmanaged.LEAVE
+    whole_lots: bool = False
     rounds_max: Annotated[int, Field(ge=1, le=10)] = 3
     plan_age_s_max: Annotated[int, Field(ge=1, le=86_400)] = 900
     cooldown_s: Annotated[int, Field(ge=0, le=31_622_400)] = 0

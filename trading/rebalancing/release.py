@@ -69,7 +69,8 @@ class OrderFact:
     reason: str = ""
     detail: str = ""
     wanted_at: datetime | None = None
-    rest_price: Decimal | None = None  # of an order that rests in the book
+    rests: bool = False  # whether it stays in the book until it is taken back
+    limit_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,7 @@ def _past(orders: Sequence[OrderFact], filled: Decimal) -> Past:
     return Past(
         filled=filled,
         rounds=len(orders),
-        rests=sum(fact.rest_price is not None for fact in orders),
+        rests=sum(fact.rests for fact in orders),
         first_at=min(times, default=None),
         last_at=max(times, default=None),
     )
@@ -171,8 +172,8 @@ def _past(orders: Sequence[OrderFact], filled: Decimal) -> Past:
 def _resting(orders: Sequence[OrderFact]) -> Resting | None:
     """The order that the venue holds in its book now."""
     for fact in orders:
-        if fact.rest_price is not None and fact.wanted_at is not None and fact.state.is_live_at_venue:
-            return Resting(leg_number=fact.leg_number, price=fact.rest_price, at=fact.wanted_at)
+        if fact.rests and fact.wanted_at is not None and fact.state.is_live_at_venue:
+            return Resting(leg_number=fact.leg_number, price=fact.limit_price, at=fact.wanted_at)
     return None
 
 
@@ -347,7 +348,7 @@ def _too_small(leg: PlanLeg, quantity: Decimal, price: Decimal) -> LineReason | 
 
 def order_request(plan: Plan, send: Send, quote: Quote) -> OrderRequest:
     """The terms of one send: resting at the touch, immediate at the protected price, or at market; reductions may only
-    reduce."""
+    reduce. What a part of a lot may not be, immediate or good till cancelled, becomes an order that is taken back."""
     leg = plan.leg(send.leg_number)
     prices = {
         RoundKind.REST: touch(leg, quote),
@@ -359,7 +360,9 @@ def order_request(plan: Plan, send: Send, quote: Quote) -> OrderRequest:
         side=leg.side,
         order_type=OrderType.MARKET if send.kind is RoundKind.MARKET else OrderType.LIMIT,
         quantity=send.quantity,
-        time_in_force=TimeInForce.GTC if send.kind is RoundKind.REST else TimeInForce.IOC,
+        time_in_force=leg.time_in_force_of(
+            send.quantity, otherwise=TimeInForce.GTC if send.kind is RoundKind.REST else TimeInForce.IOC
+        ),
         limit_price=prices[send.kind],
         reduce_only=leg.reduce_only,
         position_side=leg.position_side,

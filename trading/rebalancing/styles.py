@@ -4,7 +4,8 @@ Everything follows from the leg's own orders and their times, so that a process 
 the same place. Invariants (property-tested):
 1. The rounds of a leg are bounded: `rounds_bound`.
 2. A slice is never below the venue's minima, and the slices of a leg add up to it.
-3. A resting order is let rest no longer than (reprice_steps + 1) * reprice_wait_s after the leg's first order.
+3. A resting order is let rest no longer than (reprice_steps + 1) * reprice_wait_s after the leg's first order, and one
+   for a part of a lot that was meant to be filled at once no longer than PART_WAIT_S.
 4. What crosses does so at the protected price, in every style but `market`.
 """
 
@@ -18,12 +19,14 @@ from enum import StrEnum
 
 from brokers.ids import InstrumentId
 from brokers.rounding import MONEY, quantise_price, quantise_quantity
-from brokers.types import ZERO, OrderSide, Quote
+from brokers.types import ZERO, OrderSide, Quote, TimeInForce
 from trading.rebalancing.model import Plan, PlanLeg
 from trading.rebalancing.portfolio import OrderStyle, Portfolio
 from trading.rebalancing.view import usable
 
 ONE = Decimal(1)
+PART_WAIT_S = 5  # parts of a lot cannot be had at once or not at all: what is left of such an order then is taken back
+RESTING = frozenset({TimeInForce.GTC, TimeInForce.DAY})  # what stays in the book until it is taken back
 
 
 class RoundKind(StrEnum):
@@ -50,10 +53,10 @@ NOTHING_SENT = Past()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resting:
-    """An order of a leg that rests at the venue."""
+    """An order of a leg that rests at the venue; without a price it is at market."""
 
     leg_number: int
-    price: Decimal
+    price: Decimal | None
     at: datetime
 
 
@@ -88,17 +91,23 @@ def _slice(plan: Plan, leg: PlanLeg, past: Past) -> Round:
     pause = timedelta(seconds=plan.portfolio.slice_interval_s)
     return Round(
         kind=RoundKind.CROSS,
-        quantity=min(left, _up_to(leg, past.rounds + 1, number) - past.filled),
+        quantity=min(left, _up_to(plan, leg, past.rounds + 1, number) - past.filled),
         not_before=None if is_last or past.last_at is None else past.last_at + pause,
     )
 
 
-def _up_to(leg: PlanLeg, slice_number: int, slices: int) -> Decimal:
+def _up_to(plan: Plan, leg: PlanLeg, slice_number: int, slices: int) -> Decimal:
     """How much is wanted once so many slices were filled."""
     if slice_number >= slices:
         return leg.quantity
     with localcontext(MONEY):
-        return quantise_quantity(leg.quantity * slice_number / slices, lot=leg.lot_size)
+        return quantise_quantity(leg.quantity * slice_number / slices, lot=_slice_lot(plan, leg))
+
+
+def _slice_lot(plan: Plan, leg: PlanLeg) -> Decimal:
+    """Whole lots where there are enough of them, so that the last slice alone has the part."""
+    is_enough = leg.parts_of is not None and leg.quantity >= leg.parts_of * plan.portfolio.slices
+    return leg.parts_of if leg.parts_of is not None and is_enough else leg.lot_size
 
 
 def slices_of(plan: Plan, leg: PlanLeg) -> int:
@@ -110,9 +119,10 @@ def slices_of(plan: Plan, leg: PlanLeg) -> int:
         lowest = leg.price * (ONE - plan.portfolio.price_move_max)
         unit = leg.contract_size * lowest
         by_notional = leg.notional_min / unit if unit > 0 else leg.quantity
-        smallest = max(leg.quantity_min, by_notional, leg.lot_size)
-        lots = (smallest / leg.lot_size).to_integral_value(rounding=ROUND_CEILING)
-        possible = int(leg.quantity / (lots * leg.lot_size))
+        lot = _slice_lot(plan, leg)
+        smallest = max(leg.quantity_min, by_notional, lot)
+        lots = (smallest / lot).to_integral_value(rounding=ROUND_CEILING)
+        possible = int(leg.quantity / (lots * lot))
     return max(1, min(plan.portfolio.slices, possible))
 
 
@@ -140,11 +150,22 @@ def rests_until(portfolio: Portfolio, first_at: datetime) -> datetime:
     return first_at + timedelta(seconds=(portfolio.reprice_steps + 1) * portfolio.reprice_wait_s)
 
 
-def look_at(portfolio: Portfolio, order: Resting, past: Past) -> datetime:
-    """When it is first asked whether a resting order stays: at the end of the step in which it was sent."""
+def look_at(portfolio: Portfolio, order: Resting, past: Past, *, seen_at: datetime | None = None) -> datetime:
+    """When it is asked whether a resting order stays: at the end of the step in which it was sent, or seen last.
+
+    One that was meant to be filled at once (`_is_at_touch` says no) has no steps, but an end.
+    """
     first_at = past.first_at or order.at
+    if not _is_at_touch(portfolio, order, first_at):
+        return order.at + timedelta(seconds=PART_WAIT_S)
     wait = timedelta(seconds=portfolio.reprice_wait_s)
-    return min(first_at + ((order.at - first_at) // wait + 1) * wait, rests_until(portfolio, first_at))
+    since = order.at if seen_at is None else max(order.at, seen_at)
+    return min(first_at + ((since - first_at) // wait + 1) * wait, rests_until(portfolio, first_at))
+
+
+def _is_at_touch(portfolio: Portfolio, order: Resting, first_at: datetime) -> bool:
+    """Whether an order is one of those that wait for the other side; afterwards, and in other styles, all cross."""
+    return portfolio.order_style is OrderStyle.LIMIT_THEN_MARKET and order.at < rests_until(portfolio, first_at)
 
 
 def to_take_back(
@@ -164,11 +185,10 @@ def to_take_back(
         leg, past = plan.leg(order.leg_number), pasts[order.leg_number]
         first_at = past.first_at or order.at
         quote = quotes.get(leg.instrument_id)
-        if now >= rests_until(plan.portfolio, first_at) or (
-            quote is not None
-            and usable(quote)
-            and _should_move(plan, leg, order, quote, is_due=now >= look_at(plan.portfolio, order, past))
-        ):
+        is_at_touch = _is_at_touch(plan.portfolio, order, first_at)
+        is_due = now >= look_at(plan.portfolio, order, past)
+        is_over = now >= rests_until(plan.portfolio, first_at) if is_at_touch else is_due
+        if is_over or (quote is not None and usable(quote) and _should_move(plan, leg, order, quote, is_due=is_due)):
             found.append(leg.number)
     return tuple(found)
 

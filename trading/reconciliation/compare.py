@@ -15,12 +15,23 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 
-from brokers.ids import InstrumentId
+from brokers.ids import InstrumentId, VenueOrderId
 from brokers.types import ZERO, Balance, Order
+from ledger.snapshots import holds_position
 from trading.reconciliation.facts import Effects, FactSums, compare_cash_events, compare_fills
 from trading.reconciliation.kinds import BreakKind
-from trading.reconciliation.model import Break, Collector, Findings, LedgerView, Tolerances, VenueView, text_of
+from trading.reconciliation.model import (
+    FEES_DUE,
+    Break,
+    Collector,
+    Findings,
+    LedgerView,
+    Tolerances,
+    VenueView,
+    text_of,
+)
 from trading.reconciliation.orders import compare_orders, report_unresolved
+from trading.reconciliation.settled import Settled
 
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 DEFAULT_TOLERANCES = Tolerances()
@@ -36,6 +47,7 @@ def reconcile(
     with localcontext(EXACT):
         out = Collector(now=now, tolerances=tolerances)
         sums = FactSums()
+        _count_settled(ledger.settled, out, sums)
         compare_fills(ledger, venue, out, sums)
         if venue.has_cash_feed:
             compare_cash_events(ledger, venue, out, sums)
@@ -47,6 +59,20 @@ def reconcile(
         _compare_leverage(ledger, venue, out)
         _compare_balances(ledger, venue, out, sums)
         return out.findings()
+
+
+def _count_settled(settled: Settled, out: Collector, sums: FactSums) -> None:
+    """What both sides hold alike: it was compared, and moves no sum away from the other."""
+    counts = {"fills": settled.fills, "cash_events": settled.cash_events, "orders": settled.orders}
+    for name, count in counts.items():
+        if count:
+            out.compared[f"venue_{name}"] += count
+            out.compared[f"ledger_{name}"] += count
+    for instrument_id in filter(holds_position, settled.instruments):
+        sums.positions.setdefault(InstrumentId(instrument_id), Effects())
+    for currency in settled.currencies:
+        sums.balances.setdefault(currency, Effects())
+    sums.filled_by_order.update((VenueOrderId(key), filled) for key, filled in settled.filled_by_order.items())
 
 
 def _count_open_orders(venue: VenueView, sums: FactSums) -> None:
@@ -121,6 +147,8 @@ def _compare_balances(ledger: LedgerView, venue: VenueView, out: Collector, sums
             out.pending.append(f"balance {currency}")
             continue
         evidence = _sum_evidence(effects, venue.read_at)
+        if out.tolerances.unposted.get(currency):
+            evidence[FEES_DUE] = text_of(out.tolerances.unposted[currency])
         if listed is not None:
             evidence |= {"venue_available": text_of(listed.available), "venue_held": text_of(listed.held)}
         out.breaks.append(

@@ -27,10 +27,11 @@ _SUMS_OF_MONEY = frozenset(
         BreakKind.BALANCE_UNKNOWN,
     }
 )
+SUMS = _SUMS_OF_POSITION | _SUMS_OF_MONEY
 _GONE = frozenset({BreakKind.FILL_MISSING_AT_VENUE, BreakKind.CASH_EVENT_MISSING_AT_VENUE})
 _OTHER_CONTENT = frozenset({BreakKind.FILL_DIFFERS, BreakKind.FEE_DIFFERS, BreakKind.CASH_EVENT_DIFFERS})
 _MOVED = ("instrument_id", "currency", "time", "venue_order_id")  # what no amount in one place puts right
-CORRECTABLE = _SUMS_OF_POSITION | _SUMS_OF_MONEY | _GONE | _OTHER_CONTENT
+CORRECTABLE = SUMS | _GONE | _OTHER_CONTENT
 
 
 class NotCorrectable(ValueError):
@@ -65,7 +66,7 @@ def entry_for(found: Found, amount: Decimal | None = None) -> Entry:
     """The entry; `amount` where a person knows better than the whole difference. NotCorrectable."""
     if found.kind not in CORRECTABLE:
         raise NotCorrectable(f"{found.kind} is put right by its cause, not by an entry in the books")
-    is_sum = found.kind in _SUMS_OF_POSITION | _SUMS_OF_MONEY
+    is_sum = found.kind in SUMS
     if amount is not None and not is_sum:
         raise NotCorrectable(f"{found.kind} is about one fact, which is corrected whole: give no amount")
     if amount == 0:

@@ -62,6 +62,7 @@ class EquationState(StrEnum):
     HOLDS = "holds"
     FEES_DUE = "fees_due"  # the venue shows less, by no more than fees that it tells of later
     EXPLAINED = "explained"  # the sides differ, and breaks of this run say by which facts
+    ACCEPTED = "accepted"  # the sides differ by what a person accepted, and by no more than its bound
     DIFFERS = "differs"
     PENDING = "pending"  # too young to judge
     INCOMPLETE = "incomplete"  # a kind that nobody knows, or a row of the feed is missing
@@ -80,7 +81,8 @@ class TermSum:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equation:
     """One currency from its opening to the reading. `roundings` are those that the tolerance was computed from;
-    `unposted` is what may have left already in fees that the venue tells of later."""
+    `unposted` is what may have left already in fees that the venue tells of later, `accepted` the difference that a
+    person lives with."""
 
     currency: str
     opening: Decimal
@@ -91,6 +93,7 @@ class Equation:
     roundings: int = 0
     tolerance: Decimal = ZERO
     unposted: Decimal = ZERO
+    accepted: Decimal = ZERO
     state: EquationState = EquationState.HOLDS
 
     @property
@@ -106,6 +109,13 @@ class Equation:
     def difference(self) -> Decimal:
         """The venue's figure less what is expected."""
         return EXACT.subtract(self.venue, self.expected)
+
+
+def accept(equation: Equation, amount: Decimal | None) -> Equation:
+    """The equation, where its difference is one that a person accepted; any other stays as it was judged."""
+    if amount is None or equation.state is not EquationState.DIFFERS:
+        return equation
+    return replace(equation, state=EquationState.ACCEPTED, accepted=amount)
 
 
 NOTHING: Mapping[str, Decimal] = MappingProxyType({})

@@ -16,8 +16,10 @@ from ledger.adjustments import Correction
 from ledger.breaks import SeenBreak, break_id
 from ledger.locks import EVERYTHING
 from trading.reconciliation.kinds import BreakKind, Lock, Severity
+from trading.reconciliation.settled import Settled
 
 NO_TOLERANCES: Mapping[str, Decimal] = {}
+FEES_DUE = "fees_due_at_most"  # evidence of a balance: what may have left in fees that the venue tells of later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class LedgerView:
     evidence, correcting entries and inferred fills. The `…_known_until` say how far each feed was imported: a venue
     fact then or later is news, not a break. `corrections` are entries about single facts, by subject; `inferred` is
     what an order's fills lack and the position counts all the same. Without `ownership` no order is called external.
+    `settled`: facts that both sides hold alike and that are in neither view.
     """
 
     account_id: AccountId
@@ -83,6 +86,7 @@ class LedgerView:
     corrections: Mapping[str, Correction] = field(default_factory=dict)
     inferred: Mapping[VenueOrderId, Decimal] = field(default_factory=dict)
     ownership: Ownership | None = None
+    settled: Settled = field(default_factory=Settled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,9 +105,10 @@ def test_shares_and_pairs() -> None:
         instruments.instrument(row) for row in (recorded.AAPL_ASSET, recorded.WHOLE_ASSET, recorded.BTC_ASSET)
     )
     assert share is not None and whole is not None and pair is not None
-    assert (share.product, share.lot_size, share.fraction_size) == (ProductKind.EQUITY, D(1), D("0.000000001"))
+    assert (share.product, share.lot_size, share.parts) == (ProductKind.EQUITY, D(1), instruments.PARTS)
+    assert (instruments.PARTS.step, instruments.PARTS.notional_min) == (D("0.000000001"), D(1))
     assert (share.tick_size, share.notional_min, share.quote_currency) == (D("0.01"), D(0), "USD")
-    assert (whole.lot_size, whole.fraction_size, whole.quantity_min) == (D(1), None, D(1))
+    assert (whole.lot_size, whole.parts, whole.quantity_min) == (D(1), None, D(1))
     assert (pair.base_currency, pair.quote_currency, pair.tick_size) == ("BTC", "USD", D(1))
     assert (pair.lot_size, pair.quantity_min, pair.notional_min) == (D("0.0001"), D("0.0001"), D(10))
     for changes in ({"status": "inactive"}, {"tradable": False}):

@@ -77,6 +77,14 @@ def config_at(url: str, **changes: Any) -> AccountConfig:
     return AccountConfig(**{**values, **changes})
 
 
+def no_stops(server: Loopback) -> None:
+    """No conditional order waits or has ended, and no ordinary one is shown by its number."""
+    for path in ("trade/order", "trade/order-algo"):
+        server.on(f"{V5}/{path}", answer(code="51603", msg="Order does not exist"))
+    for path in ("orders-algo-pending", "orders-algo-history", "orders-history", "orders-history-archive"):
+        server.on(f"{V5}/trade/{path}", answer())
+
+
 @pytest.fixture
 def broker(loopback: Loopback) -> Iterator[OKXBroker]:
     """A broker in futures mode, one-way, that holds nothing."""
@@ -84,6 +92,7 @@ def broker(loopback: Loopback) -> Iterator[OKXBroker]:
     loopback.on(f"{V5}/public/instruments", instruments)
     loopback.on(f"{V5}/account/config", answer(CONFIG_ROW))
     loopback.on(f"{V5}/account/positions", answer())
+    no_stops(loopback)
     opened = open_broker(config_at(loopback.url), clock=SystemClock())
     assert isinstance(opened, OKXBroker)
     yield opened

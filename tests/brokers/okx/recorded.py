@@ -74,6 +74,37 @@ BY_VALUE: dict[str, Any] = {
     "rebate": "0", "rebateCcy": "USDT", "reduceOnly": "false", "cancelSource": "", "tradeId": "744876980",
     "cTime": "1708587373361", "uTime": "1708587373362",
 }  # fmt: skip
+# OKX's documentation, "Algo order list": a take-profit that a person left on a spot pair, by value.
+ALGO_BY_VALUE: dict[str, Any] = {
+    "instId": "BTC-USDT", "instType": "SPOT", "algoId": "1753184812254216192", "algoClOrdId": "", "clOrdId": "",
+    "ordType": "conditional", "side": "buy", "posSide": "net", "tdMode": "cash", "tgtCcy": "quote_ccy", "sz": "10",
+    "state": "live", "tpTriggerPx": "10000", "tpTriggerPxType": "last", "tpOrdPx": "-1", "slTriggerPx": "",
+    "slTriggerPxType": "", "slOrdPx": "", "triggerPx": "", "triggerPxType": "", "ordPx": "", "ordId": "",
+    "ordIdList": [], "actualPx": "", "actualSide": "", "actualSz": "0", "closeFraction": "", "failCode": "0",
+    "reduceOnly": "false", "last": "62916.5", "lever": "", "tag": "", "triggerTime": "", "activePx": "",
+    "moveTriggerPx": "", "pxLimit": "", "cTime": "1724751378980", "uTime": "1724751378980",
+}  # fmt: skip
+# OKX's documentation, "Algo order history": take-profit and stop-loss of a whole position, after the former triggered.
+ALGO_EFFECTIVE: dict[str, Any] = {
+    **ALGO_BY_VALUE, "instId": "BTC-USDT-SWAP", "instType": "SWAP", "algoId": "1880721064716505088", "ordType": "oco",
+    "side": "sell", "posSide": "long", "tdMode": "isolated", "tgtCcy": "", "sz": "100", "state": "effective",
+    "tpTriggerPx": "63000", "slTriggerPx": "57000", "slTriggerPxType": "mark", "slOrdPx": "-1", "actualSide": "tp",
+    "actualSz": "100", "ordId": "1884789786215137280", "ordIdList": ["1884789786215137280"], "closeFraction": "1",
+    "failCode": "1", "reduceOnly": "true", "lever": "10", "triggerTime": "1728673513447", "cTime": "1728552255493",
+    "uTime": "1728673513447",
+}  # fmt: skip
+# A live answer in ccxt's pull request 17022: a trigger order of an API client that waits.
+ALGO_TRIGGER: dict[str, Any] = {
+    **ALGO_BY_VALUE, "instId": "LTC-USDT-SWAP", "instType": "SWAP", "algoId": "551544169240731648",
+    "algoClOrdId": "e847386590ce4dBC966d26e514409045", "clOrdId": "e847386590ce4dBC966d26e514409045",
+    "ordType": "trigger", "posSide": "long", "tdMode": "cross", "tgtCcy": "", "sz": "1", "tpTriggerPx": "",
+    "tpOrdPx": "", "triggerPx": "50", "triggerPxType": "last", "ordPx": "45", "last": "94.65", "lever": "3",
+    "failCode": "", "reduceOnly": "", "cTime": "1677770377143", "uTime": "1677770377143",
+}  # fmt: skip
+# OKX's documentation, "Place algo order".
+ALGO_ACK: dict[str, Any] = {
+    "algoClOrdId": "order1234", "algoId": "1836487817828872192", "clOrdId": "", "sCode": "0", "sMsg": "", "tag": "",
+}  # fmt: skip
 # ccxt, fetchMyTrades.
 FILL_ROW: dict[str, Any] = {
     "instType": "SPOT", "instId": "LTC-USDT", "side": "buy", "fillSz": "0.1", "fillPx": "67.84", "fee": "-0.0001",
@@ -144,3 +175,18 @@ def order_row(**changes: Any) -> dict[str, Any]:
         "lever": "", "cTime": "1708587373361", "uTime": "1708587373362",
     }  # fmt: skip
     return {**row, **changes}
+
+
+def stop_row(**changes: Any) -> dict[str, Any]:
+    """A stop of ours in the spot pair of the tests, waiting."""
+    own = {
+        "algoId": "900", "algoClOrdId": "a1b2", "tgtCcy": "base_ccy", "sz": "0.02", "tpTriggerPx": "", "tpOrdPx": "",
+        "slTriggerPx": "61000", "slTriggerPxType": "last", "slOrdPx": "-1", "tag": "algotrendy",
+    }  # fmt: skip
+    return {**ALGO_BY_VALUE, **own, **changes}
+
+
+def child_row(**changes: Any) -> dict[str, Any]:
+    """What that stop became: OKX gives it a client id of its own making, or none."""
+    own = {"ordId": "901", "clOrdId": "O901", "algoId": "900", "algoClOrdId": "a1b2", "source": "7", "sz": "0.02"}
+    return {**order_row(**own), "ordType": "market", "px": "", **changes}

@@ -57,7 +57,7 @@ def request(instrument: Instrument, **changes: Any) -> OrderRequest:
         "limit_price": Decimal("60000.1"),
     }
     values |= changes
-    if values["order_type"] is OrderType.MARKET:
+    if values["order_type"] in (OrderType.MARKET, OrderType.STOP_MARKET):
         values["limit_price"] = None
     return OrderRequest(**values)
 
@@ -66,11 +66,13 @@ def sent(instrument: Instrument, *, mode: AccountMode = ONE_WAY, held: tuple[Hel
     prepared = payloads.prepare(request(instrument, **changes), instrument, OUR_ID, mode=mode, held=held)
     assert prepared.sha256 == hashlib.sha256(prepared.payload.encode()).hexdigest()
     fields = json.loads(prepared.payload)
-    assert (fields.pop("clOrdId"), fields.pop("tag")) == (OUR_ID.value, "algotrendy")
+    own = "algoClOrdId" if "trigger_price" in changes else "clOrdId"
+    assert (fields.pop(own), fields.pop("tag")) == (OUR_ID.value, "algotrendy")
     return fields
 
 
 MARKET: dict[str, Any] = {"order_type": OrderType.MARKET}
+STOP: dict[str, Any] = {"order_type": OrderType.STOP_MARKET, "trigger_price": Decimal("61000")}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,11 @@ def test_terms_that_cannot_be_sent(
     [
         ({**MARKET, "time_in_force": TimeInForce.FOK}, "fok needs order_type limit"),
         ({"time_in_force": TimeInForce.DAY}, "time_in_force day"),
-        ({"order_type": OrderType.STOP_LIMIT, "trigger_price": Decimal(1)}, "order_type stop_limit"),
+        ({**STOP, "time_in_force": TimeInForce.FOK}, "fok needs order_type limit"),
+        (
+            {"order_type": OrderType.STOP_LIMIT, "trigger_price": Decimal(1), "time_in_force": TimeInForce.IOC},
+            "use time",
+        ),
     ],
 )
 def test_what_okx_does_not_offer_here(changes: dict[str, Any], words: str) -> None:
@@ -227,3 +233,43 @@ def test_equal_terms_give_equal_bytes() -> None:
     assert one == other and " " not in one.payload
     with pytest.raises(NotSent):
         payloads.prepare(request(SPOT, quantity=Decimal("1e-9")), SPOT, OUR_ID, mode=ONE_WAY)
+
+
+# -- stops ------------------------------------------------------------------------------------------------------
+def test_a_stop_is_a_stop_loss_order_under_an_id_of_its_own_kind() -> None:
+    common = {"tdMode": "cross", "ordType": "conditional", "sz": "0.03", "slTriggerPxType": "last"}
+    assert sent(SWAP, **STOP) == {
+        **common,
+        "instId": "BTC-USDT-SWAP",
+        "side": "buy",
+        "slTriggerPx": "61000",
+        "slOrdPx": "-1",
+    }
+    limited = {"order_type": OrderType.STOP_LIMIT, "side": OrderSide.SELL, "trigger_price": Decimal("59000")}
+    assert sent(SWAP, **limited, limit_price=Decimal("58990.5"), reduce_only=True) == {
+        **common,
+        "instId": "BTC-USDT-SWAP",
+        "side": "sell",
+        "slTriggerPx": "59000",
+        "slOrdPx": "58990.5",
+        "reduceOnly": True,
+    }
+    assert sent(SWAP, mode=HEDGE, position_side=LONG, **STOP)["posSide"] == "long"
+
+
+def test_a_spot_stop_counts_in_base_currency() -> None:
+    assert sent(SPOT, **STOP)["tgtCcy"] == "base_ccy", "OKX's default for such a buy is the other currency"
+    sale = sent(SPOT, side=OrderSide.SELL, **STOP)
+    assert "tgtCcy" not in sale and "banAmend" not in sale and sale["tdMode"] == "cash"
+
+
+@pytest.mark.parametrize("name", ["trigger_price", "limit_price"])
+def test_prices_of_a_stop_lie_on_the_grid(name: str) -> None:
+    prices = {"trigger_price": Decimal("61000"), "limit_price": Decimal("61010"), name: Decimal("61000.05")}
+    with pytest.raises(InvalidOrder, match=f"{name} must be a multiple"):
+        sent(SWAP, order_type=OrderType.STOP_LIMIT, **prices)
+
+
+def test_a_reducing_stop_is_not_sent_where_okx_would_not_enforce_it() -> None:
+    with pytest.raises(Unsupported, match="portfolio"):
+        sent(SWAP, mode=PORTFOLIO, held=(Held("cross", Decimal(5)),), side=OrderSide.SELL, reduce_only=True, **STOP)

@@ -109,7 +109,13 @@ def test_the_demo_flag_follows_the_environment_and_has_no_default() -> None:
         ("POST", ORDER, "order"),
         ("POST", f"{V5}/trade/cancel-order", "write"),
         ("POST", f"{V5}/trade/batch-orders", "forbidden"),
-        ("POST", f"{V5}/trade/order-algo", "forbidden"),
+        ("POST", f"{V5}/trade/order-algo", "order"),
+        ("GET", f"{V5}/trade/order-algo", "read"),
+        ("GET", f"{V5}/trade/orders-algo-pending", "read"),
+        ("GET", f"{V5}/trade/orders-algo-history", "read"),
+        ("POST", f"{V5}/trade/cancel-algos", "write"),
+        ("POST", f"{V5}/trade/amend-algos", "forbidden"),
+        ("POST", f"{V5}/trade/cancel-advance-algos", "forbidden"),
         ("POST", f"{V5}/trade/amend-order", "forbidden"),
         ("POST", f"{V5}/trade/close-position", "forbidden"),
         ("POST", f"{V5}/asset/withdrawal", "forbidden"),
@@ -599,6 +605,7 @@ def test_refused_cancellations(
     broker: OKXBroker, loopback: Loopback, responder: Any, expected: type[BrokerError]
 ) -> None:
     loopback.on(CANCEL, responder)
+    loopback.on(f"{V5}/trade/cancel-algos", cancelled("51400"))
     with pytest.raises(expected):
         broker.cancel(instrument_id=BTC, client_order_id=ClientOrderId("a1b2"))
 

@@ -17,7 +17,7 @@ from brokers.ids import InstrumentId
 from simulators import running_binance
 from simulators.core.config import PricesConfig
 from simulators.testing_binance import small_binance_config
-from tests.brokers.binance.conftest import config_at, says
+from tests.brokers.binance.conftest import config_at, refuses, says
 from tests.brokers.binance.recorded import FUTURES_SYMBOL, SPOT_SYMBOL
 from tests.brokers.loopback import Loopback, Request
 from tests.conformance import ccxt_clients
@@ -33,7 +33,6 @@ _SPOT_LACKS = {
     Capability.LEVERAGE,
     Capability.SET_MARGIN_MODE,
 }
-_LINEAR_LACKS = {Capability.STOP_MARKET, Capability.STOP_LIMIT}  # algo orders, of another kind and with other ids
 
 
 def _key(name: str, secret: str = "") -> dict[str, Any]:
@@ -84,7 +83,10 @@ def _serve(server: Loopback, now: datetime) -> None:
     for path in ("/api/v3/time", "/fapi/v1/time"):
         server.on(path, says({"serverTime": epoch_ms(now)}))
     server.on("/api/v3/exchangeInfo", _spot_symbols)
-    server.on("/fapi/v1/openAlgoOrders", says([]))
+    for path in ("/fapi/v1/openAlgoOrders", "/fapi/v1/allAlgoOrders"):
+        server.on(path, says([]))
+    for path in ("/fapi/v1/order", "/fapi/v1/algoOrder"):
+        server.on(path, refuses(-2013, "Order does not exist."))
     server.on("/fapi/v1/exchangeInfo", says({"symbols": [FUTURES_SYMBOL]}))
 
 
@@ -105,14 +107,17 @@ VENUE = VenueUnderTest(
     lacks={
         EVERY_PRODUCT: frozenset({Capability.PROFIT_AND_LOSS}),
         "spot": frozenset(_SPOT_LACKS),
-        "linear": frozenset(_LINEAR_LACKS),
     },
     keys={
         KeyKind.UNKNOWN: _key("nobody"),
         KeyKind.WRONG_SECRET: _key("main-key", "another-secret"),
+        KeyKind.READ_ONLY: _key("reader"),
+        KeyKind.CAN_WITHDRAW: _key("drainer"),
+        KeyKind.EXPIRED: _key("expired"),
         KeyKind.BOUND_ELSEWHERE: _key("elsewhere"),
     },
     errors=_errors,
+    requests_max={"connect": 4},
     shapes=(
         Shape(
             "REC-FIND-01",

@@ -36,7 +36,8 @@ class NamedTruth:
         return [_named_order(order) for order in self._control.orders(*args, **options)]
 
     def executions(self, *args: Any, **options: Any) -> list[Any]:
-        return [_named_execution(one) for one in self._control.executions(*args, **options)]
+        names = {order.order_id: _named_order(order).order_id for order in self._control.orders(*args)}
+        return [_named_execution(one, names) for one in self._control.executions(*args, **options)]
 
     def wallets(self, account: str) -> dict[str, Any]:
         """By coin, over both wallets."""
@@ -50,18 +51,33 @@ class NamedTruth:
         return _named_order(self._control.place_order(*args, **options))
 
     def cancel_order(self, account: str, order_id: str) -> Any:
-        return _named_order(self._control.cancel_order(account, order_id.rpartition(":")[2]))
+        kind, _, number = order_id.rpartition(":")
+        number = str(int(number) - _ALGO_FROM) if kind.startswith("algo:") else number
+        return _named_order(self._control.cancel_order(account, number))
+
+
+_MARK = "st-"  # before our id of a conditional order in a contract
+_ALGO_FROM = 1_000_000_000_000
 
 
 def _named_order(order: Any) -> Any:
-    return replace(order, order_id=f"{order.request.kind.value}:{order.request.symbol}:{order.order_id}")
+    """A conditional order in a contract keeps its first number; the engine's is another person's only."""
+    request, identity = order.request, order.order_id
+    waits = request.kind.value == "linear" and request.trigger_price is not None
+    if not waits or (order.triggered and not order.client_id.startswith(_MARK)):
+        return replace(order, order_id=f"{request.kind.value}:{request.symbol}:{identity}")
+    return replace(
+        order,
+        order_id=f"algo:{request.symbol}:{_ALGO_FROM + int(identity)}",
+        request=replace(request, client_id=request.client_id.removeprefix(_MARK)),
+    )
 
 
-def _named_execution(one: Any) -> Any:
+def _named_execution(one: Any, names: dict[str, str]) -> Any:
     """A maker's execution names its order too: both sides of a trade with oneself have one number."""
     where = f"{one.market.value}:{one.symbol}"
     own = f"{where}:{one.execution_id}" + (f":{one.order_id}" if one.is_maker else "")
-    return replace(one, order_id=f"{where}:{one.order_id}", execution_id=own)
+    return replace(one, order_id=names.get(one.order_id, f"{where}:{one.order_id}"), execution_id=own)
 
 
 class NamedSim:
@@ -119,12 +135,13 @@ _CODES: dict[str, int | tuple[int, str]] = {
     "maintenance": (-2016, "No trading window could be found for the symbol."),
 }
 _SPOT_ORDER, _LINEAR_ORDER = "/api/v3/order", "/fapi/v1/order"
-_FIND = (f"GET {_SPOT_ORDER}", f"GET {_LINEAR_ORDER}")
+_ALGO_ORDER = "/fapi/v1/algoOrder"
+_FIND = (f"GET {_SPOT_ORDER}", f"GET {_LINEAR_ORDER}", f"GET {_ALGO_ORDER}")
 _OPEN = ("/api/v3/openOrders", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
-_HISTORY = ("/api/v3/allOrders", "/fapi/v1/allOrders")
+_HISTORY = ("/api/v3/allOrders", "/fapi/v1/allOrders", "/fapi/v1/allAlgoOrders")
 _FILLS = ("/api/v3/myTrades", "/fapi/v1/userTrades")
 _POSITIONS = ("/fapi/v3/positionRisk",)
-_PLACE = (f"POST {_LINEAR_ORDER}", f"POST {_SPOT_ORDER}")
+_PLACE = (f"POST {_LINEAR_ORDER}", f"POST {_SPOT_ORDER}", f"POST {_ALGO_ORDER}")
 VENUE = WireVenue(
     name="binance",
     account_id=_ID,
@@ -155,7 +172,7 @@ VENUE = WireVenue(
     ),
     paths={
         Verb.PLACE: _PLACE,
-        Verb.CANCEL: (f"DELETE {_LINEAR_ORDER}", f"DELETE {_SPOT_ORDER}"),
+        Verb.CANCEL: (f"DELETE {_LINEAR_ORDER}", f"DELETE {_SPOT_ORDER}", f"DELETE {_ALGO_ORDER}"),
         Verb.FIND_ORDER: _FIND,
         Verb.OPEN_ORDERS: _OPEN,
         Verb.ORDER_HISTORY: _HISTORY,

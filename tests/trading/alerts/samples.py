@@ -346,6 +346,26 @@ SAMPLES = (
         fields={"symbol": "GBPUSD", "action": EXIT, "closes": LONG, "cancel_first": True},
         secrets=("LicenseID",),
     ),
+    Sample(
+        name="PineConnector, half of a position",
+        dialect=Dialect.PINECONNECTOR,
+        body="60123456789,closelongpct,GBPUSD,risk=50",
+        fields={
+            "symbol": "GBPUSD",
+            "action": EXIT,
+            "closes": LONG,
+            "quantity": D(50),
+            "quantity_mode": QuantityMode.PERCENT_OF_POSITION,
+        },
+        secrets=("LicenseID",),
+    ),
+    Sample(
+        name="PineConnector, a volume of a position",
+        dialect=Dialect.PINECONNECTOR,
+        body="60123456789,closeshortvol,GBPUSD,vol_lots=0.4,comment=half",
+        fields={"symbol": "GBPUSD", "action": EXIT, "closes": SHORT, "quantity": D("0.4"), "comment": "half"},
+        secrets=("LicenseID",),
+    ),
     # -- Alertatron and Instabot: alertatron.com/docs, github.com/instabot42/trader-docs ------------------------------
     Sample(
         name="Alertatron, cancel and buy",
@@ -373,6 +393,19 @@ SAMPLES = (
         dialect=Dialect.ALERTATRON,
         body="MyKeys(XBTUSD) { market(position=0); } #bot",
         fields={"symbol": "XBTUSD", "action": EXIT, "strategy": "MyKeys", "cancel_first": True},
+    ),
+    Sample(
+        name="Alertatron, down to a quarter of the position",
+        dialect=Dialect.ALERTATRON,
+        body="MyKeys(XBTUSD) { market(position=25%p); } #bot",
+        fields={
+            "symbol": "XBTUSD",
+            "action": EXIT,
+            "strategy": "MyKeys",
+            "quantity": D(75),
+            "quantity_mode": QuantityMode.PERCENT_OF_POSITION,
+            "reduce_only": True,
+        },
     ),
     # -- robswc/tradingview-webhooks-bot: its README; the fields beside `key` are its user's -------------------------
     Sample(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from brokers.alpaca.instruments import PARTS
 from brokers.ids import IntentId
 from brokers.types import OrderSide, OrderType, PositionMode, PositionSide, ProductKind, TimeInForce
 from tests.trading.alerts.building import (
@@ -302,7 +303,7 @@ def test_what_a_quantity_needs_and_is_not_known_refuses_it(changes: dict[str, An
     [(None, "2.75", "2.75"), (TimeInForce.DAY, "0.123456789", "0.123456789"), (TimeInForce.GTC, "2.75", "2")],
 )
 def test_parts_of_a_share_are_for_the_day(time_in_force: Any, quantity: str, expected: str) -> None:
-    parts = make_instrument(fraction_size=D("0.000000001"), quantity_min=D("0.000000001"))
+    parts = make_instrument(parts=PARTS, quantity_min=PARTS.step)
     alert = make_alert(quantity=D(quantity), time_in_force=time_in_force)
     plan = decide(alert, make_route(), make_snapshot(instrument=parts))
     assert plan.legs[0].request.quantity == D(expected)
@@ -378,7 +379,7 @@ def test_extended_hours_are_for_limit_orders_that_rest(changes: dict[str, Any], 
 
 def test_stops_and_targets_are_not_left_out_in_silence() -> None:
     alert = make_alert(stop_loss=D(90), brackets=("stop_loss",))
-    assert shown(decide(alert, make_route(), make_snapshot())) == "refused FIELD_UNSUPPORTED"
+    assert shown(decide(alert, make_route(), make_snapshot())) == "refused BRACKETS_NOT_PLACED"
     assert shown(decide(alert, make_route(brackets="ignore"), make_snapshot())) == "open buy 10"
 
 

@@ -272,6 +272,13 @@ def test_times_are_read_as_they_are_sent(text: str) -> None:
         ("60123456789,buy,AUDUSD,vol_lots=1,risk=5", AlertReason.FIELDS_CONTRADICT),
         ("60123456789,buy,AUDUSD,vol_lots=1,vol_lots=5", AlertReason.FIELDS_CONTRADICT),
         ("60123456789,closelong,AUDUSD,vol_lots=1", AlertReason.FIELDS_CONTRADICT),
+        ("60123456789,closelongpct,AUDUSD", AlertReason.FIELD_MISSING),
+        ("60123456789,closelongpct,AUDUSD,risk=0.5", AlertReason.NUMBER_INVALID),
+        ("60123456789,closeshortpct,AUDUSD,risk=101", AlertReason.NUMBER_INVALID),
+        ("60123456789,closeshortpct,AUDUSD,risk=50,vol_lots=1", AlertReason.FIELD_UNSUPPORTED),
+        ("60123456789,closelongvol,AUDUSD", AlertReason.FIELD_MISSING),
+        ("60123456789,closelongvol,AUDUSD,risk=1", AlertReason.FIELD_UNSUPPORTED),
+        ("60123456789,closelongopenshort,AUDUSD,vol_lots=1", AlertReason.COMMAND_UNSUPPORTED),
         ("60123456789,buy,AUDUSD,vol_lot=1", AlertReason.FIELD_UNKNOWN),
         ("60123456789,dance,AUDUSD", AlertReason.ACTION_UNKNOWN),
         ("60123456789,buy,AUDUSD\n60123456789,buy,AUDUSD", AlertReason.BODY_TOO_LARGE),
@@ -280,8 +287,11 @@ def test_times_are_read_as_they_are_sent(text: str) -> None:
         ("K(X) { market(side=buy, amount=1); cancel(which=all); }", AlertReason.COMMAND_UNSUPPORTED),
         ("K(X) { market(amount=1); }", AlertReason.FIELD_MISSING),
         ("K(X) { market(side=buy, amount=1btc); }", AlertReason.COMMAND_UNSUPPORTED),
-        ("K(X) { limit(side=buy, amount=1, offset=50); }", AlertReason.COMMAND_UNSUPPORTED),
+        ("K(X) { limit(side=buy, amount=1, offset=50); }", AlertReason.PRICE_RELATIVE),
         ("K(X) { market(position=5); }", AlertReason.COMMAND_UNSUPPORTED),
+        ("K(X) { market(position=50%); }", AlertReason.COMMAND_UNSUPPORTED),
+        ("K(X) { market(position=100%p); }", AlertReason.COMMAND_UNSUPPORTED),
+        ("K(X) { market(position=-50%p); }", AlertReason.COMMAND_UNSUPPORTED),
         ("K(X) { cancel(which=session); }", AlertReason.COMMAND_UNSUPPORTED),
         ("K(X) { }", AlertReason.FIELD_MISSING),
         ("K(X) { market(side=buy, amount); }", AlertReason.FIELD_INVALID),
@@ -313,6 +323,14 @@ def test_what_risk_means_is_a_setting_of_the_source() -> None:
     body = b"60123456789,buy,AUDUSD,risk=0.1"
     alert = parse(body, dialect=Dialect.PINECONNECTOR, volume_mode=QuantityMode.PERCENT_OF_EQUITY).alert
     assert (str(alert.quantity), alert.quantity_mode) == ("0.1", QuantityMode.PERCENT_OF_EQUITY)
+
+
+@pytest.mark.parametrize("mode", [None, QuantityMode.CASH])
+def test_percent_of_a_position_is_percent_whatever_risk_means_elsewhere(mode: QuantityMode | None) -> None:
+    body = b"60123456789,closeshortpct,AUDUSD,risk=25"
+    alert = parse(body, dialect=Dialect.PINECONNECTOR, volume_mode=mode).alert
+    assert (str(alert.quantity), alert.quantity_mode) == ("25", QuantityMode.PERCENT_OF_POSITION)
+    assert not alert.cancel_first
 
 
 def test_a_named_dialect_reads_no_other() -> None:

@@ -99,7 +99,7 @@ def test_an_exit_lives_longer_and_may_stop_its_lane() -> None:
         ({"quantity": "NaN"}, InboxState.REFUSED, AlertReason.NUMBER_INVALID),
         ({"symbol": "MSFT"}, InboxState.REFUSED, AlertReason.ROUTE_MISSING),
         ({"exchange": "NASDAQ_DL"}, InboxState.REFUSED, AlertReason.DATA_DELAYED),
-        ({"take_profit": "300"}, InboxState.REFUSED, AlertReason.FIELD_UNSUPPORTED),
+        ({"take_profit": "300"}, InboxState.REFUSED, AlertReason.BRACKETS_NOT_PLACED),
         ({"time": "2026-07-20T14:30:01Z"}, InboxState.EXPIRED, AlertReason.ALERT_STALE),
         ({"time": "2026-07-20T14:31:08Z"}, InboxState.CONFLICT, AlertReason.ALERT_FROM_FUTURE),
     ],

@@ -8,12 +8,20 @@ from decimal import Decimal
 from typing import Any
 
 from brokers.ids import AccountId, InstrumentId
-from brokers.types import Instrument, ProductKind, Quote
+from brokers.types import Instrument, PartTerms, ProductKind, Quote, TimeInForce
 from trading.rebalancing import AccountView, Holding, Portfolio
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ACCOUNT = AccountId.parse("bybit.simulated.main")
 D = Decimal
+PARTS = PartTerms(step=D("0.000000001"), notional_min=D(1), times_in_force=(TimeInForce.DAY, TimeInForce.DAY_EXTENDED))
+SHARE = {
+    "product": ProductKind.EQUITY,
+    "lot_size": D(1),
+    "quantity_min": PARTS.step,
+    "notional_min": D(0),
+    "parts": PARTS,
+}
 
 
 def make_instrument(symbol: str, **changes: Any) -> Instrument:

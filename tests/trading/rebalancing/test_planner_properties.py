@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from brokers.ids import InstrumentId
 from brokers.rounding import is_multiple
-from brokers.types import ZERO, OrderSide
-from tests.trading.rebalancing.building import make_portfolio, make_view
+from brokers.types import ZERO, OrderSide, TimeInForce
+from tests.trading.rebalancing.building import SHARE, make_portfolio, make_view
 from trading.rebalancing import AccountView, Holding, LineReason, Plan, Portfolio, plan
 from trading.rebalancing.portfolio import TradeTo
 from trading.rebalancing.view import is_paid_in_full
@@ -66,6 +66,8 @@ def cases(draw: st.DrawFn, *, rich: bool = False, lots_max: int = 50, pieces: tu
             "quantity_max_limit": largest,
             "quantity_max_market": largest,
         }
+        if not is_linear and draw(st.booleans()):
+            rules[symbol] |= SHARE
         lots = draw(st.integers(-lots_max if is_linear else 0, lots_max))
         odd = draw(decimals("0", "0.9", 3)) * lot if not is_linear else ZERO  # spot holdings carry dust
         if lots or odd:
@@ -101,7 +103,9 @@ def test_no_leg_violates_a_filter(case: Case) -> None:
     for leg in plan(case.portfolio, case.view).legs:
         rules = case.view.instruments[leg.instrument_id]
         assert leg.quantity > 0
-        assert is_multiple(leg.quantity, step=rules.lot_size)
+        needed = leg.time_in_force_of(leg.quantity, otherwise=TimeInForce.IOC)
+        assert is_multiple(leg.quantity, step=rules.lot_for(needed))
+        assert rules.parts is None or needed is TimeInForce.IOC or leg.notional >= rules.parts.notional_min
         assert leg.quantity >= rules.quantity_min
         assert rules.quantity_max_limit is None or leg.quantity <= rules.quantity_max_limit
         quote = case.view.quotes[leg.instrument_id]

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from brokers.ids import InstrumentId
-from tests.trading.rebalancing.building import NOW, make_portfolio, make_quote, make_view
+from brokers.types import OrderSide, TimeInForce
+from tests.trading.rebalancing.building import NOW, SHARE, make_portfolio, make_quote, make_view
 from trading.rebalancing import LineAction, LineReason, Plan, PlanImpossible, plan
 from trading.rebalancing.portfolio import Period, Portfolio
 from trading.rebalancing.timing import hold_reason, period_start
@@ -189,3 +190,47 @@ def test_increases_are_made_smaller_at_the_gross_limit() -> None:
     full = plan(portfolio, make_view({A: "100", B: "50"}, holdings={A: "110"}, leverages={A: "10", B: "10"}))
     assert full.is_empty
     assert reasons(full)[B] == (LineReason.GROSS_LIMIT_REACHED,)
+
+
+# -- parts of a share -------------------------------------------------------------------------------------------
+def shares(weight: str, *, held: str = "0", rules: dict[str, Any] | None = None, **changes: Any) -> Plan:
+    """Of a book of 10,000 in one share at 300."""
+    view = make_view(
+        {"S/USDT": "300"}, instruments={"S/USDT": SHARE | (rules or {})}, holdings={"S/USDT": held} if D(held) else {}
+    )
+    return plan(make_portfolio({"S/USDT": weight}, **changes), view)
+
+
+def test_a_share_that_is_divided_is_brought_to_its_target_to_nine_places() -> None:
+    (leg,), (line,) = (found := shares("0.5")).legs, found.lines
+    assert leg.quantity == line.after_quantity == D("16.666666666")
+    assert (leg.lot_size, leg.parts_of, leg.part_time_in_force) == (D("0.000000001"), D(1), TimeInForce.DAY)
+    assert (leg.notional_min, line.lot_size, line.reasons) == (D(1), D("0.000000001"), ())
+
+
+def test_whole_lots_is_a_choice_and_undivided_shares_have_none() -> None:
+    for found in (shares("0.5", whole_lots=True), shares("0.5", rules={"parts": None, "quantity_min": D(1)})):
+        (leg,) = found.legs
+        assert (leg.quantity, leg.parts_of, leg.part_time_in_force) == (D(16), None, None)
+        assert found.lines[0].lot_size == 1
+
+
+def test_an_exit_leaves_no_part_behind() -> None:
+    (leg,) = shares("0", held="16.123456789").legs
+    assert (leg.side, leg.quantity, leg.is_reduction) == (OrderSide.SELL, D("16.123456789"), True)
+
+
+@pytest.mark.parametrize(("held", "reason"), [("16.664", LineReason.BELOW_NOTIONAL_MIN), ("16.662", None)])
+def test_a_change_that_is_worth_less_than_the_smallest_part_is_left_and_says_why(
+    held: str, reason: LineReason | None
+) -> None:
+    (line,) = (found := shares("0.5", held=held)).lines
+    assert (line.reasons, len(found.legs)) == (((), 1) if reason is None else ((reason,), 0))
+
+
+def test_a_short_holding_is_bought_back_in_whole_shares() -> None:
+    """Parts are of what is held long: crossing zero is two orders, and the first of them is whole."""
+    found = shares("0.5", held="-5")
+    back, up = found.legs
+    assert (back.quantity, back.lot_size, back.parts_of) == (D(5), D(1), None)
+    assert (up.quantity, up.after_legs) == (D("16.666666666"), (1,))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from brokers.ids import Environment, InstrumentId
-from brokers.types import Instrument, OrderRequest, OrderSide, OrderType, ProductKind, Quote, TimeInForce
+from brokers.types import Instrument, OrderRequest, OrderSide, OrderType, PartTerms, ProductKind, Quote, TimeInForce
 from trading.risk import (
     Conduct,
     Exposure,
@@ -85,7 +85,8 @@ def test_an_ordinary_order_passes() -> None:
 
 
 def test_a_part_of_a_share_is_for_the_day_alone() -> None:
-    whole = replace(INSTRUMENT, lot_size=Decimal(1), fraction_size=Decimal("0.001"))
+    parts = PartTerms(step=Decimal("0.001"), notional_min=Decimal(1), times_in_force=(TimeInForce.DAY,))
+    whole = replace(INSTRUMENT, lot_size=Decimal(1), parts=parts)
     assert reasons(order("1.5"), instrument=whole) == [R.QUANTITY_OFF_LOT]
     assert reasons(order("1.5", time_in_force=TimeInForce.DAY), instrument=whole) == []
     assert reasons(order("1.0005", time_in_force=TimeInForce.DAY), instrument=whole) == [R.QUANTITY_OFF_LOT]

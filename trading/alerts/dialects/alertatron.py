@@ -2,9 +2,10 @@
 github.com/instabot42/trader-docs).
 
 One block with at most one order is read: market, limit at a price (`offset=@68000`), stopMarket at a price, or
-`position=0` for an exit; `cancel(which=all)` before it cancels first, alone it cancels. Everything else of the language
-(offsets from the market, waits, scaled, iceberg and ping-pong orders, conditions) is refused by name. `side` has to be
-given. Amounts are units, or percent of the equity (`5%`) or of the position (`50%p`). Unknown arguments are refused.
+`position=0` for an exit and `position=25%p` for one that leaves a quarter of the position; `cancel(which=all)` before
+it cancels first, alone it cancels. Everything else of the language (offsets from the market, waits, scaled, iceberg
+and ping-pong orders, conditions) is refused by name. `side` has to be given. Amounts are units, or percent of the
+equity (`5%`) or of the position (`50%p`). Unknown arguments are refused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from decimal import Decimal
 from brokers.types import OrderSide, OrderType
 from trading.alerts.dialects.fields import Fields, digest, require_resolved
 from trading.alerts.dialects.reading import Reading, order_side, unsupported_command, viewed
-from trading.alerts.model import Alert, AlertAction, Dialect, QuantityMode, Settled, settled
+from trading.alerts.model import HUNDRED, Alert, AlertAction, Dialect, QuantityMode, Settled, settled
 from trading.alerts.reasons import AlertReason, AlertRefused
 
 BLOCK = re.compile(r"(?P<keys>[\w.-]{1,60})\((?P<symbol>[^(){}\n]{1,60})\)[ \t\r\n]{0,40}\{(?P<calls>[^{}]{0,4000})\}")
@@ -109,8 +110,12 @@ def _order(call: _Call, symbol: str, strategy: str, *, cancel_first: bool) -> Al
     arguments.ignore("tag")
     reduce_only = arguments.flag("reduceOnly") or False
     price = _price(arguments, call.name) if order_type is not OrderType.MARKET else None
-    is_exit = _is_exit(arguments)
-    quantity, mode = (None, QuantityMode.FIXED) if is_exit else _amount(arguments)
+    closed = _closed_percent(arguments)
+    is_exit, is_whole = closed is not None, closed == HUNDRED
+    if is_exit:
+        quantity, mode = (None, QuantityMode.FIXED) if is_whole else (closed, QuantityMode.PERCENT_OF_POSITION)
+    else:
+        quantity, mode = _amount(arguments)
     terms = Settled(action=AlertAction.EXIT) if is_exit else settled(side=_side(arguments), target=None, previous=None)
     arguments.ignore(*(("side", "amount") if is_exit else ()))
     arguments.finish()
@@ -126,7 +131,7 @@ def _order(call: _Call, symbol: str, strategy: str, *, cancel_first: bool) -> Al
         limit_price=price if order_type is OrderType.LIMIT else None,
         stop_price=price if order_type is OrderType.STOP_MARKET else None,
         reduce_only=reduce_only or mode is QuantityMode.PERCENT_OF_POSITION,
-        cancel_first=cancel_first or is_exit,
+        cancel_first=cancel_first or is_whole,
     )
 
 
@@ -134,17 +139,26 @@ def _side(arguments: Fields) -> OrderSide:
     return order_side(arguments.required("side").lower())
 
 
-def _is_exit(arguments: Fields) -> bool:
-    position = arguments.number("position")
-    if position is not None and position != 0:
-        raise unsupported_command("a position to be in other than 0", known="position=0, or side and amount")
-    return position is not None
+def _closed_percent(arguments: Fields) -> Decimal | None:
+    """How much of the position an order to be in a position closes; None for an order of another kind."""
+    position = arguments.text("position")
+    if not position:
+        return None
+    found = _AMOUNT.fullmatch(position)
+    number = Fields({"position": found["number"]}).number("position") if found else None
+    if number == 0:
+        return HUNDRED
+    if found is None or number is None or found["unit"] != "%p" or number >= HUNDRED:
+        known = "position=0, a part of the present one such as position=25%p, or side and amount"
+        raise unsupported_command(f"position={position[:40]}", known=known)
+    return HUNDRED - number
 
 
 def _price(arguments: Fields, call: str) -> Decimal:
     offset = arguments.required("offset")
     if not offset.startswith("@"):
-        raise unsupported_command(f"{call}(offset={offset[:40]})", known="a price: offset=@68000")
+        text = f"{call}(offset={offset[:40]}) is a distance from the market; give a price: offset=@68000"
+        raise AlertRefused(AlertReason.PRICE_RELATIVE, text)
     return Fields({"offset": offset[1:]}, place=f"{call}.").positive("offset") or Decimal(0)
 
 

@@ -3,6 +3,10 @@
 `vol_lots` is a number of lots, taken as units of the instrument. What `risk` means is a setting of its expert advisor,
 not of the message: the source has to say it (`volume_mode`). The same is true of `sl`, `tp` and `price`, so that
 pending orders are refused and stops are brackets without a price. Unknown keys are refused.
+
+Of the partial closes, closelongvol and closeshortvol close a volume, and closelongpct and closeshortpct so many percent
+of the position: `risk` is the percentage there, whatever it means elsewhere. A number that is left out is a setting of
+the expert advisor and refused; so is one below 1, which could be meant as a share.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from brokers.types import OrderSide, PositionSide
 from trading.alerts.dialects.bodies import TEXT_MAX
 from trading.alerts.dialects.fields import Fields, digest
 from trading.alerts.dialects.reading import Reading, unknown_action, unsupported_command, viewed
-from trading.alerts.model import Alert, AlertAction, Dialect, QuantityMode, Settled, settled
+from trading.alerts.model import HUNDRED, Alert, AlertAction, Dialect, QuantityMode, Settled, settled
 from trading.alerts.reasons import AlertReason, AlertRefused
 
 _BUY = settled(side=OrderSide.BUY, target=None, previous=None)
@@ -25,6 +29,15 @@ _COMMANDS = {
     "closeshort": Settled(action=AlertAction.EXIT, closes=PositionSide.SHORT),
     "closelongshort": Settled(action=AlertAction.EXIT),
 }
+_PARTIAL = {
+    "closelongvol": Settled(action=AlertAction.EXIT, closes=PositionSide.LONG),
+    "closeshortvol": Settled(action=AlertAction.EXIT, closes=PositionSide.SHORT),
+}
+_PERCENT = {
+    "closelongpct": Settled(action=AlertAction.EXIT, closes=PositionSide.LONG),
+    "closeshortpct": Settled(action=AlertAction.EXIT, closes=PositionSide.SHORT),
+}
+_KNOWN = {**_COMMANDS, **_PARTIAL, **_PERCENT}
 _UNSUPPORTED = frozenset(
     (
         *("buystop", "buylimit", "sellstop", "selllimit", "closeall", "closealleaoff"),
@@ -37,8 +50,7 @@ _UNSUPPORTED = frozenset(
             "closeshortopenlong",
             "closeshortopenshort",
         ),
-        *("closelongvol", "closeshortvol", "closelongpct", "closeshortpct", "eaoff", "eaon"),
-        *("eaonall", "eaoffall"),
+        *("eaoff", "eaon", "eaonall", "eaoffall"),
     )
 )
 _BRACKETS = (
@@ -52,17 +64,21 @@ def read(body: str, *, volume_mode: QuantityMode | None = None) -> Reading:
     """Read a body of one line."""
     licence, command, symbol, fields = _parts(body)
     secrets = {"LicenseID": digest(licence), **fields.secrets("secret")}
-    if command not in _COMMANDS:
+    if command not in _KNOWN:
         if command in _UNSUPPORTED:
-            raise unsupported_command(f"command {command}", known=", ".join(_COMMANDS))
+            raise unsupported_command(f"command {command}", known=", ".join(_KNOWN))
         shown = command if command.isalpha() else "(not a word)"  # it could be the licence in the wrong place
-        raise unknown_action(shown, known=", ".join(_COMMANDS))
-    terms = _COMMANDS[command]
-    quantity, mode = _volume(fields, volume_mode)
+        raise unknown_action(shown, known=", ".join(_KNOWN))
+    terms = _KNOWN[command]
+    quantity, mode = _percent(fields, command) if command in _PERCENT else _volume(fields, volume_mode)
     fields.unsupported("price", "spread", "accfilter", "maxslippage")
     is_exit = terms.action is AlertAction.EXIT
-    if is_exit and quantity is not None:
+    is_partial = command in _PARTIAL or command in _PERCENT
+    if is_exit and quantity is not None and not is_partial:
         raise AlertRefused(AlertReason.FIELDS_CONTRADICT, f"{command} closes everything: leave out the volume")
+    if is_partial and quantity is None:
+        text = f"{command} must say how much: vol_lots=0.5, or risk where the source has volume_mode"
+        raise AlertRefused(AlertReason.FIELD_MISSING, text)
     alert = Alert(
         source="",
         dialect=Dialect.PINECONNECTOR,
@@ -72,7 +88,7 @@ def read(body: str, *, volume_mode: QuantityMode | None = None) -> Reading:
         quantity=quantity,
         quantity_mode=mode,
         brackets=fields.asked(*_BRACKETS),
-        cancel_first=is_exit,
+        cancel_first=is_exit and not is_partial,
         comment=fields.free_text("comment"),
     )
     fields.finish()
@@ -96,6 +112,18 @@ def _parts(body: str) -> tuple[str, str, str, Fields]:
             raise AlertRefused(AlertReason.FIELDS_CONTRADICT, f"part {place} gives a key for the second time")
         found[name] = value.strip()
     return parts[0], parts[1].lower(), parts[2], Fields(found)
+
+
+def _percent(fields: Fields, command: str) -> tuple[Decimal, QuantityMode]:
+    """How many percent of the position."""
+    percent = fields.positive("risk")
+    fields.unsupported("vol_lots", "vol_dollar", "vol_pct_bal_lots", "vol_pct_bal_loss", "vol_pct_bal_margin")
+    if percent is None:
+        raise AlertRefused(AlertReason.FIELD_MISSING, f"{command} must say how many percent: risk=50 closes a half")
+    if not 1 <= percent <= HUNDRED:
+        text = f"risk of {command} must be from 1 to 100 percent of the position, was {percent}; 50 is a half"
+        raise AlertRefused(AlertReason.NUMBER_INVALID, text)
+    return percent, QuantityMode.PERCENT_OF_POSITION
 
 
 def _volume(fields: Fields, volume_mode: QuantityMode | None) -> tuple[Decimal | None, QuantityMode]:
