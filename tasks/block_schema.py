@@ -21,7 +21,7 @@ class JobBlock(Block, ABC):
     """
 
     @classmethod
-    def model_json_schema(
+    def model_json_schema(  # type: ignore[override]  # the signature is the one of Prefect's own block
         cls,
         by_alias: bool = True,
         ref_template: str = "#/definitions/{model}",
