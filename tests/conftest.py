@@ -79,7 +79,7 @@ _STACK_KEEPER = pytest.StashKey["StackKeeper"]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is collected lives to the end: looking for garbage in it, again and again, takes a tenth of the time."""
+    """What is collected lives to the end: looking through it for garbage again and again takes a tenth of the time."""
     gc.disable()
     try:
         return (yield)
