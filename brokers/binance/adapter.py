@@ -421,10 +421,11 @@ class BinanceBroker(Broker):
         return self._book.histories(sorted(self._config.instruments))
 
     def _market(self, instrument_id: InstrumentId) -> Market:
-        return market_of(self._book.get(instrument_id))
+        """Listed or not: for looking up orders and fills, and for cancelling."""
+        return self._book.known(instrument_id)
 
     def _contract(self, instrument_id: InstrumentId) -> Market:
-        market = self._market(instrument_id)
+        market = market_of(self._book.get(instrument_id))
         if market.is_spot:
             raise Unsupported(f"{instrument_id} is spot: it has no leverage, no margin mode and no position mode")
         return market

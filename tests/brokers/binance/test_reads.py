@@ -396,6 +396,19 @@ def test_an_order_is_found_by_either_id_in_one_request(
     assert venue.to(path)[0].query["origClientOrderId"] == "at-1"
 
 
+def test_an_order_in_what_is_no_longer_listed_is_found(broker: BinanceBroker, venue: Loopback) -> None:
+    """Its instrument cannot be read; an open intent must come to its end all the same."""
+    gone = InstrumentId("LTC/USDT")
+    venue.on(SPOT_ORDER, says(spot_order(symbol="LTCUSDT")))
+    found = broker.find_order(instrument_id=gone, client_order_id=OURS)
+    assert found is not None and found.instrument_id == gone
+    assert venue.to(SPOT_ORDER)[0].query["symbol"] == "LTCUSDT"
+    with pytest.raises(InstrumentUnknown):
+        broker.find_order(instrument_id=InstrumentId("LTC"), client_order_id=OURS)
+    with pytest.raises(InstrumentUnknown):
+        broker.leverage(InstrumentId("LTC/USDT:USDT"))
+
+
 def test_absence_is_the_venues_own_word_and_an_archived_order_is_not_absent(
     broker: BinanceBroker, venue: Loopback
 ) -> None:
