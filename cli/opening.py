@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from brokers.clock import SystemClock
 from brokers.ids import AccountId, Environment
 from cli.failures import CliError
-from deployments.home import Addresses, Home
+from deployments.home import API_VARIABLE, Addresses, Home
 
 if TYPE_CHECKING:
     from brokers.port import Broker
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from trading.runtime import Runtime
 
 CLOCK: Final = SystemClock()
-API_VARIABLE: Final = "PREFECT_API_URL"
 SIMULATOR_VARIABLE: Final = "ALGOTRENDY_SIMULATOR"
 LEDGER_VARIABLE: Final = "ALGOTRENDY_LEDGER_URL"
 KEY_REGISTRY_VARIABLE: Final = "ALGOTRENDY_KEY_REGISTRY"
@@ -114,7 +113,9 @@ def _choose(kind: str, name: str, known: list[str], where: str) -> str:
         return known[0]
     if not name or (name not in known and "." not in name):
         listed = ", ".join(sorted(known)) or "none"
-        problem = f"there is no {kind} {name!r} in {where}" if name else f"{where} has {len(known)} {kind}s: name one"
+        problem = (
+            f"there is no {kind} {name!r} in {where}" if name else f"name one of the {len(known)} {kind}s in {where}"
+        )
         raise CliError(
             problem,
             field=f"--{kind}",
@@ -148,6 +149,20 @@ def _environment_of(name: str) -> Environment:
     )
 
 
+def _require_address(chosen: Account) -> Account:
+    """Say how a simulator is started where a simulated account has no address; the adapter would only refuse it."""
+    account_id = chosen.account_id
+    if account_id.environment is Environment.SIMULATED and not chosen.connection.base_url:
+        raise CliError(
+            f"{account_id} is a simulated account, and this command knows of no simulator that runs",
+            title="No simulator",
+            field=SIMULATOR_VARIABLE,
+            remedy="start the stack with `algotrendy up`, or one venue with `algotrendy simulate "
+            f"{account_id.venue.value}` and export the address that it prints as {SIMULATOR_VARIABLE}",
+        )
+    return chosen
+
+
 # -- opening ----------------------------------------------------------------------------------------------------
 @contextmanager
 def connection(name: str, file: Path | None) -> Iterator[Broker]:
@@ -155,7 +170,10 @@ def connection(name: str, file: Path | None) -> Iterator[Broker]:
     from tasks.runtime import open_guarded
 
     with open_guarded(
-        account(name, file).connection, key_registry=key_registry(), clock=CLOCK, secrets_folder=secrets_folder()
+        _require_address(account(name, file)).connection,
+        key_registry=key_registry(),
+        clock=CLOCK,
+        secrets_folder=secrets_folder(),
     ) as opened:
         yield opened
 
@@ -203,7 +221,7 @@ def unproved(chosen: Account, *, shared: Ledger | None = None) -> Iterator[Runti
 
     environment = chosen.account_id.environment
     with open_runtime(
-        chosen,
+        _require_address(chosen),
         environment=environment,
         ledger_url=ledger_url(environment),
         key_registry=key_registry(),
@@ -281,12 +299,9 @@ def _configuration(file: Path) -> Configuration:
 # -- the stack --------------------------------------------------------------------------------------------------
 def running_stack() -> Addresses | None:
     """Where the local stack listens, if its supervisor lives."""
-    import psutil
+    from deployments import home
 
-    addresses = Addresses.read(Home.default().addresses_file)
-    if addresses is None or not addresses.supervisor_pid or not psutil.pid_exists(addresses.supervisor_pid):
-        return None
-    return addresses
+    return home.running_stack(Home.default())
 
 
 def use_stack() -> str:
@@ -319,12 +334,12 @@ def _require_answer(url: str) -> None:
         raise CliError(
             f"the Prefect server does not answer ({type(error).__name__})",
             field=API_VARIABLE,
-            value=_without_password(url),
+            value=without_password(url),
             remedy="start it with `algotrendy up`, correct the address, or give --accounts FILE",
         ) from error
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """The address alone: an address may carry the server's password."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
@@ -346,9 +361,16 @@ def apply(file: Path) -> Iterator[str]:
     """Store the file's accounts and portfolios as blocks of the stack; a line for each."""
     configuration = _configuration(file)
     use_stack()
+    from prefect.client.orchestration import get_client
+
+    from deployments.deploy import refresh_forms
     from deployments.register import apply as save
 
     yield from save(configuration)
+    with get_client(sync_client=True) as client:
+        changed = refresh_forms(client)
+    if changed:
+        yield f"forms of {changed} deployments offer what is stored now"
 
 
 # -- listing ----------------------------------------------------------------------------------------------------

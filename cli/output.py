@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,17 +15,18 @@ if TYPE_CHECKING:
 
     from flows.reports.model import Report, Table
 
-WIDE_COLUMNS = 150  # a terminal at least this wide shows every column
-NO_WRAP_LENGTH_MAX = 28  # a first column of short names stays on one line
-TEXT_WIDTH_MIN = 10  # of a column of text where the terminal is narrow: dates and codes stay legible
-_TONE_STYLE = {"good": "green", "warn": "yellow", "bad": "red", "neutral": ""}
-
 
 def out() -> Console:
     """Standard output: results only."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    from flows.reports.terminal import table_width
+
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console.width = table_width(
+        is_terminal=console.is_terminal, console_width=console.width, is_chosen="COLUMNS" in os.environ
+    )
+    return console
 
 
 def err() -> Console:
@@ -43,42 +45,12 @@ def print_json(value: Any) -> None:
 
 
 def print_table(table: Table, *, note: bool = True) -> None:
-    """One table, its rows coloured by tone."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
+    """One table, its rows coloured by tone; where the terminal is too narrow for its columns, row under row."""
+    from flows.reports.terminal import draw
 
     console = out()
-    if not table.rows:
-        console.print(Text(f"{table.title}: {table.empty}"))
-        return
-    drawn = RichTable(
-        title=table.title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    kept = table.shown(narrow_only=console.width < WIDE_COLUMNS)
-    for place in kept:
-        column = table.columns[place]
-        is_short = all(len(row[place]) <= NO_WRAP_LENGTH_MAX for row in table.rows)
-        longest = max(len(row[place]) for row in table.rows)
-        drawn.add_column(
-            column.title.replace(" ", "\n") if column.is_number else column.title,
-            justify="right" if column.is_number else "left",
-            no_wrap=column.is_number or (place == 0 and is_short),
-            min_width=min(longest, TEXT_WIDTH_MIN),
-            overflow="fold",
-            vertical="top",
-        )
-    tones = table.tones or ("neutral",) * len(table.rows)
-    for tone, row in zip(tones, table.rows, strict=True):
-        drawn.add_row(*(Text(row[i]) for i in kept), style=_TONE_STYLE[str(tone)])
-    console.print(drawn)
-    if note and table.note:
-        console.print(Text(table.note, style="dim"))
+    for part in draw(table, width=console.width, note=note):
+        console.print(part)
 
 
 def print_report(report: Report, *, tables: Sequence[str] | None = None) -> None:
@@ -86,13 +58,14 @@ def print_report(report: Report, *, tables: Sequence[str] | None = None) -> None
     from rich.text import Text
 
     from flows.reports.model import Table
+    from flows.reports.terminal import tone_style
 
     console = out()
     console.print(Text(report.title, style="bold"))
     console.print(Text(report.subtitle, style="dim"))
-    console.print(Text(report.verdict, style=f"bold {_TONE_STYLE[report.tone]}".strip()))
+    console.print(Text(report.verdict, style=f"bold {tone_style(report.tone)}".strip()))
     for figure in report.figures:
-        line = Text(f"  {figure.label}: ").append(figure.value, style=f"bold {_TONE_STYLE[figure.tone]}".strip())
+        line = Text(f"  {figure.label}: ").append(figure.value, style=f"bold {tone_style(figure.tone)}".strip())
         console.print(line.append(f"  {figure.note}", style="dim") if figure.note else line)
     console.print()
     for section in report.sections:
@@ -129,18 +102,23 @@ def say(message: str, *, style: str = "") -> None:
     """One line on stderr."""
     from rich.text import Text
 
-    err().print(Text(message, style=style))
+    console = err()
+    console.print(Text(message, style=style), soft_wrap=not console.is_terminal)
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[str], None]]:
-    """Show what is being done on stderr while it runs; on a terminal as one living line, else as plain lines."""
+    """Show what is being done on stderr while it runs; on a terminal as one living line, else as plain lines, each
+    once."""
     console = err()
     if not console.is_terminal:
         say(title)
+        told: set[str] = set()
 
         def tell(text: str) -> None:
-            say(f"  {text}", style="dim")
+            if text not in told:  # what is done for each instrument or order again is said once
+                told.add(text)
+                say(f"  {text}", style="dim")
 
         yield tell
         return

@@ -9,6 +9,8 @@ import typer
 
 from cli.options import AccountOption, AccountsOption, JsonOption
 
+_SHOWN_PACKAGES = ("prefect", "sqlmodel", "typer", "httpx", "pybit", "python-binance", "alpaca-py")
+
 accounts_app = typer.Typer(
     help="List accounts and portfolios, or load them from YAML into the running stack.",
     invoke_without_command=True,
@@ -220,7 +222,7 @@ def version(json: JsonOption = False) -> None:
     from trading.code_hash import code_sha256
 
     found = {"algotrendy": product_version(), "python": platform.python_version()}
-    found |= {name: version_of(name) for name in ("prefect", "pybit", "sqlmodel", "typer")}
+    found |= {name: version_of(name) for name in _SHOWN_PACKAGES}
     found["code"] = code_sha256()
     if json:
         output.print_json(found)

@@ -52,7 +52,7 @@ _BROKER_REMEDIES: Final = {
     "NOT_SENT": "Safe to try again.",
     "ORDER_INVALID_LOCAL": "Correct the field that the message names.",
     "UNSUPPORTED": "See `algotrendy venues` for what the venue can do.",
-    "ENVIRONMENT_MISMATCH": "Use credentials, host and pool of the account's own environment.",
+    "ENVIRONMENT_MISMATCH": "Correct what the message names: key, host and pool are of the account's environment.",
     "CONNECT_FAILED": "Check network, DNS and the venue's status page; safe to try again.",
     "HOST_REFUSED": "Report it: something tried to reach a host that the account does not own.",
     "SECOND_SEND_REFUSED": "None: the transport did its duty. The resolver finds out what became of the first send.",

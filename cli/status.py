@@ -220,9 +220,10 @@ def _prefect(chosen: list[Environment]) -> dict[str, str]:
     import requests
 
     from cli import opening
+    from deployments.home import API_VARIABLE
 
     stack = opening.running_stack()
-    url = os.environ.get(opening.API_VARIABLE, "") or (stack.api_url if stack is not None else "")
+    url = os.environ.get(API_VARIABLE, "") or (stack.api_url if stack is not None else "")
     if not url:
         return {"server": "no stack is running here and PREFECT_API_URL is not set"}
     found = {}
@@ -278,6 +279,8 @@ def _print(shown: list[dict[str, Any]], prefect: dict[str, str]) -> None:
             for line in pool[name]:
                 output.say(f"{text}: {line}")
     if not shown:
-        output.say("no ledger and no control file is on this machine")
+        from deployments.home import Home
+
+        output.say(f"no ledger and no control file is in {Home.default().root}: nothing that trades has run here")
     for name, text in prefect.items():
         output.say(f"{name}: {text}")

@@ -3,6 +3,7 @@ venue, nor, for a stop, the database is needed."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from cli.options import AccountsOption, JsonOption, ReportOption, YesOption
 
 if TYPE_CHECKING:
     from brokers.ids import AccountId, Environment
+    from cli.failures import CliError
     from ledger.controlling import ControlChanged
     from ledger.states import ControlState
     from tasks.config import Account
@@ -206,8 +208,41 @@ def _set(
     else:
         for changed in changes:
             output.print_report(control_report(changed))
-    if any(changed.problems for changed in changes):
+    strangers = [scope for scope in scopes if _is_stranger(scope)]
+    if strangers or any(changed.problems for changed in changes):
         raise typer.Exit(ExitCode.NOT_AS_WISHED)
+
+
+def _is_stranger(scope: Scope) -> bool:
+    """Whether the scope is an account that is not in a ledger that has others: it may be a slip, and is said loudly.
+
+    The state is set all the same, because an account may be stopped before its first run. A ledger without any account
+    is named, because it may be that of another folder or machine than the workers'.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlmodel import select
+
+    from cli import opening, output
+    from ledger.errors import LedgerError
+    from ledger.tables import AccountRow
+
+    try:
+        with opening.ledger(scope.environment) as ledger, ledger.read() as session:
+            known = sorted(session.exec(select(AccountRow.account_id)))
+    except (LedgerError, SQLAlchemyError, OSError):
+        return False  # that the database is not to be had was said when the state was set
+    if not known:
+        where = opening.without_password(opening.ledger_url(scope.environment))
+        output.say(f"No account has used the ledger {where} yet. Is it the one that the workers use?", style="yellow")
+        return False
+    if scope.text in known or scope.text.startswith("pool:"):
+        return False
+    output.say(
+        f"NO ACCOUNT {scope.text} HAS USED THIS LEDGER. If the name is a slip, the account that you mean is NOT "
+        f"stopped. Accounts of {scope.environment.value}: {', '.join(known)}",
+        style="bold red",
+    )
+    return True
 
 
 def _change(
@@ -256,26 +291,27 @@ def _tell(changes: list[ControlChanged]) -> None:
 
 def _people(by: list[str], reason: str) -> tuple[str, str]:
     """One or two names, and a reason; whether two are needed is judged where the state is set."""
-    from cli.failures import CliError, ExitCode
-
     names = [name.strip() for name in by if name.strip()]
     if not 1 <= len(names) <= 2:
-        raise CliError(
-            "say who you are, and in production who the second person is",
-            title="Usage",
-            code=ExitCode.USAGE,
-            field="--by",
-            remedy="--by NAME, or --by NAME --by OTHER",
-        )
+        raise _usage("say who you are, and in production who the second person is", field="--by")
     if not reason.strip():
-        raise CliError(
-            "say why: it is kept for ever",
-            title="Usage",
-            code=ExitCode.USAGE,
-            field="--reason",
-            remedy='--reason "…"',
-        )
+        raise _usage("say why: it is kept for ever", field="--reason")
     return names[0], names[1] if len(names) == 2 else ""
+
+
+def _usage(message: str, *, field: str) -> CliError:
+    """What is missing, with the whole command: at night nobody should have to find it out word by word."""
+    from cli.failures import CliError, ExitCode
+
+    command = " ".join(sys.argv[1:2]) or "halt"
+    return CliError(
+        message,
+        title="Usage",
+        code=ExitCode.USAGE,
+        field=field,
+        remedy=f'algotrendy {command} --pool production --by NAME --reason "WHY"    or --account '
+        "bybit-production-main, or --all, instead of --pool; a second person is a second --by",
+    )
 
 
 def _scopes(account: str, pool: str, everywhere: bool) -> list[Scope]:
@@ -285,13 +321,7 @@ def _scopes(account: str, pool: str, everywhere: bool) -> list[Scope]:
     from ledger.controls import pool_scope
 
     if sum((bool(account), bool(pool), everywhere)) != 1:
-        raise CliError(
-            "say what is meant: one account, one pool, or all",
-            title="Usage",
-            code=ExitCode.USAGE,
-            field="--account",
-            remedy="--account bybit-testnet-main, --pool testnet, or --all",
-        )
+        raise _usage("say what is meant: one account, one pool, or all", field="--account, --pool or --all")
     if account:
         found = _account_id(account)
         return [Scope(str(found), found.environment)]

@@ -10,6 +10,7 @@ and every alert came to the end that it had to, down to the venue's orders.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as RichTable
+from rich.text import Text
 
 from brokers.ids import Environment, InstrumentId, Venue
 from brokers.rounding import decimal_text
@@ -45,6 +46,8 @@ LEVERED = "bybit-simulated-main"
 SIMULATOR_ACCOUNT = "main"
 RUN_S_MAX = 120.0
 ROWS_MAX = 40
+# Tables that are printed; the files have all of them.
+SHOWN = frozenset({"leverage", "accounts", "legs", "breaks", "equations", "alerts"})
 # The books before: a long where a short is wanted, too much AAPL, and too few contracts of BTC.
 BOOKS_BEFORE = (
     (Venue.BYBIT, "XOMUSDT", "buy", "150"),
@@ -101,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, default=Path("demo-report"), help="folder of the report")
     parser.add_argument("--home", type=Path, help="folder of the stack; by default one of its own, made anew")
     options = parser.parse_args(arguments)
-    console = Console(highlight=False)
+    console = _console()
     home = Home(options.home or Home.default().root / "demo")
     if options.home is None:
         _fresh(home)
@@ -115,6 +118,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _console() -> Console:
+    from flows.reports.terminal import table_width
+
+    console = Console(highlight=False)
+    console.width = table_width(
+        is_terminal=console.is_terminal, console_width=console.width, is_chosen="COLUMNS" in os.environ
+    )
+    return console
+
+
 def _fresh(home: Home) -> None:
     """A demonstration starts from nothing: its venue is new each time, so its ledger must be."""
     if home.root.exists():
@@ -126,7 +139,7 @@ def _demonstrate(console: Console, home: Home, report: Path) -> int:
     began = time.monotonic()
 
     def say(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {text}")
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {text}", soft_wrap=True)
 
     with running(home, pools=(Environment.SIMULATED,), say=say, receiver_port=0) as stack:
         outcome = _play(stack, say)
@@ -251,9 +264,8 @@ class Outcome:
             lines = evidence.check(self.scene.portfolio, reading)
             for account in self.scene.accounts:
                 own = [line for line in lines if self.scene.homes[line.instrument_id] == account]
-                sentence = (
-                    f"{account} holds its {len(own)} of {len(lines)} lines within tolerance, read by {reading.source}"
-                )
+                share = f"its {len(own)} of the {len(lines)} lines"
+                sentence = f"{account} holds {share} within tolerance, read by the {reading.source}"
                 found[sentence] = bool(own) and all(line.holds for line in own)
         found["every run left a report"] = len(self.reports()) == sum(map(len, acts(self.scene.accounts)))
         return found | self.alerts.checks
@@ -310,60 +322,58 @@ class Outcome:
         )
 
     def show(self, console: Console) -> None:
-        """Print the tables of every report, then the positions before and after."""
+        """Print what each report says first and its most telling tables, then the positions before and after."""
         from flows.reports.files import read
+        from flows.reports.terminal import draw, tone_style
 
-        for folder in self.reports().values():
-            for table in read(folder).tables:
-                console.print(_drawn(table))
-        for table in self.alerts.report().tables:
-            console.print(_drawn(table))
-        console.print(self._positions())
+        for report in (*map(read, self.reports().values()), self.alerts.report()):
+            console.print(Text(f"\n{report.title}", style="bold"))
+            console.print(Text(report.verdict, style=tone_style(report.tone)), soft_wrap=True)
+            for table in report.tables:
+                if table.name in SHOWN and table.rows:
+                    for part in draw(table, width=console.width, rows_max=ROWS_MAX, note=False):
+                        console.print(part)
+        console.print()
+        for part in draw(self._positions(), width=console.width):
+            console.print(part)
 
-    def _positions(self) -> RichTable:
-        table = RichTable(title="Holdings before and after, as the venues have them", title_justify="left")
-        for title in (
-            "Line",
-            "Account",
-            "Before",
-            "After",
-            "Weight before",
-            "Target",
-            "Weight after",
-            "Within tolerance",
-        ):
-            table.add_column(title, justify="left" if title in ("Line", "Account") else "right")
+    def _positions(self) -> Table:
+        from flows.reports.model import Column, Table, Tone
+
+        columns = (
+            *(Column(title) for title in ("Line", "Account")),
+            *(Column(title, is_number=True) for title in ("Before", "After")),
+            *(Column(title, is_number=True) for title in ("Weight before", "Target", "Weight after")),
+            Column("Holds", narrow=False),
+        )
         after = self.readings[0]
-        for line in evidence.check(self.scene.portfolio, after):
-            name = line.instrument_id
-            table.add_row(
-                str(name),
-                self.scene.homes[name],
-                decimal_text(self.before.quantity(name)),
-                decimal_text(after.quantity(name)),
-                f"{self.before.weight(name):.2%}",
+        lines = evidence.check(self.scene.portfolio, after)
+        rows = tuple(
+            (
+                str(line.instrument_id),
+                self.scene.homes[line.instrument_id],
+                decimal_text(self.before.quantity(line.instrument_id)),
+                decimal_text(after.quantity(line.instrument_id)),
+                f"{self.before.weight(line.instrument_id):.2%}",
                 f"{line.target:.2%}",
                 f"{line.weight:.2%}",
-                "[green]yes[/]" if line.holds else "[red]no[/]",
+                "yes" if line.holds else "NO",
             )
-        return table
-
-
-def _drawn(table: Table) -> RichTable:
-    narrow = [(place, column) for place, column in enumerate(table.columns) if column.narrow]
-    drawn = RichTable(title=escape(table.title), title_justify="left", caption=escape(table.note) or None)
-    for _, column in narrow:
-        drawn.add_column(escape(column.title), justify="right" if column.is_number else "left")
-    for row in table.rows[:ROWS_MAX]:
-        drawn.add_row(*(escape(row[place]) for place, _ in narrow))
-    if not table.rows:
-        drawn.add_row(escape(table.empty), *[""] * (len(narrow) - 1))
-    return drawn
+            for line in lines
+        )
+        return Table(
+            "holdings",
+            "Holdings before and after, as the venues have them",
+            columns,
+            rows,
+            note="Green lines are within tolerance of their target.",
+            tones=tuple(Tone.GOOD if line.holds else Tone.BAD for line in lines),
+        )
 
 
 def _conclude(console: Console, outcome: Outcome, files: DemoFiles, *, seconds: float) -> None:
     for sentence, holds in outcome.checks.items():
-        console.print(f"  {'[green]✓[/]' if holds else '[red]✗[/]'} {sentence}")
+        console.print(f"  {'[green]✓[/]' if holds else '[red]✗[/]'} {sentence}", soft_wrap=True)
     console.print(f"Report: {files.index} and {files.summary}")
     word = "[bold green]Everything holds.[/]" if outcome.is_good else "[bold red]Not everything holds.[/]"
     console.print(f"{word} {seconds:.0f} s; the stack is stopped.")

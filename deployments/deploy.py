@@ -1,8 +1,8 @@
 """Deploy prefect.yaml: pools first, then deployments, then read everything back and compare.
 
-`python -m deployments.deploy [--pool NAME …]` works against the server that PREFECT_API_URL names. Unlike
-`prefect deploy --all` it stops before the first change when anything in the file is wrong, and it narrows the choices
-of `account` and `portfolio` to what exists, so that the form shows drop-down lists.
+`python -m deployments.deploy [--pool NAME …]` works against the server that PREFECT_API_URL names, or the local stack.
+Unlike `prefect deploy --all` it stops before the first change when anything in the file is wrong, and it narrows the
+choices of `account`, `portfolio` and `subscription` to what exists, so that the form shows drop-down lists.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.utilities.callables import parameter_schema
 
 from brokers.ids import Environment
 from deployments import automations, manifest, pools
-from deployments.home import Home
+from deployments.home import API_VARIABLE, Home, running_stack
 from deployments.manifest import Deployment, Manifest
-from tasks.blocks import PortfolioBlock
+from tasks.blocks import PortfolioBlock, SubscriptionBlock
 from tasks.process import KEY_REGISTRY_VARIABLE, LEDGER_VARIABLE, REPORTS_VARIABLE
+
+READ_MAX = 200  # deployments that Prefect gives at once; prefect.yaml has fewer
 
 
 class DeployRefused(RuntimeError):
@@ -40,12 +42,12 @@ def deploy(
 ) -> Iterator[str]:
     """Register pools, deployments and automations; yield a line for each. Nothing is changed before the checks."""
     deployments = wanted.of(tuple(environments))
-    portfolios = portfolio_names(client)
+    names = stored_names(client)
     for pool in chosen_pools:
         pools.register(client, pool)
         yield f"work pool {pool.name}"
     for deployment in deployments:
-        schema = narrowed_schema(deployment, portfolios)
+        schema = narrowed_schema(deployment, names)
         _create(client, deployment, schema)
         differences = compare(deployment, schema, _read(client, deployment))
         if differences:
@@ -55,26 +57,44 @@ def deploy(
         yield f"automation {name}"
 
 
-def portfolio_names(client: SyncPrefectClient) -> tuple[str, ...]:
-    """The names of all stored portfolios, alphabetically."""
-    slug = PortfolioBlock.get_block_type_slug()
-    documents = client.read_block_documents_by_type(block_type_slug=slug, include_secrets=False)
-    return tuple(sorted(document.name for document in documents if document.name))
+def stored_names(client: SyncPrefectClient) -> dict[str, tuple[str, ...]]:
+    """What a form may choose from: the names of all stored portfolios and subscriptions, by the parameter."""
+    found = {}
+    for parameter, block in (("portfolio", PortfolioBlock), ("subscription", SubscriptionBlock)):
+        documents = client.read_block_documents_by_type(block.get_block_type_slug(), include_secrets=False)
+        found[parameter] = tuple(sorted(document.name for document in documents if document.name))
+    return found
 
 
-def narrowed_schema(deployment: Deployment, portfolios: Sequence[str]) -> dict[str, Any]:
-    """The flow's parameter schema with the choices of this deployment: its account, the portfolios there are."""
+def narrowed_schema(deployment: Deployment, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The flow's parameter schema with the choices of this deployment: its account, and what is stored (`names`)."""
     schema: dict[str, Any] = parameter_schema(deployment.flow()).model_dump_for_openapi()
     schema["additionalProperties"] = False  # Prefect would ignore a misspelt parameter
     properties = schema["properties"]
     if deployment.account:
         properties["account"] = {**properties["account"], "enum": [deployment.account]}
-    if "portfolio" in properties:
-        own = deployment.parameters.get("portfolio")
-        choices = sorted({*portfolios, *([own] if own else [])})
-        if choices:
-            properties["portfolio"] = {**properties["portfolio"], "enum": choices}
+    for parameter in names:
+        if parameter in properties:
+            own = deployment.parameters.get(parameter)
+            choices = sorted({*names[parameter], *([own] if own else [])})
+            if choices:
+                properties[parameter] = {**properties[parameter], "enum": choices}
     return schema
+
+
+def refresh_forms(client: SyncPrefectClient) -> int:
+    """Offer what is stored now in the forms of prefect.yaml's deployments; how many of them changed."""
+    names, changed = stored_names(client), 0
+    stored = {found.name: found for found in client.read_deployments(limit=READ_MAX)}
+    for deployment in manifest.load().deployments:
+        found = stored.get(deployment.name)
+        if found is None:
+            continue
+        schema = narrowed_schema(deployment, names)
+        if found.parameter_openapi_schema != schema:
+            client.update_deployment(found.id, DeploymentUpdate(parameter_openapi_schema=schema))
+            changed += 1
+    return changed
 
 
 def _create(client: SyncPrefectClient, deployment: Deployment, schema: dict[str, Any]) -> None:
@@ -147,7 +167,7 @@ def _stored(schedule: Any) -> tuple[str, str, str, bool, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Deploy to the server that PREFECT_API_URL names."""
+    """Deploy to the server that PREFECT_API_URL names, else to the local stack that runs; 2 where there is neither."""
     parser = argparse.ArgumentParser(prog="python -m deployments.deploy", description=__doc__.splitlines()[0])
     parser.add_argument("--pool", action="append", choices=[e.value for e in Environment], help="default: all three")
     parser.add_argument("--check", action="store_true", help="only read and check prefect.yaml")
@@ -157,9 +177,28 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"prefect.yaml is valid: {len(wanted.deployments)} deployments")
         return 0
     environments = tuple(Environment(name) for name in options.pool or [e.value for e in Environment])
-    with get_client(sync_client=True) as client:
-        for line in deploy(client, wanted, environments=environments, chosen_pools=_pools(environments)):
-            print(line)
+    if os.environ.get(API_VARIABLE):
+        with get_client(sync_client=True) as client:
+            return _deploy(client, wanted, environments, _pools(environments))
+    home = Home.default()
+    addresses = running_stack(home)
+    if addresses is None:
+        print(f"no local stack runs in {home.root}: start one with make up, or name a server with {API_VARIABLE}")
+        return 2
+    from deployments.register import connected
+
+    with connected(home, addresses.api_url) as client:
+        return _deploy(client, wanted, environments, pools.pools(home, environments))
+
+
+def _deploy(
+    client: SyncPrefectClient,
+    wanted: Manifest,
+    environments: tuple[Environment, ...],
+    chosen_pools: tuple[pools.Pool, ...],
+) -> int:
+    for line in deploy(client, wanted, environments=environments, chosen_pools=chosen_pools):
+        print(line)
     return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from brokers.ids import Environment, Venue
 
 HOME_VARIABLE = "ALGOTRENDY_HOME"
+API_VARIABLE = "PREFECT_API_URL"
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -114,3 +115,13 @@ class Addresses:
             return cls(**{**stored, "pools": tuple(stored.get("pools", ()))})
         except (FileNotFoundError, json.JSONDecodeError, TypeError, AttributeError):
             return None
+
+
+def running_stack(home: Home) -> Addresses | None:
+    """Where the folder's stack listens, if its supervisor lives."""
+    import psutil
+
+    addresses = Addresses.read(home.addresses_file)
+    if addresses is None or not addresses.supervisor_pid or not psutil.pid_exists(addresses.supervisor_pid):
+        return None
+    return addresses

@@ -39,7 +39,7 @@ def keep(home: Home, pools: tuple[Environment, ...], console: Console) -> int:
     began = time.monotonic()
 
     def say(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {text}")
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {text}", soft_wrap=True)
 
     try:
         with running(home, pools=pools, say=say) as stack:

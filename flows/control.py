@@ -43,7 +43,7 @@ def control(
     Args:
         account: Name of the account's block.
         scope: account is this account alone; pool is every account of the environment.
-        state: What may leave from now on.
+        state: halt lets cancels leave only; reduce_only orders that reduce a position; pause no new order; run all.
         set_by: Your name.
         reason: Why, in one line. It is kept for ever.
         approved_by: The second person. Needed in production where more is let out than before.

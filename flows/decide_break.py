@@ -67,7 +67,7 @@ def decide_break(
 
     Args:
         break_id: Id of the break, or its first eight digits, as the report of a reconciliation shows it.
-        decision: What becomes of it.
+        decision: accept, assign, explain keep it a break; correct books it; claim takes a trade; override unlocks.
         set_by: Your name. It is kept with the break for ever.
         reason: Why, in a sentence. It is kept as well.
         approved_by: The second person. Needed in production to correct and to override.

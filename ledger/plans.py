@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import CursorResult, Update, update
 from sqlmodel import Session, col, select
@@ -137,28 +138,27 @@ def finish_plan(session: Session, plan_id: str, *, epoch: int, state: PlanState,
     return _move(session, plan_id, epoch, update(PlanRow).values(values))
 
 
-def update_leg(
-    session: Session,
-    plan_id: str,
-    leg_number: int,
-    *,
-    epoch: int,
-    state: str,
-    at: datetime,
-    reason: str = "",
-    detail: str = "",
-    filled_quantity: Decimal | None = None,
-) -> bool:
-    """Move one leg; False when `epoch` no longer counts."""
+class LegFate(NamedTuple):
+    """Where one leg of a plan stands."""
+
+    leg_number: int
+    state: str
+    reason: str = ""
+    detail: str = ""
+    filled_quantity: Decimal = Decimal(0)
+
+
+def update_legs(session: Session, plan_id: str, legs: Iterable[LegFate], *, epoch: int, at: datetime) -> bool:
+    """Move legs, all in one statement; False when `epoch` no longer counts."""
     if not _move(session, plan_id, epoch, update(PlanRow).values(epoch=epoch)):
         return False
-    leg = session.get(PlanLegRow, (plan_id, leg_number))
-    if leg is None:
-        raise LookupError(f"plan {plan_id} has no leg {leg_number}")
-    leg.state, leg.reason, leg.detail, leg.updated_at = state, reason, detail, at
-    if filled_quantity is not None:
-        leg.filled_quantity = filled_quantity
-    session.flush()
+    moved = [{"plan_id": plan_id, "updated_at": at, **leg._asdict()} for leg in legs]
+    known = set(session.exec(select(PlanLegRow.leg_number).where(PlanLegRow.plan_id == plan_id)))
+    unknown = sorted({leg["leg_number"] for leg in moved} - known)
+    if unknown:
+        raise LookupError(f"plan {plan_id} has no leg {unknown[0]}")
+    if moved:
+        session.execute(update(PlanLegRow), moved)
     return True
 
 

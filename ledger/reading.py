@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import CursorResult, Executable, Table, inspect
-from sqlalchemy.orm import ClassManager
+from sqlalchemy import ColumnElement, CursorResult, Executable, Table
+from sqlalchemy.orm import ClassManager, class_mapper
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, SQLModel
 
 Row = TypeVar("Row", bound=SQLModel)
 
 
-def read_columns(session: Session, query: Executable, **values: Any) -> CursorResult[*tuple[Any, ...]]:
+def read_columns(session: Session, query: Executable, **values: Any) -> CursorResult[Any]:
     """Run a query of columns in the session's transaction; what the session still holds back is written first."""
     session.flush()
     return session.connection().execute(query, values)
@@ -42,8 +42,9 @@ class _Shape(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _shape(model: type[SQLModel]) -> _Shape:
-    mapper, columns = inspect(model), list(table_of(model).c)
-    names = tuple(mapper.get_property_by_column(column).key for column in columns)
+    mapper = class_mapper(model)
+    columns: list[ColumnElement[Any]] = list(table_of(model).c)
+    names = tuple(mapper.get_property_by_column(column).key for column in table_of(model).c)
     return _Shape(mapper.class_manager, names, tuple(columns.index(column) for column in mapper.primary_key))
 
 

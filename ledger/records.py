@@ -316,6 +316,32 @@ def fills_of_intent(session: Session, intent_id: str) -> tuple[FillRow, ...]:
     return tuple(session.exec(query.order_by(col(FillRow.time), FillRow.trade_id)))
 
 
+def fills_of_plan(session: Session, plan_id: str) -> dict[str, tuple[FillRow, ...]]:
+    """As `fills_of_intent`, of all intents of a plan at once; intents without a fill are left out."""
+    own = select(OrderIntent.intent_id).where(OrderIntent.plan_id == plan_id)
+    accounts = set(session.exec(select(OrderIntent.account_id).where(OrderIntent.plan_id == plan_id)))
+    by_attempt: dict[str | None, str] = dict(
+        session.exec(
+            select(OrderAttempt.client_order_id, OrderAttempt.intent_id).where(col(OrderAttempt.intent_id).in_(own))
+        ).all()
+    )
+    of_plan = (col(OrderRow.account_id).in_(accounts), col(OrderRow.intent_id).in_(own))
+    by_order = dict(session.exec(select(OrderRow.venue_order_id, OrderRow.intent_id).where(*of_plan)).all())
+    query = select(FillRow).where(
+        col(FillRow.account_id).in_(accounts),
+        col(FillRow.client_order_id).in_(
+            select(OrderAttempt.client_order_id).where(col(OrderAttempt.intent_id).in_(own))
+        )
+        | col(FillRow.venue_order_id).in_(select(OrderRow.venue_order_id).where(*of_plan)),
+    )
+    found: dict[str, list[FillRow]] = {}
+    for row in session.exec(query.order_by(col(FillRow.time), FillRow.trade_id)):
+        intent_id = by_attempt.get(row.client_order_id) or by_order[row.venue_order_id]
+        assert intent_id is not None, f"fill {row.trade_id} was found by its intent"
+        found.setdefault(intent_id, []).append(row)
+    return {intent_id: tuple(rows) for intent_id, rows in found.items()}
+
+
 # -- cursors ----------------------------------------------------------------------------------------------------
 def cursor(session: Session, account_id: AccountId | str, feed: Feed) -> datetime | None:
     """How far the feed was read, in the venue's time."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from brokers.config import AccountConfig
 from brokers.errors import EnvironmentMismatch
 from brokers.ids import AccountId, Environment, InstrumentId, Venue
-from brokers.registry import capabilities
+from brokers.registry import capabilities, supported_venues
 from brokers.rounding import decimal_text
 from brokers.types import ProductKind
 from tasks.config import Account, AccountSettings, ConfigRefused, block_name, require_environment, risk_policy
@@ -92,7 +92,11 @@ class TradingAccount(Block):
         "Name the document **venue-environment-name**, for instance `bybit-testnet-main`: jobs ask for that name."
     )
 
-    venue: Venue = Field(default=..., title="Venue")
+    venue: Venue = Field(
+        default=...,
+        title="Venue",
+        description=f"Those that can be used now: {', '.join(supported_venues())}.",
+    )
     environment: Environment = Field(
         default=...,
         title="Environment",
@@ -106,7 +110,11 @@ class TradingAccount(Block):
         title="Credentials (name)",
         description="Name of the venue's credential block. By name only: nested secrets would be lost when editing.",
     )
-    host: str = Field(default="", title="Host (name)", description="One of the venue's hosts; empty takes the first.")
+    host: str = Field(
+        default="",
+        title="Host (name)",
+        description="One of the venue's hosts, as algotrendy venues lists them; empty takes the environment's first.",
+    )
     base_url: str = Field(
         default="", title="Simulator address", description="For simulated accounts only: http://127.0.0.1:PORT."
     )
@@ -133,7 +141,9 @@ class TradingAccount(Block):
         description="Your statement, where the venue does not show a key's rights (Binance): say yes only if you made "
         "the key without the right to withdraw.",
     )
-    leverage: list[LeverageTarget] = Field(default=[], title="Leverage targets")
+    leverage: list[LeverageTarget] = Field(
+        default=[], title="Leverage targets", description="What set leverage sets, and reconcile compares."
+    )
     risk_overrides: dict[str, Any] = Field(
         default={},
         title="Risk limits that differ",

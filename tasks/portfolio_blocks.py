@@ -86,8 +86,15 @@ class PortfolioBlock(Block):
     )
 
     portfolio_name: str = Field(default=..., title="Portfolio name", description="The same as the block's name.")
-    quote_currency: str = Field(default="USDT", title="Quote currency", pattern=r"^[A-Z0-9]{2,12}$")
-    targets: list[TargetWeight] = Field(default=..., title="Target weights")
+    quote_currency: str = Field(
+        default="USDT",
+        title="Quote currency",
+        description="What the weights are of, for instance USDT at Bybit, USD at Alpaca.",
+        pattern=r"^[A-Z0-9]{2,12}$",
+    )
+    targets: list[TargetWeight] = Field(
+        default=..., title="Target weights", description="Each line once; what is left over stays cash."
+    )
     drift_absolute: str = Field(
         default="", title="Absolute drift band", description="In weight: 0.02 is two points. Empty: no such band."
     )

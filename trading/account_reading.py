@@ -66,19 +66,19 @@ def read_quotes(runtime: Runtime, ids: Sequence[InstrumentId], *, step: Step) ->
     if not ids:
         return ()
     name = f"read {len(ids)} quotes" if len(ids) > 1 else f"read the quote of {ids[0]}"
+    broker = runtime.broker
     found = _all_or_each(
         ids,
-        lambda some: step(name, StepKind.READ, lambda: runtime.broker.quotes(some)),
-        (InstrumentUnknown, VenueUnavailable),
+        lambda some: step(name, StepKind.READ, lambda: _all_or_each(some, broker.quotes, (InstrumentUnknown,))),
+        (VenueUnavailable,),
     )
     return tuple(quote for quote in found if usable(quote))
 
 
 def _instruments(runtime: Runtime, ids: Sequence[InstrumentId], step: Step) -> tuple[Instrument, ...]:
+    """Those of `ids` that the venue lists. That it does not list one is an answer, so no step fails by it."""
     name = f"read {len(ids)} instruments"
-    return _all_or_each(
-        ids, lambda some: step(name, StepKind.READ, lambda: runtime.broker.instruments(some)), (InstrumentUnknown,)
-    )
+    return step(name, StepKind.READ, lambda: _all_or_each(ids, runtime.broker.instruments, (InstrumentUnknown,)))
 
 
 def _all_or_each(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
@@ -46,7 +46,7 @@ from trading.rebalancing.release import (
     end_state,
     order_request,
 )
-from trading.rebalancing.styles import RESTING, expected_duration_s, look_at, to_take_back
+from trading.rebalancing.styles import RESTING, Resting, expected_duration_s, look_at, to_take_back
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 
@@ -54,6 +54,8 @@ SOURCE = "rebalance"
 LAG_READS_MAX = 5
 LAG_WAIT_S = 1.0
 LOOK_S_MAX = 2.0  # between two looks at what rests in the book
+# orders whose step ends within so long of the first are looked at with one read of quotes
+TOGETHER = timedelta(seconds=1)
 IDLE_S_MAX = 30.0  # how long a decision with nothing to do holds while nothing changes
 TAKEN_BACK = "rebalance: the order rests no longer"
 
@@ -169,6 +171,7 @@ class _Executor:
         self._timeout_s = limits.timeout_s + expected_duration_s(stored.plan.portfolio)
         self._deadline = runtime.clock.monotonic() + self._timeout_s
         self._lag_reads = 0
+        self._seen_at: dict[Resting, datetime] = {}  # when an order in the book was last compared with the touch
         self._idle: tuple[Mapping[int, LegProgress], float, Decision] | None = None
 
     def run(self) -> Execution:
@@ -326,17 +329,22 @@ class _Executor:
         plan = self._stored.plan
         legs = self._recorded()
         orders = [item.resting for item in legs.values() if item.resting is not None]
-        looks = [look_at(plan.portfolio, order, legs[order.leg_number].past) for order in orders]
-        left_s = (min(looks) - self._now()).total_seconds() if looks else 0.0
+        looks = [
+            look_at(plan.portfolio, order, legs[order.leg_number].past, seen_at=self._seen_at.get(order))
+            for order in orders
+        ]
+        last = max((at for at in looks if at - min(looks) <= TOGETHER), default=None)
+        left_s = (last - self._now()).total_seconds() if last is not None else 0.0
         slice_s = min(LOOK_S_MAX, max(left_s, 0.1))
         ids = [view.intent_id for view in resting]
         self._runtime.desk.drive(ids, timeout_s=slice_s, step=self._step)
         now = self._now()
-        due = [order for order, at in zip(orders, looks, strict=True) if at <= now]
-        if not due:
+        if last is None or now < last:
             return
+        due = [order for order, at in zip(orders, looks, strict=True) if at <= now]
         needed = sorted({plan.leg(order.leg_number).instrument_id for order in due})
         quotes = {quote.instrument_id: quote for quote in read_quotes(self._runtime, needed, step=self._step)}
+        self._seen_at = {order: now if order in due else self._seen_at.get(order, order.at) for order in orders}
         pasts = {number: item.past for number, item in legs.items()}
         moved = to_take_back(plan, due, pasts, quotes=quotes, now=now)
         self._take_back([view for view in resting if view.leg_number in moved])

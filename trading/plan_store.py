@@ -15,6 +15,7 @@ from ledger.engine import Ledger, LedgerError
 from ledger.plans import (
     AccountMoved,
     AccountTaken,
+    LegFate,
     claim_plan,
     finish_plan,
     legs_of,
@@ -22,7 +23,7 @@ from ledger.plans import (
     plan_by_key,
     plans_of,
     store_plan,
-    update_leg,
+    update_legs,
 )
 from ledger.states import PlanState
 from ledger.tables import PlanLegRow, PlanRow
@@ -233,6 +234,10 @@ def read_progress(runtime: Runtime, stored: StoredPlan) -> dict[int, LegProgress
     return progress_of(stored.plan, facts_of(runtime.desk.views(plan_id=stored.plan_id)), ended=ended)
 
 
+def _fate(item: LegProgress) -> LegFate:
+    return LegFate(item.number, item.state.value, item.reason, item.detail, item.filled_quantity)
+
+
 # -- lease -----------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +248,7 @@ class PlanLease:
     runtime: Runtime
     plan_id: str
     epoch: int
-    written: dict[int, LegProgress] = field(default_factory=dict)
+    written: dict[int, LegFate] = field(default_factory=dict)
 
     def renew(self) -> None:
         """Keep the lease; PlanBusy when another worker has taken the plan or it has ended.
@@ -258,25 +263,14 @@ class PlanLease:
 
     def record(self, legs: Mapping[int, LegProgress]) -> None:
         """Write the legs that changed since the last record."""
-        changed = {number: item for number, item in legs.items() if self.written.get(number) != item}
+        fates = {number: _fate(item) for number, item in legs.items()}
+        changed = {number: fate for number, fate in sorted(fates.items()) if self.written.get(number) != fate}
         if not changed:
             return
         with self.runtime.ledger.write() as session:
             at = self.runtime.ledger.now(session)
-            for number, item in sorted(changed.items()):
-                is_ours = update_leg(
-                    session,
-                    self.plan_id,
-                    number,
-                    epoch=self.epoch,
-                    state=item.state.value,
-                    at=at,
-                    reason=item.reason,
-                    detail=item.detail,
-                    filled_quantity=item.filled_quantity,
-                )
-                if not is_ours:
-                    raise PlanBusy(f"plan {self.plan_id} was taken over by another worker; it goes on there")
+            if not update_legs(session, self.plan_id, changed.values(), epoch=self.epoch, at=at):
+                raise PlanBusy(f"plan {self.plan_id} was taken over by another worker; it goes on there")
         self.written.update(changed)
 
     def finish(self, state: PlanState, result: str) -> None:

@@ -133,7 +133,7 @@ def _made(
         currencies = (
             _currencies(session, account, gathered, lines)
             if has_feed
-            else _from_snapshots(session, account, opens_at, closes_at)
+            else _from_snapshots(session, account, opens_at, closes_at, instruments)
         )
         read_until = [cursor(session, account, feed) for feed in Feed if has_feed or feed is not Feed.CASH_EVENTS]
         runs = _runs(session, account, opens_at, closes_at)
@@ -265,7 +265,11 @@ def _currencies(
 
 
 def _from_snapshots(
-    session: Session, account_id: AccountId, opens_at: datetime, closes_at: datetime
+    session: Session,
+    account_id: AccountId,
+    opens_at: datetime,
+    closes_at: datetime,
+    instruments: Mapping[InstrumentId, Instrument],
 ) -> tuple[CurrencyLine, ...]:
     """Where the venue has no feed: what it showed at each end, and no word on why it changed."""
     readings = [_reading_before(session, account_id, at) for at in (opens_at, closes_at)]
@@ -276,12 +280,30 @@ def _from_snapshots(
             opening=before.get(currency, ZERO),
             terms=(),
             closing=after.get(currency, ZERO),
-            unrealised_opening=None,
-            unrealised_closing=None,
+            unrealised_opening=_value_shown(readings[0], currency, instruments),
+            unrealised_closing=_value_shown(readings[1], currency, instruments),
             is_explained=False,
         )
         for currency in sorted(before.keys() | after.keys())
     )
+
+
+def _value_shown(
+    reading: Snapshot | None, currency: str, instruments: Mapping[InstrumentId, Instrument]
+) -> Decimal | None:
+    """What the positions of one reading count for by the venue's own marks: shares their value, others their profit."""
+    parts: list[Decimal] = []
+    for row in reading.positions if reading is not None else ():
+        listed = instruments.get(InstrumentId(row.instrument_id))
+        if _settles_in(InstrumentId(row.instrument_id), listed) != currency:
+            continue
+        shown = row.unrealised_pnl
+        if listed is not None and listed.product is ProductKind.EQUITY:
+            shown = None if row.mark_price is None else EXACT.multiply(row.quantity, row.mark_price)
+        if listed is None or shown is None:
+            return None
+        parts.append(shown)
+    return exact_sum(parts) if reading is not None else None
 
 
 def _runs(
@@ -304,8 +326,8 @@ def _notes(
         yield "Provisional: the ledger has not read every feed to the end of the day. Sync, and make it again."
     if not has_feed:
         yield (
-            "The venue tells no wallet changes: balances are as it showed them at each end, nothing explains their "
-            "change, fees are those of fills only, and no equity is stated."
+            "The venue tells no wallet changes: balances and equity are as it showed them at each end, nothing "
+            "explains their change, and fees are those of fills only."
         )
     for line in lines:
         if line.realised is None:
@@ -331,7 +353,13 @@ def _figures(statement: Statement) -> dict[str, Any]:
         "day": statement.day.isoformat(),
         "is_final": statement.is_final,
         "currencies": [
-            [item.currency, f"{item.opening:f}", *(_term(part) for part in item.terms), f"{item.closing:f}"]
+            [
+                item.currency,
+                f"{item.opening:f}",
+                *(_term(part) for part in item.terms),
+                f"{item.closing:f}",
+                *([] if item.is_explained else [str(item.equity_opening), str(item.equity_closing)]),
+            ]
             for item in statement.currencies
         ],
         "instruments": [

@@ -74,7 +74,7 @@ class InstrumentLine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrencyLine:
     """One currency's day. The unrealised figures are of instruments that settle in it (of shares, their value); None
-    where one is not known."""
+    where one is not known. Without a feed all of it is as the venue showed it at each end."""
 
     currency: str
     opening: Decimal
@@ -90,11 +90,11 @@ class CurrencyLine:
 
     @property
     def equity_opening(self) -> Decimal | None:
-        return _plus(self.opening, self.unrealised_opening) if self.is_explained else None
+        return _plus(self.opening, self.unrealised_opening)
 
     @property
     def equity_closing(self) -> Decimal | None:
-        return _plus(self.closing, self.unrealised_closing) if self.is_explained else None
+        return _plus(self.closing, self.unrealised_closing)
 
     @property
     def adds_up(self) -> bool:

@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 from brokers.ids import InstrumentId
 from brokers.rounding import MONEY
 from brokers.types import ZERO, OrderSide, ProductKind
-from ledger.records import fills_of_intent
+from ledger.records import fills_of_plan
 from ledger.tables import FillRow
 from trading.account_reading import read_account_view
 from trading.plan_store import PlanUnfinished, StoredPlan, get_plan, plan_lease, read_progress
@@ -126,6 +126,5 @@ def _taken_in_kind(
 
 
 def _fills(runtime: Runtime, stored: StoredPlan) -> list[FillRow]:
-    views = runtime.desk.views(plan_id=stored.plan_id)
     with runtime.ledger.read() as session:
-        return [row for view in views if view.filled_quantity for row in fills_of_intent(session, str(view.intent_id))]
+        return [row for rows in fills_of_plan(session, stored.plan_id).values() for row in rows]

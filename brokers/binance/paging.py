@@ -38,21 +38,22 @@ def pages(
     start: int,
     end: int,
     identity: Callable[[Row], str],
-    limit: int = PAGE_SIZE,
+    limit: int | None = None,
     **parameters: Any,
 ) -> Iterator[Row]:
     """Every row of one window, each once. A full page may lack rows at either end of it, because Binance does not
     document for every list whether it shows the first or the latest of a window: its halves are read instead."""
+    full = limit or PAGE_SIZE
     seen: set[str] = set()
     parts = [(start, end)]
     for _ in range(PAGES_MAX):
         if not parts:
             return
         first, last = parts.pop()
-        found = rows_of(fetch(**parameters, startTime=first, endTime=last, limit=limit), "history")
-        if len(found) >= limit:
+        found = rows_of(fetch(**parameters, startTime=first, endTime=last, limit=full), "history")
+        if len(found) >= full:
             if first >= last:
-                raise AnswerUnreadable(f"a page of {limit} rows of one millisecond ({first}) may not be all of them")
+                raise AnswerUnreadable(f"a page of {full} rows of one millisecond ({first}) may not be all of them")
             middle = (first + last) // 2
             parts += [(middle + 1, last), (first, middle)]
             continue

@@ -64,6 +64,8 @@ def _verdict(seen: Overview) -> tuple[Tone, str]:
         return Tone.WARN, f"{bad} alert(s) ended without being understood or carried out: see their reasons."
     if seen.backlog.open:
         return Tone.GOOD, f"{seen.backlog.open} alert(s) are under way, the oldest for {seconds(_age(seen.backlog))}."
+    if not seen.lines:
+        return Tone.NEUTRAL, "No alert has come in yet."
     return Tone.GOOD, "Every alert is over, each with a reason."
 
 

@@ -16,7 +16,8 @@ from flows.reports.plain import moment, plain, seconds, to_json
 
 INDEX_FILE, SUMMARY_FILE = "index.html", "summary.json"
 EVIDENCE = ("orders", "fills", "breaks")
-_FIRST = ("rebalance", "plan", "reconciliation")  # what a reader looks for; the others follow in their own order
+# What a reader looks for; the others follow in their own order.
+_FIRST = ("run", "rebalance", "plan", "alerts", "reconciliation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,9 +36,10 @@ def page(report: Report, *, parts: Sequence[Part] = (), written_at: datetime | N
             {
                 "report": part.report,
                 "link": part.link,
-                "parts": [_item(section, part.report.kind) for section in part.report.sections],
+                "anchor": f"part-{number}",
+                "parts": [_item(section, f"part-{number}") for section in part.report.sections],
             }
-            for part in parts
+            for number, part in enumerate(parts, start=1)
         ],
         version=product_version(),
         written_at=moment(written_at or datetime.now(UTC)),

@@ -138,3 +138,23 @@ def test_the_variable_names_another_file(bare: Cli, tmp_path: Path, monkeypatch:
     assert bare("halt", "--pool", "testnet", *BY).code == 0
     assert (tmp_path / "elsewhere" / "stop.json").exists()
     assert not os.path.exists(tmp_path / "home" / "ledger" / "testnet.db.control.json")
+
+
+def test_an_account_that_the_ledger_does_not_know_is_set_and_said_to_be_a_slip(cli: Cli) -> None:
+    assert cli("sync", *MAIN).code == 0
+    done = cli("halt", "--account", "bybit-simulated-mian", *BY)
+    assert done.code == 7
+    assert "bybit.simulated.mian" in done.err and "NOT stopped" in done.err and "bybit.simulated.main" in done.err
+    assert effective(cli, "bybit.simulated.mian") == "halt" and effective(cli, "bybit.simulated.main") == "run"
+    assert cli("halt", *MAIN, *BY).code == 0
+
+
+def test_a_ledger_without_accounts_is_named_because_it_may_be_the_wrong_one(bare: Cli) -> None:
+    done = bare("halt", "--pool", "testnet", *BY)
+    assert done.code == 0 and "No account has used the ledger" in done.err and "testnet.db" in done.err
+
+
+def test_what_is_missing_is_said_with_the_whole_command(bare: Cli) -> None:
+    done = bare("kill")
+    assert done.code == 2
+    assert all(word in done.err for word in ("--pool", "--by NAME", "--reason", "--account", "--all"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
 
 from deployments.settings import client_settings
 from deployments.stack import Stack
@@ -38,6 +39,9 @@ def test_a_file_becomes_blocks_that_commands_open(stacked: Cli, tmp_path: Path) 
     assert applied.code == 0, applied.err
     assert "account bybit-simulated-second" in applied.err
     assert "second-secret" not in applied.out + applied.err
+    with get_client(sync_client=True) as client:
+        form = client.read_deployment_by_name("rebalance/rebalance-bybit-simulated-main").parameter_openapi_schema
+    assert form is not None and "cli-pair" in form["properties"]["portfolio"]["enum"]
 
     listed = stacked("accounts", "--json").json
     assert "bybit-simulated-second" in {item["name"] for item in listed["accounts"]}

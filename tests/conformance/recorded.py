@@ -51,6 +51,7 @@ _TERMS = {
     "quantity": Decimal,
     "time_in_force": TimeInForce,
     "limit_price": Decimal,
+    "trigger_price": Decimal,
 }
 
 
@@ -165,6 +166,8 @@ def _argument(name: str, text: Any) -> Any:
         return datetime.fromisoformat(text)
     if name == "ids":
         return [InstrumentId(one) for one in text]
+    if name == "leverage":
+        return Decimal(text)
     return _IDS[name](text) if name in _IDS else text
 
 

@@ -104,6 +104,7 @@ class VenueUnderTest:
     serve: Callable[[Loopback, datetime], None] | None = None
     recorded_account: Callable[[str], AccountConfig] | None = None
     client: Any = None
+    requests_max: Mapping[str, int] = field(default_factory=dict)  # of what takes more here than elsewhere
     hosts_are_shared: bool = False
 
     @property

@@ -12,6 +12,7 @@ from ledger.engine import Ledger
 from ledger.plans import (
     AccountMoved,
     AccountTaken,
+    LegFate,
     claim_plan,
     finish_plan,
     legs_of,
@@ -19,7 +20,7 @@ from ledger.plans import (
     plan_by_key,
     plans_of,
     store_plan,
-    update_leg,
+    update_legs,
 )
 from ledger.states import PlanState
 from ledger.tables import PlanLegRow, PlanRow
@@ -94,16 +95,18 @@ def test_a_plan_whose_lease_is_over_is_taken_over(stored: Ledger, samples: Any) 
     assert claim(stored, samples, "b", after=LEASE) == 2
     at = samples.start
     with stored.write() as session:  # the former worker's moves no longer apply
-        assert not update_leg(session, "p1", 1, epoch=1, state="done", at=at)
+        assert not update_legs(session, "p1", [LegFate(1, "done")], epoch=1, at=at)
         assert not finish_plan(session, "p1", epoch=1, state=PlanState.COMPLETED, result="", at=at)
     with stored.write() as session:
-        assert update_leg(session, "p1", 1, epoch=2, state="done", at=at, reason="R", filled_quantity=Decimal(1))
+        fates = [LegFate(1, "done", "R", filled_quantity=Decimal(1)), LegFate(2, "released")]
+        assert update_legs(session, "p1", fates, epoch=2, at=at)
         assert finish_plan(session, "p1", epoch=2, state=PlanState.COMPLETED, result="{}", at=at)
     with stored.read() as session:
         row = load_plan(session, "p1")
         assert (row.state, row.result, row.lease_owner) == ("completed", "{}", None)
-        first = legs_of(session, "p1")[0]
+        first, second = legs_of(session, "p1")
         assert (first.state, first.reason, first.filled_quantity) == ("done", "R", Decimal(1))
+        assert (second.state, second.reason, second.filled_quantity) == ("released", "", Decimal(0))
 
 
 def test_a_finished_plan_cannot_be_claimed_or_moved(stored: Ledger, samples: Any) -> None:
@@ -111,7 +114,7 @@ def test_a_finished_plan_cannot_be_claimed_or_moved(stored: Ledger, samples: Any
     with stored.write() as session:
         assert finish_plan(session, "p1", epoch=1, state=PlanState.FAILED, result="", at=samples.start)
         assert not finish_plan(session, "p1", epoch=1, state=PlanState.COMPLETED, result="", at=samples.start)
-        assert not update_leg(session, "p1", 1, epoch=1, state="done", at=samples.start)
+        assert not update_legs(session, "p1", [LegFate(1, "done")], epoch=1, at=samples.start)
     assert claim(stored, samples, "a", after=10 * LEASE) is None
     with stored.read() as session:
         assert load_plan(session, "p1").state == "failed"
@@ -124,7 +127,7 @@ def test_what_is_not_there_is_named(stored: Ledger, samples: Any) -> None:
         with pytest.raises(LookupError, match="no plan p7"):
             load_plan(session, "p7")
         with pytest.raises(LookupError, match="plan p1 has no leg 9"):
-            update_leg(session, "p1", 9, epoch=0, state="done", at=samples.start)
+            update_legs(session, "p1", [LegFate(1, "done"), LegFate(9, "done")], epoch=0, at=samples.start)
         with pytest.raises(ValueError, match="terminal state, was executing"):
             finish_plan(session, "p1", epoch=0, state=PlanState.EXECUTING, result="", at=samples.start)
 

@@ -22,6 +22,7 @@ from ledger.records import (
     cursor,
     fills_of,
     fills_of_intent,
+    fills_of_plan,
     insert_cash_events,
     insert_fills,
     orders_of,
@@ -215,7 +216,7 @@ def test_orders_and_fills_are_linked_to_their_intent(ledger: Ledger, samples: An
     ours = samples.order("o1", client_order_id=ClientOrderId("c1"), status=OrderStatus.FILLED)
     foreign = samples.order("o2", client_order_id=ClientOrderId("web-1"))
     with ledger.write() as session:
-        session.add(samples.intent("i1"))
+        session.add_all([samples.intent("i1", plan_id="p1"), samples.intent("i2", plan_id="p1")])
         session.flush()
         session.add_all([samples.attempt("c1"), samples.attempt("c2", attempt_number=2)])
         session.flush()
@@ -232,6 +233,8 @@ def test_orders_and_fills_are_linked_to_their_intent(ledger: Ledger, samples: An
         assert [row.trade_id for row in fills_of_intent(session, "i1")] == ["t1", "t2"]
         assert [row.client_order_id for row in fills_of(session, samples.account_id)] == ["c2", "c1", "web-1"]
         assert fills_of_intent(session, "absent") == ()
+        assert fills_of_plan(session, "p1") == {"i1": fills_of_intent(session, "i1")}
+        assert fills_of_plan(session, "absent") == {}
         assert [r.venue_order_id for r in orders_with_status(session, samples.account_id, ["working"])] == ["o2"]
         assert orders_of(session, samples.account_id, since=samples.start + LATER) == ()
 

@@ -6,11 +6,10 @@ Rules only: no private stream, no later reconciliation. Each rule says what it c
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 
 from brokers.capabilities import OrderIdentity
 from tests.proof.model_answers import TIMEOUTS
-from tests.proof.model_venue import EXECUTED, FOREVER_S, MAYBE_EXECUTED, Time, Venue
+from tests.proof.model_venue import EXECUTED, FOREVER_S, MAYBE_EXECUTED, Draws, Time, Venue
 
 _DEFINITE = frozenset({"refused", "rate limited", "not connected", "duplicate"})
 _ANSWER_S = 10.0
@@ -21,9 +20,10 @@ class Client:
     """A client that asks the venue and draws its own conclusions; it gives no deadline with a request."""
 
     def __init__(self, identity: OrderIdentity, seed: int) -> None:
-        self.rng = Random(seed)
-        self.time = Time(self.rng)
-        self.venue = Venue(identity, self.rng, self.time)
+        rng = Draws(seed)
+        self.random = rng.random
+        self.time = Time(rng)
+        self.venue = Venue(identity, rng, self.time)
 
     def place(self, order_id: int) -> str:
         """Send once; the answer, or what was raised."""
@@ -31,13 +31,13 @@ class Client:
         venue.settle()
         fault = venue.draw()
         if fault == "late":
-            venue.under_way.append((time.true_s + 1 + self.rng.random() * 59, order_id, FOREVER_S))
+            venue.under_way.append((time.true_s + 1 + self.random() * 59, order_id, FOREVER_S))
         if fault in TIMEOUTS:
             time.wait(_ANSWER_S)
         if fault == "rejected later":
             venue.reject(order_id)
             return "answered"
-        if fault in EXECUTED or (fault in MAYBE_EXECUTED and self.rng.random() < 0.5):
+        if fault in EXECUTED or (fault in MAYBE_EXECUTED and self.random() < 0.5):
             result = venue.receive(order_id, FOREVER_S, at_s=time.true_s)
             if isinstance(result, str) and fault == "answered":
                 return result

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from ledger.states import IntentState
+from ledger.states import TERMINAL_STATES, IntentState
 from tests.proof.model_desk import Killed, LostRace
 from tests.proof.model_monitor import Monitor
 from tests.proof.model_resolving import Resolver
-from tests.proof.model_venue import FOREVER_S
+from tests.proof.model_venue import CLOCK_TICK_S, FOREVER_S
 from trading.orders import protocol
 from trading.orders.protocol import Action, Step
 
@@ -33,13 +33,15 @@ class History(Resolver):
         """To the end, and then on until everything late has arrived."""
         self.drive(GIVE_UP_S)
         self.quiesce()
-        self.monitor.close()
-        return self.monitor
+        monitor = self.monitor
+        monitor.close()
+        del monitor.history  # the one way back to itself: without it a history goes when nobody holds it any more
+        return monitor
 
     def drive(self, until_s: float) -> None:
         """Advance until it is over; a crash leaves everything as it is on record, and another process goes on."""
         row, time = self.row, self.time
-        while time.true_s < until_s and not row.state.is_terminal and self.steps < STEPS_MAX:
+        while time.true_s < until_s and row.state not in TERMINAL_STATES and self.steps < STEPS_MAX:
             try:
                 step, now = self.advance()
             except Killed:
@@ -55,21 +57,23 @@ class History(Resolver):
             else:
                 due, now = row.next_check_at, time.database
             if due is not None and due > now:
-                wait_s = (due - now).total_seconds() + 1e-6
+                wait_s = (due - now).total_seconds() + CLOCK_TICK_S
                 if row.state is S.UNKNOWN and step.action is not Action.WAIT:  # it must be due on both clocks
-                    wait_s += max(time.database_off_s - time.machine_off_s - self.offset_s, 0.0)
+                    ahead_s = time.database_off_s - time.machine_off_s - self.offset_s
+                    wait_s += ahead_s if ahead_s > 0 else 0.0
                 if time.steps:  # a sweep looks again every few seconds: whoever waits sees a clock that stepped
-                    wait_s = min(wait_s, max(time.steps[0][0] - time.true_s, 0.0) + 1e-6)
-                time.wait(min(wait_s, until_s - time.true_s))
+                    wait_s = min(wait_s, max(time.steps[0][0] - time.true_s, 0.0) + CLOCK_TICK_S)
+                left_s = until_s - time.true_s
+                time.wait(wait_s if wait_s < left_s else left_s)
 
     def sleep(self) -> None:
         self.sleeps = False
         self.note("nobody looks for a while")
-        self.time.wait(62 + self.rng.random() * 60)
+        self.time.wait(62 + self.random() * 60)
         self.monitor.disturb()
 
     def restart(self) -> None:
-        self.time.wait(self.rng.random() * 20)
+        self.time.wait(self.random() * 20)
         self.worker += 1
         self.offset_s, self.measured_at_s = 0.0, -FOREVER_S
         self.monitor.disturb()
@@ -96,10 +100,9 @@ class History(Resolver):
     def advance(self) -> tuple[Step, datetime]:
         """One step of the desk."""
         self.steps += 1
-        self.tick()
-        row, now = self.row, self.time.database
-        if row.state is S.UNKNOWN:
-            now = self.both_clocks()
+        if self.cancel_at_s <= self.time.true_s:
+            self.want_cancel()
+        now = self.both_clocks() if self.row.state is S.UNKNOWN else self.time.database
         intent = self.snapshot()
         step = protocol.next_step(intent, self.identity, now, self.limits)
         if self.tracer is not None:

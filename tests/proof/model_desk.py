@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from random import Random
 
 from brokers.capabilities import OrderIdentity
-from ledger.states import CancelState, IntentState
+from ledger.states import TERMINAL_STATES, CancelState, IntentState
 from tests.proof.model_answers import NOTHING
 from tests.proof.model_monitor import Monitor
-from tests.proof.model_venue import FOREVER_S, START, Time, Venue
+from tests.proof.model_venue import FOREVER_S, START, Draws, Time, Venue, at
 from trading.orders.protocol import IntentSnapshot, Looks, Outcome, ProtocolLimits
 from trading.orders.reasons import OrderReason
 
@@ -34,7 +33,7 @@ Tracer = Callable[[str], None]
 
 
 @lru_cache(maxsize=1_024)
-def _span(seconds: float) -> timedelta:
+def span(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
@@ -91,12 +90,13 @@ class Process:
     query_every_s_max = LIMITS.query_every_s_max
 
     def __init__(self, identity: OrderIdentity, seed: int, *, tracer: Tracer | None = None, lies: bool = False) -> None:
-        self.rng = rng = Random(seed)
+        rng = Draws(seed)
+        self.random = rng.random
         self.identity, self.tracer = identity, tracer
         self.time = Time(rng)
         self.venue = Venue(identity, rng, self.time, lies=lies)
         now = self.time.database
-        self.row = Row(now, now + timedelta(seconds=TTL_S[int(rng.random() * 6)]), now, now)
+        self.row = Row(now, now + span(TTL_S[int(rng.random() * 6)]), now, now)
         self.monitor = Monitor(self)
         self.worker = 1
         self.offset_s, self.measured_at_s, self.measured_local_s = 0.0, -FOREVER_S, 0.0
@@ -125,7 +125,7 @@ class Process:
     # -- points -------------------------------------------------------------------------------------------------
     def crash(self, name: str, rate: float = CRASH_RATE) -> None:
         """A point at which the process may die."""
-        if self.is_calm or self.rng.random() >= rate:
+        if self.is_calm or self.random() >= rate:
             return
         self.venue.faults += 1
         self.note(f"the process dies at {name}")
@@ -137,7 +137,7 @@ class Process:
             return False
         self.zombie_at, self.is_nested = "", True
         self.venue.faults += 1
-        stopped, until_s = self.worker, self.time.true_s + 20 + self.rng.random() * 100
+        stopped, until_s = self.worker, self.time.true_s + 20 + self.random() * 100
         memory = self.offset_s, self.measured_at_s, self.measured_local_s
         self.note(f"the worker stops at {name}")
         self.worker, self.offset_s, self.measured_at_s = 100 + stopped, 0.0, -FOREVER_S
@@ -158,7 +158,9 @@ class Process:
             return row.snapshot
         state, sends = row.state, row.sends.get(row.attempt, ())
         is_unknown = state is S.UNKNOWN
-        is_settled = state not in _BY_ANSWERS
+        answers: tuple[Outcome | None, ...] = ()
+        if sends and state in _BY_ANSWERS:
+            answers = (sends[0].answer,) if len(sends) == 1 else tuple([sent.answer for sent in sends])
         row.snapshot = taken = IntentSnapshot(
             state,
             row.since,
@@ -166,7 +168,7 @@ class Process:
             row.lease_until,
             row.attempts,
             self.attempts_max,
-            () if is_settled else tuple([sent.answer for sent in sends]),
+            answers,
             max([sent.not_after for sent in sends]) if len(sends) > 1 else sends[0].not_after if sends else None,
             row.clean,
             row.last_ladder_at,
@@ -180,7 +182,7 @@ class Process:
         return taken
 
     def venue_now(self) -> datetime:
-        return START + timedelta(0, self.time.true_s + self.time.machine_off_s + self.offset_s)
+        return at(self.time.true_s + self.time.machine_off_s + self.offset_s)
 
     def both_clocks(self) -> datetime:
         """The earlier of the database's time and the venue's."""
@@ -192,10 +194,10 @@ class Process:
     def control_stops(self) -> bool:
         return self.row.is_halted or self.halted_s[0] <= self.time.true_s < self.halted_s[1]
 
-    def tick(self) -> None:
-        """What the world does meanwhile: a cancel is asked for."""
+    def want_cancel(self) -> None:
+        """It is time to ask for a cancel, unless that was done or is of no use any more."""
         row = self.row
-        if self.cancel_at_s <= self.time.true_s and row.cancel is CancelState.NONE and not row.state.is_terminal:
+        if row.cancel is CancelState.NONE and row.state not in TERMINAL_STATES:
             self.note("a cancel is wanted")
             row.cancel, row.snapshot = CancelState.READY, None
             if row.state.is_live_at_venue:
@@ -215,9 +217,9 @@ class Process:
         if not self.venue.reads():
             return "clock not read"
         time = self.time
-        error_s = self.rng.random() * 0.4 - 0.2
+        error_s = self.random() * 0.4 - 0.2
         self.offset_s = error_s - time.machine_off_s
-        self.venue_measured = START + timedelta(seconds=time.true_s + error_s)
+        self.venue_measured = at(time.true_s + error_s)
         if abs(self.offset_s) > self.limits.clock_offset_s_max:
             return "clock unsafe"
         self.measured_at_s, self.measured_local_s = time.true_s, time.machine_s
@@ -247,7 +249,7 @@ class Process:
         row.epoch += 1
         if row.lease_owner:
             self.forget_looks()
-        row.lease_owner, row.lease_until = self.worker, now + _span(self.limits.lease_s)
+        row.lease_owner, row.lease_until = self.worker, now + span(self.limits.lease_s)
         row.snapshot = None
 
     def forget_looks(self) -> None:
@@ -258,4 +260,4 @@ class Process:
         row.lease_owner, row.lease_until, row.next_check_at, row.snapshot = 0, None, at, None
 
     def in_s(self, seconds: float) -> datetime:
-        return self.time.database + _span(seconds)
+        return self.time.database + span(seconds)

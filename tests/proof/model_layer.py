@@ -6,10 +6,11 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import starmap
+from functools import partial
 from typing import Any
 
 from ledger.states import IntentState
@@ -26,6 +27,7 @@ _FAILURES_MAX = 5
 _LIES_PART = 20  # one history of the venue that lies for so many of the others
 _BASELINE_PART = 20  # one baseline history for so many of the model
 Say = Callable[[str], None]
+Part = Callable[[], "Tally"]
 
 
 @dataclass
@@ -134,17 +136,31 @@ def replay(*, kind: str, seed: int, say: Say) -> bool:
 # -- the layer --------------------------------------------------------------------------------------------------
 def run(*, histories: int, seed: int, jobs: int, say: Say, kind: str = "") -> list[LayerResult]:
     """`histories` in all, spread over the classes; then the venue that lies and the baselines, one for every twenty."""
-    kinds = [kind] if kind else list(KINDS)
-    results = []
-    for name in kinds:
-        began_s, count = time.monotonic(), max(_share(histories, name, alone=bool(kind)), 1)
-        tally = _in_parallel(play_chunk, _chunks(name, seed, count), jobs, Tally(name))
-        results.append(tally.result(f"model: {name}", time.monotonic() - began_s))
-        shares = ", ".join(f"{state} {number}" for state, number in tally.states.most_common())
-        say(f"model: {name}: {count} histories, {tally.cpu_s / count * 1e6:.0f} us each; {shares}")
-    if not kind:
-        results += _baselines(histories // _BASELINE_PART, seed, jobs, say)
-    return results
+    counts = {name: max(_share(histories, name, alone=bool(kind)), 1) for name in ([kind] if kind else KINDS)}
+    each = 0 if kind else max(histories // _BASELINE_PART // (len(RULES) * len(CLASSES)), 1)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ProcessPoolExecutor(min(jobs, os.cpu_count() or 1))) if jobs > 1 else None
+        # All at once, so that no process waits for the last of a class.
+        playing = {
+            name: [_begun(pool, play_chunk, *chunk) for chunk in _chunks(name, seed, count)]
+            for name, count in counts.items()
+        }
+        beside = {
+            rule: [_begun(pool, baseline_chunk, rule, name, seed, each) for name in CLASSES]
+            for rule in (RULES if each else ())
+        }
+        results = [_row(name, parts, say) for name, parts in playing.items()]
+        return results + [_baseline_row(rule, parts, say) for rule, parts in beside.items()]
+
+
+def _row(name: str, parts: list[Part], say: Say) -> LayerResult:
+    began_s, tally = time.monotonic(), Tally(name)
+    for part in parts:
+        tally.add(part())
+    shares = ", ".join(f"{state} {number}" for state, number in tally.states.most_common())
+    each_us = tally.cpu_s / tally.histories * 1e6
+    say(f"model: {name}: {tally.histories} histories, {each_us:.0f} us each; {shares}")
+    return tally.result(f"model: {name}", time.monotonic() - began_s)
 
 
 def _share(histories: int, name: str, *, alone: bool) -> int:
@@ -158,30 +174,19 @@ def _chunks(name: str, first: int, count: int) -> Iterator[tuple[str, int, int]]
         yield name, start, min(_CHUNK, first + count - start)
 
 
-def _in_parallel(play: Callable[..., Tally], chunks: Iterable[tuple[Any, ...]], jobs: int, total: Tally) -> Tally:
-    if jobs <= 1:
-        parts: Iterable[Tally] = starmap(play, chunks)
-        for part in parts:
-            total.add(part)
-        return total
-    with ProcessPoolExecutor(min(jobs, os.cpu_count() or 1)) as pool:
-        for future in [pool.submit(play, *chunk) for chunk in chunks]:
-            total.add(future.result())
-    return total
+def _begun(pool: ProcessPoolExecutor | None, play: Callable[..., Tally], *chunk: Any) -> Part:
+    """A chunk that another process plays, or this one once it is asked for."""
+    return partial(play, *chunk) if pool is None else pool.submit(play, *chunk).result
 
 
-def _baselines(histories: int, seed: int, jobs: int, say: Say) -> list[LayerResult]:
-    results = []
-    count = max(histories // (len(RULES) * len(CLASSES)), 1)
-    for rule in RULES:
-        began_s = time.monotonic()
-        tally = Tally(rule)
-        for kind in CLASSES:
-            part = _in_parallel(baseline_chunk, [(rule, kind, seed, count)], 1, Tally(rule))
-            tally.add(part)
-            say(f"baseline: {rule}, {kind}: {count} histories, {part.duplicated} duplicated, {part.orphaned} orphaned")
-        results.append(tally.result(f"baseline: {rule}", time.monotonic() - began_s, is_baseline=True))
-    return results
+def _baseline_row(rule: str, parts: list[Part], say: Say) -> LayerResult:
+    began_s, tally = time.monotonic(), Tally(rule)
+    for kind, part in zip(CLASSES, parts, strict=True):
+        played = part()
+        tally.add(played)
+        counts = f"{played.histories} histories, {played.duplicated} duplicated, {played.orphaned} orphaned"
+        say(f"baseline: {rule}, {kind}: {counts}")
+    return tally.result(f"baseline: {rule}", time.monotonic() - began_s, is_baseline=True)
 
 
 def baseline_chunk(rule: str, kind: str, first: int, count: int) -> Tally:

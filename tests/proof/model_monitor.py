@@ -54,11 +54,11 @@ class Monitor:
 
     # -- steps --------------------------------------------------------------------------------------------------
     def acts(self, action: Action, intent: IntentSnapshot) -> None:
-        history = self.history
-        if action in _TAKES and intent.lease_until is not None and intent.lease_until > history.time.database:
+        leased = intent.lease_until
+        if leased is not None and action in _TAKES and leased > self.history.time.database:
             self.find("I8", f"{action.value} took a lease that was not over")
-        if action in _BY_ABSENCE or (action is Action.QUERY and self._must_prove(intent)):
-            self.by_absence = True
+        if not self.by_absence:
+            self.by_absence = action in _BY_ABSENCE or (action is Action.QUERY and self._must_prove(intent))
 
     def _must_prove(self, intent: IntentSnapshot) -> bool:
         """Whether an id that is kept for ever may not be sent again now: the bound of the proof of absence holds."""

@@ -5,13 +5,13 @@ Each rule of the proof of absence is a method or an attribute of its own, so tha
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from brokers.capabilities import IdScope
 from brokers.types import OrderStatus
 from ledger.states import CancelState, IntentState
 from tests.proof.model_answers import QUANTITY, REPORTS, REQUEST
-from tests.proof.model_desk import CRASH_RATE, READ_S, Killed
+from tests.proof.model_desk import CRASH_RATE, READ_S, Killed, span
 from tests.proof.model_sending import Sender
 from tests.proof.model_venue import Placed
 from trading.orders import progress as tracking
@@ -112,7 +112,7 @@ class Resolver(Sender):
         now = self.time.database
         self.looked(is_absent=seen == "absent")
         before = row.snapshot
-        self.release_until(max(step.at or now, now + timedelta(seconds=self.limits.query_every_s / 2)))
+        self.release_until(max(step.at or now, now + span(self.limits.query_every_s / 2)))
         if before is not None and before.lease_until is None and not self.time.steps:
             row.snapshot = before  # as it was but for the time of the next look, which is waited for
 
@@ -225,8 +225,8 @@ class Resolver(Sender):
         self.time.wait(READ_S)
         venue.begin_quick_look()
         now = self.time.database
-        pause_s = min(max((now - row.since).total_seconds() / 4, limits.track_s_min), limits.track_s_max)
-        row.next_check_at, row.snapshot = now + timedelta(seconds=pause_s), None
+        pause = min(max((now - row.since) / 4, span(limits.track_s_min)), span(limits.track_s_max))
+        row.next_check_at, row.snapshot = now + pause, None
         if not venue.reads():
             return
         order = self.report()
@@ -258,9 +258,9 @@ class Resolver(Sender):
     def cancel(self, step: Step) -> None:
         """Ask for a cancel; only reading the order tells what became of it."""
         row = self.row
-        if self.rng.random() < 0.8:
+        if self.random() < 0.8:
             self.venue.cancel(row.attempt)
-            is_answered = self.rng.random() < 0.8
+            is_answered = self.random() < 0.8
             row.cancel = CancelState.DONE if is_answered else CancelState.UNKNOWN
         row.next_check_at, row.snapshot = self.in_s(self.limits.cancel_again_s), None
 

@@ -11,7 +11,7 @@ from brokers.capabilities import IdScope
 from brokers.wire import WirePhase, WireRecord
 from ledger.states import CancelState, IntentState
 from tests.proof.model_answers import ACKS, ANSWERS, IDS, TIMEOUTS
-from tests.proof.model_desk import CRASH_RATE, NO_LOOKS, READ_S, LostRace, Process, Sent
+from tests.proof.model_desk import CRASH_RATE, NO_LOOKS, READ_S, LostRace, Process, Sent, span
 from tests.proof.model_venue import EXECUTED, MAYBE_EXECUTED, START
 from trading.orders import protocol
 from trading.orders.moves import NOT_PLACED_STATES
@@ -19,6 +19,11 @@ from trading.orders.protocol import Outcome, SendOutcome, Step
 from trading.orders.reasons import OrderReason
 
 S = IntentState
+# The evidence of a send by how far it came, as the transport leaves it: made once, nobody changes it.
+UNSENT = WireRecord()
+CONNECTING = WireRecord(phase=WirePhase.CONNECTING)
+LEFT = WireRecord(phase=WirePhase.SENDING, sends=1)
+ANSWERED = WireRecord(phase=WirePhase.ANSWERED, sends=1, status=200)
 
 
 class Sender(Process):
@@ -54,7 +59,8 @@ class Sender(Process):
     def commit_and_send(self, held: tuple[IntentState, int], attempt: int) -> None:
         """All checks again and the record, in one transaction; then one request."""
         row, now = self.row, self.time.database
-        self.tick()
+        if self.cancel_at_s <= self.time.true_s:
+            self.want_cancel()
         if not self.holds(held) or row.lease_until is None or row.lease_until <= now:
             raise LostRace
         obstacle = self.obstacle(now)
@@ -71,19 +77,18 @@ class Sender(Process):
         self.crash("C09")
         self.pause("C09")
         self.dawdle()
-        wire = WireRecord()
-        name = "stopped" if self.stopped_meanwhile() else self.place(attempt, not_after, send_by_s, wire)
+        name, wire = ("stopped", UNSENT) if self.stopped_meanwhile() else self.place(attempt, not_after, send_by_s)
         self.record_answer(held, attempt, record, name, wire)
 
     def dawdle(self) -> None:
         """What may pass between the commit and the last look at the control state."""
-        slow = self.rng.random()
+        slow = self.random()
         if self.halts_late:
             self.halts_late, self.may_be_stopped = False, True
             self.halted_s = (self.time.true_s + 0.01, self.time.true_s + 30)
             slow = 1.0
             self.note("a halt is set")
-        self.time.wait(slow * 0.05 if slow < 0.95 else self.rng.random() * 1.2)
+        self.time.wait(slow * 0.05 if slow < 0.95 else self.random() * 1.2)
 
     sends_before_commit = False
 
@@ -91,7 +96,7 @@ class Sender(Process):
         raise NotImplementedError("only a broken desk sends what it has not committed")
 
     def validity(self, now: datetime) -> timedelta:
-        return min(timedelta(seconds=protocol.validity_s(self.identity, self.limits)), self.row.expires_at - now)
+        return min(span(protocol.validity_s(self.identity, self.limits)), self.row.expires_at - now)
 
     def obstacle(self, now: datetime) -> IntentState | None:
         """What can still stop the order, as of the transaction."""
@@ -132,22 +137,20 @@ class Sender(Process):
     def is_past(self, send_by_s: float) -> bool:
         return self.time.true_s > send_by_s
 
-    def place(self, attempt: int, not_after: datetime, send_by_s: float, wire: WireRecord) -> str:
-        """One request through the transport: the name of the answer."""
+    def place(self, attempt: int, not_after: datetime, send_by_s: float) -> tuple[str, WireRecord]:
+        """One request through the transport: the name of the answer, and the evidence."""
         if self.is_past(send_by_s):
-            return "past send_by"
+            return "past send_by", UNSENT
         fault, venue, time = self.venue.draw(), self.venue, self.time
         if self.tracer is not None:
             self.note(f"the request: {fault}")
         if fault == "not connected":
-            return fault
-        wire.phase = WirePhase.CONNECTING
+            return fault, UNSENT
         self.crash("C10")
         self.pause("C10")
         if self.is_past(send_by_s):
-            return "past send_by"
+            return "past send_by", CONNECTING
         is_late = self.pause("past the checks")
-        wire.sends, wire.phase = 1, WirePhase.SENDING
         venue.settle()
         self.monitor.leaves(attempt, send_by_s, is_unchecked=is_late)
         not_after_s = self.deadline_sent_s(not_after)
@@ -155,9 +158,7 @@ class Sender(Process):
         self.crash("C11 to C15", 2 * CRASH_RATE)
         if name in TIMEOUTS:
             time.wait(self.limits.answer_timeout_s)
-        elif name == "answered" or name == "other id":
-            wire.phase, wire.status = WirePhase.ANSWERED, 200
-        return name
+        return name, ANSWERED if name == "answered" or name == "other id" else LEFT
 
     def deadline_sent_s(self, not_after: datetime) -> float:
         return (not_after - START).total_seconds()
@@ -168,11 +169,11 @@ class Sender(Process):
         if fault == "refused":
             venue.refusals.add(attempt)
         if fault == "late":
-            delay_s = 1 + self.rng.random() * 9 if self.rng.random() < 0.3 else 10 + self.rng.random() * 50
+            delay_s = 1 + self.random() * 9 if self.random() < 0.3 else 10 + self.random() * 50
             venue.under_way.append((now_s + delay_s, attempt, not_after_s))
         if fault == "delivered twice":
             return self.deliver_twice(attempt, not_after_s)
-        is_executed = fault in EXECUTED or (fault in MAYBE_EXECUTED and self.rng.random() < 0.5)
+        is_executed = fault in EXECUTED or (fault in MAYBE_EXECUTED and self.random() < 0.5)
         if not is_executed:
             return fault
         if fault == "rejected later":

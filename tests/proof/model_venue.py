@@ -53,8 +53,33 @@ EXECUTED = frozenset({"answered", "answer lost", "connection reset", "executed, 
 MAYBE_EXECUTED = frozenset({"redirected", "other id", "sent twice", "not sent, it says"})
 STORMS = ("rate limited", "not connected")
 READ_FAILS = 0.05
+CLOCK_TICK_S = 0.001
 _BURST_S = 4.5  # flaps are shorter than the gap of two look-ups that count, less the error of a clock reading
 _BURST_AGE_S = 60.5
+
+
+class Draws(Random):
+    """The numbers of `Random(seed)`, for half of the time that it takes to begin them."""
+
+    def __init__(self, seed: int) -> None:
+        super(Random, self).seed(seed)
+
+
+class _Seconds(dict[int, datetime]):
+    def __missing__(self, second: int) -> datetime:
+        found = self[second] = START + timedelta(seconds=second)
+        return found
+
+
+_SECONDS = _Seconds()
+_MILLISECONDS = tuple(timedelta(milliseconds=number) for number in range(1_000))
+
+
+def at(seconds: float) -> datetime:
+    """So long after the start, in whole milliseconds as SQLite's clock; put together, because a `timedelta` of a float
+    takes longer than all else of a step of time."""
+    milliseconds = int(seconds * 1_000)
+    return _SECONDS[milliseconds // 1_000] + _MILLISECONDS[milliseconds % 1_000]
 
 
 class Time:
@@ -92,7 +117,7 @@ class Time:
         self.true_s += seconds
         if self.steps:
             self._take_steps()
-        self.database = START + timedelta(0, self.true_s + self.database_off_s)
+        self.database = at(self.true_s + self.database_off_s)
 
     def _take_steps(self) -> None:
         while self.steps and self.steps[0][0] <= self.true_s:
@@ -129,7 +154,7 @@ class Venue:
     """One account. `attempt` numbers stand for client order ids: one number, one id."""
 
     def __init__(self, identity: OrderIdentity, rng: Random, time: Time, *, lies: bool = False) -> None:
-        self.identity, self.rng, self.time, self.lies = identity, rng, time, lies
+        self.identity, self.random, self.time, self.lies = identity, rng.random, time, lies
         self.orders: list[Placed] = []
         self.under_way: list[tuple[float, int, float]] = []  # arrives, attempt, deadline
         self.refusals: set[int] = set()
@@ -154,11 +179,11 @@ class Venue:
     # -- requests -----------------------------------------------------------------------------------------------
     def draw(self) -> str:
         """What happens to the next request."""
-        rng = self.rng
-        if self.storm and rng.random() < 0.9:
+        random = self.random
+        if self.storm and random() < 0.9:
             self.faults += 1
             return self.storm
-        fault = FAULTS[bisect(_STEPS, rng.random() * 100)]
+        fault = FAULTS[bisect(_STEPS, random() * 100)]
         self.faults += fault != "answered"
         return fault
 
@@ -188,23 +213,24 @@ class Venue:
         return any(o.attempt == attempt and (is_ever or o.is_open(at_s)) for o in self.orders)
 
     def _execute(self, attempt: int, at_s: float) -> Placed:
-        rng = self.rng
-        rests = rng.random() < 0.25
-        rests_s = (rng.random() * 20 if rng.random() < 0.5 else 90 + rng.random() * 60) if rests else 0.0
-        lag_s = rng.random() * 30 if rng.random() < 0.85 else 30 + rng.random() * 29
-        done_s = at_s + rests_s
-        order = Placed(attempt, at_s, done_s, at_s + lag_s, at_s + lag_s, *[max(done_s, at_s + lag_s)] * 3)
-        if self.lies and rng.random() < 0.5:  # assumption A1 is broken on purpose
+        random = self.random
+        rests = random() < 0.25
+        rests_s = (random() * 20 if random() < 0.5 else 90 + random() * 60) if rests else 0.0
+        lag_s = random() * 30 if random() < 0.85 else 30 + random() * 29
+        done_s, seen_s = at_s + rests_s, at_s + lag_s
+        told_s = max(done_s, seen_s)
+        order = Placed(attempt, at_s, done_s, seen_s, seen_s, told_s, told_s, told_s)
+        if self.lies and random() < 0.5:  # assumption A1 is broken on purpose
             self._hide(order, "")
-        elif rng.random() < (0.6 if self.is_troubled else 0.05):
-            self._hide(order, ("by_id", "history", "fills", "position")[int(rng.random() * 4)])
+        elif random() < (0.6 if self.is_troubled else 0.05):
+            self._hide(order, ("by_id", "history", "fills", "position")[int(random() * 4)])
         self.orders.append(order)
         return order
 
     def _hide(self, order: Placed, teller: str) -> None:
         """Every source is stale far beyond the horizon, but one."""
         self.faults += 1
-        hidden_s = 100 + self.rng.random() * 100
+        hidden_s = 100 + self.random() * 100
         for name in ("by_id", "history", "fills", "position"):
             if name != teller:
                 setattr(order, name, getattr(order, name) + hidden_s)
@@ -251,21 +277,26 @@ class Venue:
 
     def reads(self) -> bool:
         """Whether one read succeeds."""
-        now_s = self.time.true_s
         if self.is_calm or self.is_flapping:
             return True
-        if self.is_troubled and self.outage_s[0] <= now_s < self.outage_s[1]:
-            return False
-        fails = 0.8 if self.has_flaps and self.flaps_s[0] <= now_s < self.flaps_s[1] else READ_FAILS
-        if self.rng.random() < fails:
+        fails = READ_FAILS
+        if self.is_troubled:
+            now_s = self.time.true_s
+            if self.outage_s[0] <= now_s < self.outage_s[1]:
+                return False
+            if self.flaps_s[0] <= now_s < self.flaps_s[1]:
+                fails = 0.8
+        if self.random() < fails:
             self.faults += 1
             return False
         return True
 
     def shown(self, source: str, attempt: int | None) -> Placed | None:
         """The order that a source shows now; None in `attempt` takes any (a venue that carries no ids)."""
+        if not self.orders or self.is_flapping:
+            return None
         now_s = self.time.true_s
-        if self.is_flapping or (self.is_quick and self.flaps_s[0] <= now_s < self.flaps_s[1]):
+        if self.is_quick and self.flaps_s[0] <= now_s < self.flaps_s[1]:
             return None
         for order in self.orders:
             if attempt is not None and order.attempt != attempt:

@@ -110,7 +110,12 @@ def test_what_asks_for_a_person_is_no_green_page(state: InboxState) -> None:
 
 def test_no_alert_is_no_error() -> None:
     report = report_of(overview())
-    assert report.tone is Tone.GOOD and "No alert" in markdown(report)
+    assert report.tone is Tone.NEUTRAL and "No alert" in markdown(report)
+
+
+def test_an_alert_that_nobody_has_read_is_not_called_unreadable() -> None:
+    assert AlertLine(stored=stored(state=S.NEW), alert=None).what == "not read yet"
+    assert AlertLine(stored=stored(state=S.POISON), alert=None).what == "unreadable"
 
 
 def test_the_story_of_one_alert_has_its_orders_and_not_its_body() -> None:

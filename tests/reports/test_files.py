@@ -223,3 +223,7 @@ def test_a_second_report_of_a_kind_gets_its_own_folder(tmp_path: Path) -> None:
     results = {"First": make_sync(), "Second": replace(make_sync(), snapshot_id=9)}
     files = write_demo_report(tmp_path, [run("First"), run("Second")], results)
     assert sorted(item.folder.name for item in files.reports.values()) == ["sync", "sync-2"]
+    text = files.index.read_text()
+    named = re.findall(r'<(?:section|h3) id="([^"]+)"', text)
+    assert len(named) == len(set(named)), "two parts of one page have the same anchor"
+    assert {"part-1", "part-2"} <= {link[1:] for link in parsed(text).links} and {"part-1", "part-2"} <= set(named)

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 
 from brokers.ids import Environment
@@ -17,6 +26,7 @@ from tasks.process import ENVIRONMENT_VARIABLE, LEDGER_VARIABLE
 
 if TYPE_CHECKING:
     from deployments.stack import Stack
+    from tests.conftest import Eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 REBALANCE = "rebalance/rebalance-bybit-simulated-main"
@@ -57,9 +67,24 @@ def test_prefects_own_command_deploys_the_same_file(stack: Stack, client: SyncPr
     assert len(deployments) > 10
     for deployment in deployments:
         stored = client.read_deployment_by_name(f"{deployment.flow().name}/{deployment.name}")
-        schema = deploy.narrowed_schema(deployment, deploy.portfolio_names(client))
+        schema = deploy.narrowed_schema(deployment, deploy.stored_names(client))
         assert deploy.compare(deployment, schema, stored) == []
     deployed(stack, client, Environment.PRODUCTION)  # the drop-down lists are back for the tests that follow
+
+
+def test_a_schedule_makes_runs(stack: Stack, client: SyncPrefectClient, eventually: Eventually) -> None:
+    """The server itself must carry a schedule out: it once held them all and started none, in silence."""
+    deployment = client.read_deployment_by_name(REBALANCE)
+    monthly = CronSchedule(cron="0 0 1 * *", timezone="Etc/UTC")  # nothing is started while the tests run
+    (made,) = client.create_deployment_schedules(deployment.id, [(monthly, True)])
+    try:
+        planned = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
+        own = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+        assert eventually(
+            lambda: client.read_flow_runs(flow_run_filter=planned, deployment_filter=own, limit=1), timeout_s=150.0
+        )
+    finally:
+        client.delete_deployment_schedule(deployment.id, made.id)
 
 
 def test_the_form_offers_this_account_and_the_portfolios(stack: Stack, client: SyncPrefectClient) -> None:
@@ -68,6 +93,9 @@ def test_the_form_offers_this_account_and_the_portfolios(stack: Stack, client: S
     properties = schema["properties"]
     assert properties["account"]["enum"] == ["bybit-simulated-main"]
     assert {"us-stocks", "majors"} <= set(properties["portfolio"]["enum"])
+    several = client.read_deployment_by_name("rebalance-portfolio/rebalance-portfolio-simulated")
+    assert several.parameter_openapi_schema is not None
+    assert "world" in several.parameter_openapi_schema["properties"]["subscription"]["enum"]
     assert [field["position"] for field in properties.values()] == list(range(len(properties)))
     assert all(field.get("description") for field in properties.values())
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
+from pydantic import SecretStr
 
-from brokers.ids import InstrumentId
-from brokers.types import OrderSide, OrderType
+from brokers.clock import epoch_ms
+from brokers.config import AccountConfig as Connection
+from brokers.factory import open_broker
+from brokers.ids import InstrumentId, VenueOrderId
+from brokers.types import OrderSide, OrderType, TimeInForce
 from ledger.controls import set_control
-from ledger.records import cash_events_of, fills_of
-from ledger.states import BreakStep, ControlState, IntentState, ReconciliationOutcome
+from ledger.invariants import check_ledger
+from ledger.records import cash_events_of, fills_of, fills_of_intent, orders_of
+from ledger.states import BreakStep, ControlState, IntentState, KillState, ReconciliationOutcome
 from simulators.core.config import AccountConfig, InstrumentConfig, PricesConfig
 from simulators.core.types import MarketKind
 from simulators.demo_binance import binance_coins
@@ -22,6 +33,7 @@ from trading.breaks import Decision, decide
 from trading.kill_model import KillRequest
 from trading.killing import kill_account
 from trading.leverage import LeverageOutcome, set_leverage
+from trading.orders import IntentView
 from trading.reconciliation.equation import EquationState, Term
 from trading.reconciliation.kinds import BreakKind
 from trading.reconciling import ReconciliationResult, reconcile_account
@@ -59,32 +71,44 @@ def test_orders_of_both_products_are_filled_and_their_fills_are_on_record(accoun
     assert fills["BTC/USDT"].fee_currency == "BTC" and len(account.sim.control.executions("main")) == 2
 
 
-def test_spot_is_explained_by_its_fills_and_a_deposit_by_a_person(account: Account) -> None:
-    """No row of Binance's within reach tells a deposit: it is a break, locks, and is corrected with its cause."""
+def test_spot_is_explained_by_its_fills_and_what_came_in_and_went_out(account: Account) -> None:
+    sync(account)
+    account.traded("BTC/USDT", BUY, "0.1", "spot")
+    account.sim.control.deposit("main", "BTC", "0.25")
+    account.clock.wait(5)
+    account.sim.control.withdraw("main", "USDT", "1000.5")
+    account.clock.wait(5)
+    sync(account)
+    clean = reconcile(account)
+    assert clean.outcome is CLEAN and clean.books is not None, clean
+    with account.runtime.ledger.read() as session:
+        told = {row.venue_kind: (row.currency, row.amount) for row in cash_events_of(session, account.account_id)}
+    assert told["DEPOSIT"] == ("BTC", D("0.25")) and told["WITHDRAW"] == ("USDT", D("-1000.5"))
+    assert account.traded("BTC/USDT", BUY, "0.1", "free").state is IntentState.FILLED
+
+
+def test_spot_is_explained_by_its_fills_and_a_transfer_by_a_person(account: Account) -> None:
+    """No row that is read tells a transfer to another wallet: it is a break, locks, and is corrected with its cause."""
     sync(account)
     account.traded("BTC/USDT", BUY, "0.1", "spot")
     assert reconcile(account).outcome is CLEAN
-    account.sim.control.deposit("main", "BTC", "0.25")
+    account.sim.control.transfer("second", "main", "USDT", "250")
     assert reconcile(account).outcome is BREAKS
     found = reconcile(account)
     assert found.findings is not None
     (item,) = found.findings.breaks
-    assert (item.kind, item.subject, item.difference) == (BreakKind.BALANCE_DIFFERS, "balance BTC", D("0.25"))
+    assert (item.kind, item.subject, item.difference) == (BreakKind.BALANCE_DIFFERS, "balance USDT", D(250))
     refused = account.traded("BTC/USDT", BUY, "0.1", "locked")
     assert refused.reason == "LOCKED_BY_BREAK"
     account.clock.wait(1)
     break_id = item.id_for(account.account_id)
-    words = {"reason": "deposit from the cold wallet", "set_by": "ann", "approved_by": "bob"}
+    words = {"reason": "transfer from the funding wallet", "set_by": "ann", "approved_by": "bob"}
     decide(account.runtime.ledger, Decision(break_id=break_id, step=BreakStep.CORRECTED, **words))
     assert reconcile(account).outcome is CLEAN
     again = reconcile(account)
     assert again.outcome is CLEAN and again.books is not None
-    (bitcoin,) = (item for item in again.books.equations if item.currency == "BTC")
-    assert {part.term: part.amount for part in bitcoin.terms} == {
-        Term.CONVERSIONS: D("0.1"),
-        Term.FEES: D("-0.0001"),
-        Term.ADJUSTMENTS: D("0.25"),
-    }
+    (dollars,) = (item for item in again.books.equations if item.currency == "USDT")
+    assert {part.term: part.amount for part in dollars.terms}[Term.ADJUSTMENTS] == D(250)
     assert account.traded("BTC/USDT", BUY, "0.1", "free").state is IntentState.FILLED
 
 
@@ -178,3 +202,90 @@ def test_a_kill_says_what_it_could_not_close(tmp_path: Path) -> None:
         report = kill_account(account.runtime, request, settle_currencies=("USDT",))
         assert report.state.value == "left" and account.held() == {"ETHUSDT": D(1)}, report
         assert any("ETH/USDT:USDT" in str(item) for item in report.left)
+
+
+# -- stops in contracts -----------------------------------------------------------------------------------------
+STOP = {"order_type": OrderType.STOP_MARKET, "time_in_force": TimeInForce.GTC, "trigger_price": D(59_000)}
+STOP_LIMIT = {**STOP, "order_type": OrderType.STOP_LIMIT, "limit_price": D(59_500)}
+
+
+def connected(account: Account) -> Connection:
+    """The account for a process of its own."""
+    return Connection(
+        account_id=account.account_id,
+        api_key=SecretStr("main-key"),
+        api_secret=SecretStr("main-secret"),
+        base_url=account.sim.url,
+        instruments=(SPOT, LINEAR),
+    )
+
+
+def left_by_hand(account: Account, *, trigger: str, quantity: str) -> VenueOrderId:
+    """A sell stop that a person leaves at the venue, under an id of the site's."""
+    fields = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET"}
+    more = {"quantity": quantity, "triggerPrice": trigger, "clientAlgoId": "web_1"}
+    text = urlencode({**fields, **more, "timestamp": str(epoch_ms(account.clock.now()))})
+    signature = hmac.new(b"main-secret", text.encode(), hashlib.sha256).hexdigest()
+    data = f"{text}&signature={signature}".encode()
+    with urlopen(
+        Request(f"{account.sim.url}/fapi/v1/algoOrder", data=data, headers={"X-MBX-APIKEY": "main-key"})
+    ) as answer:
+        return VenueOrderId(f"algo:BTCUSDT:{json.load(answer)['algoId']}")
+
+
+def waiting(account: Account, key: str, quantity: str, **terms: Any) -> IntentView:
+    view = account.traded(str(LINEAR), SELL, quantity, key, timeout_s=1, **terms)
+    assert view.state is IntentState.WORKING, view
+    return view
+
+
+@pytest.mark.parametrize("first", ["desk", "sync"])
+def test_a_stop_of_ours_stays_one_order_through_its_trigger(account: Account, first: str) -> None:
+    """Whoever reads the venue first: the desk, or a job that knows nothing of how the order was sent."""
+    sync(account)
+    account.traded(str(LINEAR), BUY, "0.3", "long")
+    stop = waiting(account, "stop", "0.2", **STOP, reduce_only=True)
+    sync(account)
+    account.sim.control.set_price("BTCUSDT", "58900")
+    if first == "sync":
+        with open_broker(connected(account), clock=account.clock) as stranger:
+            sync_account(account.runtime.ledger, stranger, clock=account.clock)
+    (over,) = account.runtime.desk.drive([stop.intent_id], timeout_s=60)
+    assert (over.state, over.filled_quantity) == (IntentState.FILLED, D("0.2")), over
+    assert over.venue_order_id == stop.venue_order_id and account.held() == {"BTCUSDT": D("0.1")}
+    sync(account)
+    with account.runtime.ledger.read() as session:
+        assert check_ledger(session, account.account_id) == ()
+        mine = [row for row in orders_of(session, account.account_id) if row.intent_id == str(stop.intent_id)]
+        told = fills_of_intent(session, str(stop.intent_id))
+    assert [(row.venue_order_id, row.status) for row in mine] == [(str(stop.venue_order_id), "filled")]
+    assert {fill.venue_order_id for fill in told} == {str(stop.venue_order_id)}
+    assert reconcile(account).outcome is CLEAN
+
+
+def test_a_stop_limit_is_taken_back_after_its_trigger(account: Account) -> None:
+    account.traded(str(LINEAR), BUY, "0.3", "long")
+    stop = waiting(account, "stop", "0.2", **STOP_LIMIT)
+    account.sim.control.set_price("BTCUSDT", "58900")
+    account.runtime.desk.cancel(stop.intent_id, reason="no longer wanted")
+    (over,) = account.runtime.desk.drive([stop.intent_id], timeout_s=60)
+    assert (over.state, over.filled_quantity) == (IntentState.CANCELLED, 0), over
+    assert account.runtime.broker.open_orders() == ()
+
+
+def test_a_kill_ends_stops_of_ours_and_of_a_person_wherever_they_are(account: Account) -> None:
+    """Ours that waits, ours that triggered and rests in the engine, and one of a person's."""
+    account.traded(str(LINEAR), BUY, "0.3", "long")
+    waits = waiting(account, "waits", "0.1", **{**STOP, "trigger_price": D(50_000)})
+    rests = waiting(account, "rests", "0.1", **STOP_LIMIT)
+    left = left_by_hand(account, trigger="51000", quantity="0.1")
+    account.sim.control.set_price("BTCUSDT", "58900")
+    shown = {order.venue_order_id for order in account.runtime.broker.open_orders()}
+    assert len(shown) == 3 and {waits.venue_order_id, rests.venue_order_id, left} <= shown
+    with account.runtime.ledger.write() as session:
+        now = account.clock.now()
+        set_control(session, account.account_id, ControlState.KILL, reason="test", set_by="anna", at=now)
+    request = KillRequest(requested_by="anna", approved_by="ben", reason="test", flatten=True, everything=True)
+    report = kill_account(account.runtime, request, settle_currencies=("USDT",))
+    assert report.state is KillState.FLAT_PROVEN, report
+    assert account.held() == {} and account.runtime.broker.open_orders() == ()

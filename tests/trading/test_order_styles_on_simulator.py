@@ -51,6 +51,20 @@ def test_an_order_that_nobody_takes_rests_its_time_and_then_crosses(on: Stage) -
     assert_clean(on)
 
 
+def test_an_order_that_keeps_its_place_is_looked_at_once_a_step(on: Stage) -> None:
+    """A venue may allow thirty requests for quotes in a minute."""
+    reads: list[str] = []
+
+    def step(name: str, kind: StepKind, function: Any) -> Any:
+        reads.extend([name] if name.startswith("read the quote") else [])
+        return function()
+
+    book_ = book({AAPL: "0.5"}, order_style="limit_then_market", reprice_steps=3, reprice_wait_s=5)
+    assert rebalance(on.runtime, book_, business_key="run-1", step=step).state is PlanState.COMPLETED
+    assert [order.request.time_in_force.value.lower() for order in on.venue_orders()] == ["gtc", "ioc"]
+    assert len(reads) <= 8, reads  # the plan, the order, each of four steps' ends, the order that crosses, the proof
+
+
 def test_an_order_is_repriced_where_the_touch_has_moved_and_two_never_live_at_once(on: Stage) -> None:
     def step(name: str, kind: StepKind, function: Any) -> Any:
         if name.startswith("Advance") and len(on.venue_orders()) == 1 and not moved:

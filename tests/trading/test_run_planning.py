@@ -212,6 +212,25 @@ def test_lines_of_another_venue_cost_no_request(scene: Scene) -> None:
     assert "AAPL" in asked and "BTC" not in asked
 
 
+def test_what_a_venue_does_not_list_is_an_answer_and_no_failed_step(scene: Scene) -> None:
+    """A person who watches a good run in Prefect must not see a red task for each line that lives at another venue."""
+    failed, read = [], []
+
+    def step(name: str, kind: Any, function: Any) -> Any:
+        read.append(name)
+        try:
+            return function()
+        except Exception as error:
+            failed.append(f"{name}: {error}")
+            raise
+
+    book = portfolio(targets={BTC: "0.2", "NOPE/USDT:USDT": "0.1", "NEVER/USDT:USDT": "0.1", ETH: "-0.1"})
+    view = read_account_view(scene.runtimes[CRYPTO], book.model_copy(update={"quote_currency": "USDT"}), step=step)
+    assert {str(key) for key in view.instruments} == {BTC, ETH}
+    assert failed == []
+    assert sum(name.endswith("instruments") for name in read) == 1
+
+
 def test_steps_are_named_after_the_run(scene: Scene) -> None:
     said: list[str] = []
 

@@ -18,6 +18,8 @@ from flows.reports import syncing as syncing_report
 from ledger.controls import set_control
 from ledger.records import fills_of
 from ledger.states import ControlState, IntentState, ReconciliationOutcome
+from simulators.core.config import PricesConfig
+from simulators.demo import equity
 from simulators.testing import small_tradestation_config
 from simulators.tradestation.config import DoneOrder, DuplicateIds, QuirksConfig, QuotaConfig, SessionConfig
 from simulators.tradestation.sessions import SessionMode
@@ -186,6 +188,28 @@ def test_rebalancing_shares_in_dollars(on: tuple[Any, Runtime]) -> None:
     less = Portfolio(name="tech", quote_currency="USD", targets={"AAPL": "0.10", "MSFT": "0"}, cash_buffer="0.02")
     assert rebalance(runtime, less, business_key="later").result.state.value == "completed"  # type: ignore[union-attr]
     assert held(sim).keys() == {"AAPL"} and D(46) <= held(sim)["AAPL"] <= D(49)
+
+
+@pytest.mark.parametrize("style", ["limit", "market", "limit_then_market", "sliced"])
+def test_every_order_style_keeps_within_the_venues_quotas(tmp_path: Path, style: str) -> None:
+    """Twelve lines at a venue that counts, thirty requests for quotes a minute among others."""
+    names = [f"Q{letter}" for letter in "ABCDEFGHIJKL"]
+    config = small_tradestation_config(clock=ON_ITS_OWN_CLOCK).model_copy(
+        update={
+            "instruments": tuple(equity(name) for name in names),
+            "prices": PricesConfig(start=dict.fromkeys(names, D(100)), spread_bps=D(2)),
+            "rate_limits": QuotaConfig(enabled=True),
+        }
+    )
+    targets = dict.fromkeys(names, "0.07")
+    portfolio = Portfolio(
+        name="twelve", quote_currency="USD", targets=targets, order_style=style, slices=3, slice_interval_s=10
+    )
+    with tradestation(tmp_path, config=config) as (sim, runtime):
+        done = rebalance(runtime, portfolio, business_key=style)
+        assert done.result is not None and done.result.state.value == "completed", done
+        assert {line.verdict.value for line in done.result.lines} == {"reached"}
+        assert set(held(sim)) == set(names)
 
 
 def test_setting_leverage_says_that_there_is_none(on: tuple[Any, Runtime]) -> None:

@@ -5,9 +5,10 @@ What is of one venue alone stands below; what all three must do is one test with
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ledger.controls import set_control
 from ledger.engine import Ledger
 from ledger.records import cash_events_of, fills_of
 from ledger.states import ControlState, IntentState, ReconciliationOutcome, RunState
+from tests.simulators.okx.conftest import Wire
 from tests.trading.simulated_venues import ALPACA, BINANCE, OKX, START, Account, Seat, SharedClock, account_at
 from trading.closing import close_positions
 from trading.kill_model import KillRequest
@@ -28,7 +30,7 @@ from trading.leverage import LeverageOutcome, set_leverage
 from trading.plans import rebalance
 from trading.rebalancing import Portfolio
 from trading.rebalancing.subscription import Subscription
-from trading.reconciliation.equation import EquationState
+from trading.reconciliation.equation import EquationState, Term
 from trading.reconciliation.kinds import BreakKind
 from trading.reconciling import ReconciliationResult, reconcile_account
 from trading.runs import run_portfolio
@@ -256,6 +258,87 @@ def test_kill_cancels_flattens_and_proves_after_a_lost_answer(at: tuple[Facts, A
     assert report.state.value == "flat_proven" and len(report.cancelled) == 1, report
     assert account.held() == {} and account.sim.control.orders("main", open_only=True) == []
     assert_books_are_the_venues(account)
+
+
+# -- OKX alone --------------------------------------------------------------------------------------------------
+@pytest.fixture
+def okx(tmp_path: Path) -> Iterator[Account]:
+    with account_at(OKX, tmp_path) as account:
+        yield account
+
+
+@pytest.mark.parametrize(("rate", "side"), [("0.0001", BUY), ("0.0001", SELL), ("-0.00025", BUY)])
+def test_reconciliation_over_funding_at_okx(okx: Account, rate: str, side: OrderSide) -> None:
+    """Funding is worth contracts times their size at the mark; the bill tells it, and the equation counts it apart."""
+    sync(okx)
+    okx.sim.control.set_funding_rate(rate=rate)
+    assert okx.traded("BTC/USDT:USDT", side, "30", "open").state is IntentState.FILLED
+    assert_books_are_the_venues(okx)
+    before, mark = wallets(okx)["USDT"], okx.sim.control.prices()["BTC-USDT-SWAP"]
+    okx.clock.wait(8 * 3600 + 60)
+    paid = D(rate) * side.sign * 30 * D("0.01") * mark
+    assert wallets(okx)["USDT"] == before - paid and paid
+    found = reconcile(okx)
+    assert found.outcome is CLEAN and found.books is not None
+    (money,) = (item for item in found.books.equations if item.currency == "USDT")
+    terms = {item.term: item.amount for item in money.terms}
+    assert terms[Term.FUNDING] == -paid and money.expected == money.venue == wallets(okx)["USDT"]
+    assert (money.tolerance, money.state) == (0, EquationState.HOLDS)
+    with okx.runtime.ledger.read() as session:
+        funding = [e for e in cash_events_of(session, okx.account_id) if e.kind == CashEventKind.FUNDING.value]
+    assert [(event.amount, event.instrument_id) for event in funding] == [(-paid, "BTC/USDT:USDT")]
+    assert close_positions(okx.runtime, business_key="eod", settle_currencies=MONEY)[0].outcome.value == "flat"
+    assert_books_are_the_venues(okx)
+
+
+STOP: dict[str, Any] = {"order_type": OrderType.STOP_MARKET, "time_in_force": TimeInForce.GTC}
+
+
+def test_a_stop_is_one_order_from_its_placement_to_its_fills_at_okx(okx: Account) -> None:
+    """Its trigger makes another order at OKX: the ledger has one, with all of its fills, and nothing is external."""
+    sync(okx)
+    okx.sim.control.fault("execute_then_drop", path="/api/v5/trade/order-algo", method="POST")
+    name = "BTC/USDT:USDT"
+    view = okx.traded(name, BUY, "30", "stop", timeout_s=60, trigger_price=D(61_000), **STOP)
+    assert view.state is IntentState.WORKING and str(view.venue_order_id).startswith("algo:"), view
+    assert reconcile(okx).outcome is CLEAN
+    okx.sim.control.set_price("BTC-USDT-SWAP", "61500")
+    (done,) = okx.runtime.desk.drive([view.intent_id], timeout_s=120)
+    assert (done.state, done.filled_quantity, done.venue_order_id) == (
+        IntentState.FILLED,
+        D(30),
+        view.venue_order_id,
+    )
+    assert okx.held() == {"BTC-USDT-SWAP": D(30)}
+    assert_books_are_the_venues(okx)
+    assert sweep_account(okx.runtime).outcome is CLEAN
+    with okx.runtime.ledger.read() as session:
+        assert {str(fill.venue_order_id) for fill in fills_of(session, okx.account_id)} == {str(view.venue_order_id)}
+
+
+def test_a_kill_sees_stops_of_ours_and_of_people_at_okx(okx: Account) -> None:
+    """Ours are cancelled; a person's is named, and cancelled where everything is to go."""
+    sync(okx)
+    name = "BTC/USDT:USDT"
+    ours = okx.traded(name, BUY, "30", "stop", timeout_s=5, trigger_price=D(61_000), **STOP)
+    assert ours.state is IntentState.WORKING, ours
+    terms = {"instId": "BTC-USDT-SWAP", "tdMode": "cross", "side": "sell", "sz": "1"}
+    body = json.dumps({**terms, "ordType": "trigger", "triggerPx": "58500", "orderPx": "-1"})
+    person = Wire(okx.sim.url, at=okx.clock.now).send("POST", "/trade/order-algo", body=body).json()["data"][0]
+    assert person["sCode"] == "0", person
+    with okx.runtime.ledger.write() as session:
+        set_control(session, okx.account_id, ControlState.KILL, reason="test", set_by="anna", at=okx.clock.now())
+    request = KillRequest(requested_by="anna", approved_by="ben", reason="test", flatten=True)
+    report = kill_account(okx.runtime, request, settle_currencies=MONEY)
+    assert report.state.value == "flat_proven" and report.cancelled == (f"buy 30 {name} ({ours.venue_order_id})",), (
+        report
+    )
+    (theirs,) = report.others_open
+    assert theirs == f"sell 1 {name} (algo:{person['algoId']})", "it is named"
+    everything = replace(request, everything=True)
+    report = kill_account(okx.runtime, everything, settle_currencies=MONEY)
+    assert report.others_cancelled == (theirs,) and report.others_open == (), report
+    assert okx.sim.control.orders("main", open_only=True) == []
 
 
 # -- several venues at once -------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class AlertLine:
     def what(self) -> str:
         """Action and instrument, in a few words."""
         if self.alert is None:
-            return "unreadable"
+            return "not read yet" if self.stored.state is InboxState.NEW else "unreadable"
         return f"{self.alert.action.value} {self.stored.instrument_id or self.alert.symbol}"
 
 

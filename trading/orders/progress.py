@@ -71,16 +71,16 @@ def progress(
         text = f"filled {filled} of {known.request.quantity}"
         return Progress(S.NEEDS_HUMAN, OrderReason.OVERFILLED, text, filled)
     if order is None:
-        patience = timedelta(seconds=limits.horizon(identity) + limits.resolve_s_max)
-        if _is_overdue(known, known.last_seen_at, patience, now, limits):
+        patience_s = limits.horizon(identity) + limits.resolve_s_max
+        if _is_overdue(known, known.last_seen_at, patience_s, now, limits):
             return Progress(S.NEEDS_HUMAN, OrderReason.ACKED_NOT_VISIBLE, filled_quantity=filled)
         return Progress(known.state, None, filled_quantity=filled)
     difference = terms_difference(known.request, order)
     if difference:
         return Progress(S.NEEDS_HUMAN, OrderReason.TERMS_DIFFER, difference, filled)
     if order.filled_quantity < filled:
-        patience = timedelta(seconds=limits.fills_s_max)
-        if order.status in _DONE_STATE and _is_overdue(known, order.updated_at, patience, now, limits):
+        is_done = order.status in _DONE_STATE
+        if is_done and _is_overdue(known, order.updated_at, limits.fills_s_max, now, limits):
             text = f"{order.status}: reports {order.filled_quantity} filled, {filled} are recorded"
             return Progress(S.NEEDS_HUMAN, OrderReason.FILLS_DISAGREE, text, filled)
         return _with_fills(known.state, filled, "an older report: less filled than is known")
@@ -89,10 +89,11 @@ def progress(
     return _open(known, order, filled)
 
 
-def _is_overdue(known: Known, since: datetime, patience: timedelta, now: datetime, limits: ProtocolLimits) -> bool:
+def _is_overdue(known: Known, since: datetime, patience_s: float, now: datetime, limits: ProtocolLimits) -> bool:
     """Whether looks really went on not to fit: time in which nobody looked does not count."""
-    doubted_at = max(since, known.doubted_at or since)
-    return known.doubtful_looks >= limits.looks_min and now > doubted_at + patience
+    if known.doubtful_looks < limits.looks_min:
+        return False
+    return now > max(since, known.doubted_at or since) + timedelta(seconds=patience_s)
 
 
 def terms_difference(request: OrderRequest, order: Order) -> str:
@@ -123,13 +124,13 @@ def _done(known: Known, order: Order, fills_quantity: Decimal, now: datetime, li
     short = order.status is OrderStatus.FILLED and filled < order.quantity
     if short or fills_quantity != filled:
         text = f"{order.status}: reports {filled} of {order.quantity} filled, fills add up to {fills_quantity}"
-        if _is_overdue(known, order.updated_at, timedelta(seconds=limits.fills_s_max), now, limits):
+        if _is_overdue(known, order.updated_at, limits.fills_s_max, now, limits):
             return Progress(S.NEEDS_HUMAN, OrderReason.FILLS_MISSING, text, filled)
         return _with_fills(known.state, filled, text)
     state, reason = _DONE_STATE[order.status]
     if state is S.REFUSED and (filled > 0 or known.state is S.PARTIALLY_FILLED or known.state is S.ADOPTED_LATE):
         state, reason = S.CANCELLED, OrderReason.CANCELLED_AT_VENUE
-    text = " ".join(part for part in (order.reject_code, order.status_text) if part)
+    text = " ".join(filter(None, (order.reject_code, order.status_text)))
     return Progress(state, reason, text, filled)
 
 

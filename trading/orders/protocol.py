@@ -38,7 +38,7 @@ from brokers.errors import (
 from brokers.ids import ClientOrderId
 from brokers.types import OrderAck
 from brokers.wire import WirePhase, WireRecord
-from ledger.states import CancelState, IntentState
+from ledger.states import TERMINAL_STATES, CancelState, IntentState
 from trading.orders.reasons import OrderReason
 
 S = IntentState
@@ -167,6 +167,7 @@ class ProtocolLimits:
     query_every_s: float = 1.0
     query_every_s_max: float = 8.0
     clock_age_s_max: float = 60.0
+    instrument_age_s_max: float = 600.0  # filters and contract sizes; an adapter keeps what it read for an hour at most
     clock_offset_s_max: float = 1.0
     clock_error_s_max: float = 0.5
     wait_s: float = 2.0  # before READY is tried again after a passing obstacle
@@ -233,6 +234,18 @@ class Step(NamedTuple):
     at: datetime | None = None
 
 
+_APPLY_ANSWER = Step(Action.APPLY_ANSWER)
+_CONFIRM_ABSENT = Step(Action.CONFIRM_ABSENT, OrderReason.ABSENCE_PROVED)
+_DONE = Step(Action.DONE)
+_LADDER = Step(Action.LADDER)
+_RELEASE = Step(Action.RELEASE, OrderReason.LEASE_OVER)
+_RESEND = Step(Action.RESEND)
+_RETRY = Step(Action.RETRY, OrderReason.NEW_ATTEMPT)
+_SEND = Step(Action.SEND)
+_TAKE_OVER = Step(Action.TAKE_OVER, OrderReason.LEASE_OVER)
+_TRACK = Step(Action.TRACK)
+
+
 @dataclass(frozen=True, slots=True)
 class Looks:
     """How long and how often it was looked for an order: what failing look-ups are judged by."""
@@ -279,8 +292,8 @@ def next_step(
     intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits = ProtocolLimits()
 ) -> Step:
     """Decide the one next step; the same inputs always give the same step."""
-    if intent.state.is_terminal:
-        return Step(Action.DONE)
+    if intent.state in TERMINAL_STATES:
+        return _DONE
     if intent.lease_until is not None and intent.lease_until > now:
         return Step(Action.WAIT, at=intent.lease_until)
     return _DECIDERS[intent.state](intent, identity, now, limits)
@@ -303,28 +316,28 @@ def _ready(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limit
         return Step(Action.EXPIRE, OrderReason.ATTEMPTS_OVER)
     if _is_later(intent.next_check_at, now):
         return Step(Action.WAIT, at=min(intent.next_check_at or now, intent.expires_at))
-    return Step(Action.SEND)
+    return _SEND
 
 
 def _claimed(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
-    return Step(Action.RELEASE, OrderReason.LEASE_OVER)
+    return _RELEASE
 
 
 def _sending(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
     if judge(intent.answers) is not S.UNKNOWN:
-        return Step(Action.APPLY_ANSWER)
-    return Step(Action.TAKE_OVER, OrderReason.LEASE_OVER)
+        return _APPLY_ANSWER
+    return _TAKE_OVER
 
 
 def _unknown(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
     if judge(intent.answers) is not S.UNKNOWN:
-        return Step(Action.APPLY_ANSWER)
+        return _APPLY_ANSWER
     if _is_later(intent.next_check_at, now):
         return Step(Action.WAIT, at=intent.next_check_at)
-    settled_at = _settled_at(intent, limits)
     if may_resend(intent, identity, now, limits):
+        settled_at = _settled_at(intent, limits)
         if now >= settled_at:
-            return Step(Action.RESEND)
+            return _RESEND
         return Step(Action.QUERY, at=_query_again_at(intent, now, settled_at, limits))
     proof_at = absence_provable_at(intent, identity, limits)
     if now <= proof_at:
@@ -338,13 +351,13 @@ def _unknown(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, lim
         return Step(Action.QUERY, at=now + _span(limits.query_every_s))
     ladders = _standing_ladders(intent, proof_at, now, limits)
     if ladders >= limits.ladders_min:
-        return Step(Action.CONFIRM_ABSENT, OrderReason.ABSENCE_PROVED)
+        return _CONFIRM_ABSENT
     if is_tried:
         return Step(Action.GIVE_TO_PERSON, OrderReason.LOOKUPS_FAILING)
     gap_over_at = intent.last_ladder_at + _span(limits.ladder_gap_s) if intent.last_ladder_at else now
     if ladders and gap_over_at > now:
         return Step(Action.WAIT, at=gap_over_at)
-    return Step(Action.LADDER)
+    return _LADDER
 
 
 def _not_placed(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
@@ -361,7 +374,7 @@ def _not_placed(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, 
         return Step(Action.EXPIRE, OrderReason.ATTEMPTS_OVER)
     if _is_later(intent.next_check_at, now):
         return Step(Action.WAIT, at=min(intent.next_check_at or now, intent.expires_at))
-    return Step(Action.RETRY, OrderReason.NEW_ATTEMPT)
+    return _RETRY
 
 
 def _live(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
@@ -369,16 +382,16 @@ def _live(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits
         return Step(Action.WAIT, at=intent.next_check_at)
     if _cancel_wanted(intent) and intent.cancel_state is not CancelState.DONE:
         return Step(Action.CANCEL)
-    return Step(Action.TRACK)
+    return _TRACK
 
 
 def _needs_human(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
     if intent.reason not in ASKED_FOR_UNKNOWN:
-        return Step(Action.DONE)  # it is known that the order exists: no trace answers what the person was asked
+        return _DONE  # it is known that the order exists: no trace answers what the person was asked
     if judge(intent.answers) is S.ACKED:  # while UNKNOWN it would have counted: it came after the person was asked
-        return Step(Action.APPLY_ANSWER)
+        return _APPLY_ANSWER
     if now > intent.state_since + _span(limits.watch_s_max) or not intent.answers:
-        return Step(Action.DONE)
+        return _DONE
     if _is_later(intent.next_check_at, now):
         return Step(Action.WAIT, at=intent.next_check_at)
     return Step(Action.WATCH)
@@ -452,9 +465,8 @@ def _standing_ladders(intent: IntentSnapshot, proof_at: datetime, now: datetime,
 
 def _query_again_at(intent: IntentSnapshot, now: datetime, at_most: datetime, limits: ProtocolLimits) -> datetime:
     """Look often at first, then less, and in time for the next kind of step."""
-    age_s = (now - intent.state_since).total_seconds()
-    pause_s = min(max(age_s / 4, limits.query_every_s), limits.query_every_s_max)
-    return min(now + timedelta(seconds=pause_s), at_most)
+    pause = max((now - intent.state_since) / 4, _span(limits.query_every_s))
+    return min(now + min(pause, _span(limits.query_every_s_max)), at_most)
 
 
 def _settled_at(intent: IntentSnapshot, limits: ProtocolLimits) -> datetime:

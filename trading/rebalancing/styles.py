@@ -150,8 +150,8 @@ def rests_until(portfolio: Portfolio, first_at: datetime) -> datetime:
     return first_at + timedelta(seconds=(portfolio.reprice_steps + 1) * portfolio.reprice_wait_s)
 
 
-def look_at(portfolio: Portfolio, order: Resting, past: Past) -> datetime:
-    """When it is first asked whether a resting order stays: at the end of the step in which it was sent.
+def look_at(portfolio: Portfolio, order: Resting, past: Past, *, seen_at: datetime | None = None) -> datetime:
+    """When it is asked whether a resting order stays: at the end of the step in which it was sent, or seen last.
 
     One that was meant to be filled at once (`_is_at_touch` says no) has no steps, but an end.
     """
@@ -159,7 +159,8 @@ def look_at(portfolio: Portfolio, order: Resting, past: Past) -> datetime:
     if not _is_at_touch(portfolio, order, first_at):
         return order.at + timedelta(seconds=PART_WAIT_S)
     wait = timedelta(seconds=portfolio.reprice_wait_s)
-    return min(first_at + ((order.at - first_at) // wait + 1) * wait, rests_until(portfolio, first_at))
+    since = order.at if seen_at is None else max(order.at, seen_at)
+    return min(first_at + ((since - first_at) // wait + 1) * wait, rests_until(portfolio, first_at))
 
 
 def _is_at_touch(portfolio: Portfolio, order: Resting, first_at: datetime) -> bool:

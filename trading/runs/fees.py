@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 
 from brokers.rounding import MONEY
 from brokers.types import ZERO
-from ledger.records import fills_of_intent
+from ledger.records import fills_of_plan
 from ledger.tables import FillRow
 from trading.plan_store import StoredPlan
 from trading.runs.shortfall import LegFees
@@ -27,11 +27,13 @@ def fees_of_legs(runtime: Runtime, stored: StoredPlan) -> PlanFees:
     """A fee in the instrument's own base currency is worth the fill's price; others have no price here."""
     quote: dict[int, Decimal] = {}
     other: dict[str, Decimal] = {}
+    views = runtime.desk.views(plan_id=stored.plan_id)
     with runtime.ledger.read() as session, localcontext(MONEY):
-        for view in runtime.desk.views(plan_id=stored.plan_id):
-            if not view.filled_quantity or view.leg_number is None:
+        fills = fills_of_plan(session, stored.plan_id)
+        for view in views:
+            if view.leg_number is None:
                 continue
-            for row in fills_of_intent(session, str(view.intent_id)):
+            for row in fills.get(str(view.intent_id), ()):
                 value = _in_quote(row, stored.plan.portfolio.quote_currency)
                 if value is None:
                     other[row.fee_currency] = other.get(row.fee_currency, ZERO) + row.fee

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from brokers.binance.instruments import instrument
-from brokers.binance.payloads import prepare
+from brokers.binance.payloads import is_conditional, prepare
 from brokers.closing import closing_requests
 from brokers.errors import InvalidOrder, NotSent, Unsupported
 from brokers.ids import AccountId, ClientOrderId, InstrumentId
@@ -105,6 +105,40 @@ def test_payloads(product: str, changes: dict[str, Any], fields: dict[str, Any])
     assert prepare(terms(product, **changes), listed(product), OURS) == found, "the payload is a function of its terms"
 
 
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        (STOP, {"type": "STOP_MARKET", "triggerPrice": "60000"}),
+        (
+            {"order_type": OrderType.STOP_LIMIT, "trigger_price": Decimal(40000), "limit_price": Decimal("39999.9")}
+            | {"side": OrderSide.SELL, "reduce_only": True, "time_in_force": TimeInForce.IOC},
+            {"type": "STOP", "side": "SELL", "triggerPrice": "40000", "price": "39999.9", "timeInForce": "IOC"}
+            | {"reduceOnly": "true"},
+        ),
+        (
+            {**STOP, "position_side": PositionSide.SHORT, "reduce_only": True},
+            {"type": "STOP_MARKET", "triggerPrice": "60000", "positionSide": "SHORT"},
+        ),
+    ],
+)
+def test_stops_in_contracts_are_orders_of_the_algo_service(changes: dict[str, Any], fields: dict[str, Any]) -> None:
+    found = prepare(terms("linear", **changes), listed("linear"), OURS)
+    common = {name: text for name, text in COMMON.items() if name not in ("newClientOrderId", "newOrderRespType")}
+    own = {"algoType": "CONDITIONAL", "clientAlgoId": f"st-{OURS}", "workingType": "CONTRACT_PRICE"}
+    assert dict(parse_qsl(found.payload)) == {**common, "side": "BUY", "positionSide": "BOTH", **own, **fields}
+    assert is_conditional(dict(parse_qsl(found.payload)))
+
+
+def test_ids_leave_room_for_the_mark_of_a_conditional_order_and_never_bear_it_themselves() -> None:
+    longest = ClientOrderId("a" * 33)
+    assert f"clientAlgoId=st-{longest}&" in prepare(terms("linear", **STOP), listed("linear"), longest).payload
+    with pytest.raises(InvalidOrder, match="at most 33 characters"):
+        prepare(terms("linear", **STOP), listed("linear"), ClientOrderId("a" * 34))
+    with pytest.raises(InvalidOrder, match="must not begin with st-"):
+        prepare(terms("linear", **LIMIT), listed("linear"), ClientOrderId("st-1"))
+    assert prepare(terms("spot", **LIMIT), listed("spot"), ClientOrderId("st-1"))
+
+
 def test_numbers_are_fixed_point_text() -> None:
     tiny = prepare(
         terms("spot", **LIMIT | {"quantity": Decimal("1E-4"), "limit_price": Decimal("5E4")}), listed("spot"), OURS
@@ -129,7 +163,14 @@ def test_numbers_are_fixed_point_text() -> None:
         ("spot", {**LIMIT, "post_only": True, "time_in_force": TimeInForce.IOC}, InvalidOrder, "post_only"),
         ("linear", {"position_side": PositionSide.FLAT}, InvalidOrder, "flat"),
         ("linear", {"position_side": PositionSide.LONG, "reduce_only": True}, InvalidOrder, "needs side sell, was buy"),
-        ("linear", STOP, Unsupported, "stop_market of BTC/USDT:USDT: .*algo orders only"),
+        ("linear", {**STOP, "trigger_price": Decimal("60000.05")}, InvalidOrder, "trigger_price must be a multiple"),
+        ("linear", {**STOP, "time_in_force": TimeInForce.FOK}, Unsupported, "fok needs order_type limit"),
+        (
+            "linear",
+            {**STOP, "position_side": PositionSide.SHORT, "reduce_only": True, "side": OrderSide.SELL},
+            InvalidOrder,
+            "needs side buy",
+        ),
         ("spot", {"reduce_only": True}, Unsupported, "reduce_only is for contracts"),
         ("spot", {"position_side": PositionSide.LONG}, Unsupported, "position_side is for contracts"),
     ],

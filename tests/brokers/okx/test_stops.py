@@ -516,7 +516,6 @@ def test_a_stop_that_waits_is_cancelled(venue: OKXBroker) -> None:
 
 def test_a_stop_that_cannot_be_paid_for_when_it_triggers(venue: OKXBroker, sim: Running[OKXControl]) -> None:
     ours = placed(venue, "s4", instrument_id=BTC, quantity=Decimal(1), side=SELL, trigger_price=Decimal(59_000))
-    sim.control.withdraw("main", "BTC", sim.control.wallets(account="main")["BTC"])
     sim.control.set_price("BTC-USDT", "58900")
     order = look(venue, ours, BTC)
     assert (order.status, order.reject_code) == (OrderStatus.REJECTED, "51008")

@@ -12,9 +12,10 @@ from brokers.errors import DuplicateClientOrderId
 from brokers.ids import ClientOrderId
 from brokers.types import Order, OrderStatus
 from tests.conformance.capability import Capability as C
-from tests.conformance.card import Where, card
+from tests.conformance.card import Proof, Where, card
 from tests.conformance.cards.cancelling import another
 from tests.conformance.cards.order_types import same_terms
+from tests.conformance.recorded import agrees, plain, recording, replay
 from tests.conformance.scene import Placed, Scene
 from tests.proof.wire_faults import Verb
 
@@ -172,6 +173,24 @@ def exactly_the_open_ones(scene: Scene) -> None:
     assert set(shown) == {first.venue_order_id, second.venue_order_id}
     for identifier, order in shown.items():
         same_terms(order, own[identifier])
+
+
+@card(
+    "OPEN-OVER-01",
+    C.OPEN_ORDERS,
+    given="a recorded list of open orders that shows one which is over beside one that waits",
+    does="read open orders",
+    expects="the one that waits, and nothing else",
+    where=Where.ACCOUNT,
+    levers=True,
+    proof=Proof.RECORDED,
+    row="serve",
+)
+def what_is_over_is_not_open(scene: Scene) -> None:
+    recorded = recording(scene.venue.name, "REC-OPEN-OVER-01")
+    with replay(scene.venue, recorded) as player:
+        found = player.value()
+    assert len(found) == 1 and agrees(plain(found), recorded.expected), f"expected {recorded.expected}, was {found}"
 
 
 @card(

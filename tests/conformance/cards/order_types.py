@@ -283,6 +283,31 @@ def a_stop_is_cancelled(scene: Scene) -> None:
     assert order.status is OrderStatus.CANCELLED and order.filled_quantity == 0
 
 
+@card(
+    "ORDER-STOP-05",
+    C.STOP_MARKET,
+    needs=(C.ORDER_HISTORY, C.FILLS),
+    given="a buy stop that triggered and was filled",
+    does="look it up by the id that was acknowledged, and read open orders, history and fills",
+    expects="one order under that id everywhere, with its terms and its fills",
+    levers=True,
+    refused=lambda scene: prepared(scene, trigger_price=scene.crossing()),
+)
+def a_stop_stays_one_order(scene: Scene) -> None:
+    placed = scene.place(trigger_price=scene.crossing())
+    scene.move_price("3")
+    order = scene.done(placed)
+    found = scene.broker.find_order(instrument_id=scene.instrument_id, venue_order_id=placed.venue_order_id)
+    (over,) = scene.broker.order_history(**scene.window())
+    for shown in (order, found, over):
+        assert shown is not None and shown.venue_order_id == placed.venue_order_id
+        assert (shown.status, shown.filled_quantity) == (OrderStatus.FILLED, placed.request.quantity)
+        same_terms(shown, placed)
+    assert {fill.venue_order_id for fill in scene.fills()} == {placed.venue_order_id}
+    assert sum(fill.quantity for fill in scene.fills(placed)) == placed.request.quantity
+    assert scene.broker.open_orders() == ()
+
+
 def stop_limit(scene: Scene) -> dict[str, Decimal]:
     trigger = scene.crossing()
     return {"trigger_price": trigger, "limit_price": scene.on_tick(trigger * Decimal("1.01"), BUY)}
@@ -316,6 +341,33 @@ def a_stop_limit_triggers(scene: Scene) -> None:
     order = scene.done(placed)
     assert order.status is OrderStatus.FILLED and order.average_price is not None
     assert placed.request.limit_price is not None and order.average_price <= placed.request.limit_price
+
+
+@card(
+    "ORDER-STOP-LIMIT-03",
+    C.STOP_LIMIT,
+    needs=(C.CANCEL, C.OPEN_ORDERS),
+    given="a sell stop-limit with a holding behind it, which triggered and whose limit the market has left behind",
+    does="look it up, read open orders, cancel it",
+    expects="one open order under the id that was acknowledged; then it is cancelled, and nothing is open",
+    levers=True,
+    refused=lambda scene: prepared(scene, **stop_limit(scene)),
+)
+def a_triggered_stop_limit_waits_on(scene: Scene) -> None:
+    scene.buy(parts=3)
+    trigger = scene.crossing(SELL)
+    placed = scene.place(
+        SELL, parts=1, trigger_price=trigger, limit_price=scene.on_tick(trigger * Decimal("0.999"), SELL)
+    )
+    scene.move_price("-5")
+    order = scene.seen(placed, lambda found: found.status.is_open, "open")
+    same_terms(order, placed)
+    scene.clock.wait(15)  # more than any list is kept for the next look
+    assert [shown.venue_order_id for shown in scene.broker.open_orders()] == [placed.venue_order_id]
+    scene.cancel(placed)
+    order = scene.done(placed)
+    assert order.status is OrderStatus.CANCELLED and order.filled_quantity == 0
+    assert order.venue_order_id == placed.venue_order_id and scene.broker.open_orders() == ()
 
 
 @card(

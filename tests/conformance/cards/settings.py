@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from brokers.errors import BrokerError, InvalidOrder
+from brokers.errors import BrokerError, InvalidOrder, VerificationFailed
 from brokers.types import MarginMode, OrderSide, PositionMode
 from tests.conformance.capability import Capability as C
-from tests.conformance.card import card
+from tests.conformance.card import Proof, Where, card
+from tests.conformance.recorded import recording, replay
 from tests.conformance.scene import Scene
 
 SELL = OrderSide.SELL
@@ -54,6 +55,44 @@ def leverage_is_set_and_read_back(scene: Scene) -> None:
         assert scene.broker.leverage(scene.instrument_id).long_leverage == wanted
     finally:
         scene.broker.set_leverage(scene.instrument_id, before)
+
+
+@card(
+    "LEVERAGE-SET-02",
+    C.LEVERAGE,
+    given="a recorded answer that the leverage was set, and a recorded reading that shows another value",
+    does="set it",
+    expects="VerificationFailed: nothing is reported as set that does not read back",
+    where=Where.POSITION,
+    levers=True,
+    proof=Proof.RECORDED,
+    row="serve",
+    refused=lambda scene: scene.broker.set_leverage(scene.instrument_id, Decimal(2)),
+)
+def leverage_that_was_not_set(scene: Scene) -> None:
+    with (
+        replay(scene.venue, recording(scene.venue.name, "REC-LEVERAGE-SET-01")) as player,
+        pytest.raises(VerificationFailed),
+    ):
+        player.value()
+
+
+@card(
+    "LEVERAGE-READ-FAILED-01",
+    C.LEVERAGE,
+    given="a venue that takes another leverage, and whose every reading of it fails afterwards",
+    does="set it",
+    expects="an error, and never the value that was asked for: what could not be read back was not shown to be set",
+    levers=True,
+    refused=lambda scene: scene.broker.set_leverage(scene.instrument_id, Decimal(2)),
+)
+def leverage_that_cannot_be_read_back(scene: Scene) -> None:
+    before = scene.request_count
+    wanted = other_leverage(scene, scene.broker.leverage(scene.instrument_id).long_leverage)
+    for path in {request.path for request in scene.requests_since(before) if request.method == "GET"}:
+        scene.control.fault("status", status=500, path=path, method="GET", times=None)
+    with pytest.raises(BrokerError):
+        scene.broker.set_leverage(scene.instrument_id, wanted)
 
 
 @card(

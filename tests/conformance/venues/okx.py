@@ -19,7 +19,7 @@ from simulators.core.config import PricesConfig
 from simulators.demo_okx import okx_swap
 from simulators.testing_okx import small_okx_config
 from tests.brokers.loopback import Loopback, Request
-from tests.brokers.okx.conftest import V5, answer, config_at
+from tests.brokers.okx.conftest import V5, answer, config_at, no_stops
 from tests.brokers.okx.recorded import CONFIG_ROW, SPOT_ROW, SWAP_ROW
 from tests.conformance import ccxt_clients
 from tests.conformance.capability import Capability
@@ -60,6 +60,7 @@ def _serve(server: Loopback, now: datetime) -> None:
     server.on(f"{V5}/public/time", answer({"ts": str(epoch_ms(now))}))
     server.on(f"{V5}/public/instruments", _instruments)
     server.on(f"{V5}/account/config", answer(CONFIG_ROW))
+    no_stops(server)
 
 
 def _instruments(request: Request, sock: Any) -> bool:
@@ -76,6 +77,8 @@ VENUE = VenueUnderTest(
     wire=wire_row("okx"),
     lacks={"spot": frozenset(_SPOT_LACKS), EVERY_PRODUCT: frozenset({Capability.SET_MARGIN_MODE})},
     hosts_are_shared=True,
+    # One list of ordinary orders and six of conditional ones, by type; the latter's history by how they ended.
+    requests_max={"open orders": 7, "order history of 6 h": 5},
     keys={
         KeyKind.UNKNOWN: _key("nobody"),
         KeyKind.WRONG_SECRET: _key("main-key", "another-secret"),
@@ -93,6 +96,13 @@ VENUE = VenueUnderTest(
             required=("ordId", "instId", "side", "state", "sz", "cTime", "uTime"),
             numbers=("sz", "accFillSz", "avgPx"),
             optional={"avgPx": "average_price", "clOrdId": "client_order_id"},
+        ),
+        Shape(
+            "REC-STOP-FIND-02",
+            (*_DATA, 0),
+            closed_set=("state", "side", "posSide"),
+            required=("algoId", "instId", "side", "state", "cTime"),
+            numbers=("sz", "triggerPx", "ordPx"),
         ),
         Shape(
             "REC-POSITIONS-01",

@@ -82,6 +82,18 @@ def test_a_resting_order_is_taken_back_when_the_touch_or_its_time_has_gone(
     assert taken == ((1,) if is_taken else ())
 
 
+@pytest.mark.parametrize(
+    ("seen", "look"), [(None, 10), (3, 10), (10, 20), (12, 20), (25, 30), (29.9, 30), (30, 30), (99, 30)]
+)
+def test_an_order_that_keeps_its_place_is_looked_at_again_at_the_end_of_the_next_step(
+    seen: float | None, look: float
+) -> None:
+    found = buying(**REST)
+    order = Resting(leg_number=1, price=D("9.99"), at=NOW)
+    seen_at = None if seen is None else after(seen)
+    assert look_at(found.portfolio, order, Past(rounds=1, rests=1, first_at=NOW), seen_at=seen_at) == after(look)
+
+
 def test_what_rests_is_a_good_till_cancelled_limit_at_the_touch() -> None:
     found = buying(**REST)
     quote = Quote(InstrumentId(A), bid=D("9.996"), ask=D("10.004"), last=D(10), time=NOW)
