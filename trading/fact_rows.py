@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
+from os import SEEK_END
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Generic, TypeVar
 from weakref import finalize
@@ -34,6 +35,7 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 FACTS_AT_ONCE = 2_000
 IN_MEMORY_BYTES_MAX = 4 * 1024 * 1024  # of one spool; what is more goes to disk
+LENGTH_BYTES = 8
 ID, TIME = 0, 1  # the places that every row begins with
 
 
@@ -60,9 +62,11 @@ class Spool(Generic[T]):
         if self._file is None:
             self._file = SpooledTemporaryFile(max_size=IN_MEMORY_BYTES_MAX)  # noqa: SIM115 - it ends with this spool
             finalize(self, self._file.close)
+        self._file.seek(0, SEEK_END)
         rows = map(self.layout.row_of, facts)
         while chunk := [self._packed(row) for row in islice(rows, FACTS_AT_ONCE)]:
-            marshal.dump(chunk, self._file)
+            packed = marshal.dumps(chunk)
+            self._file.write(len(packed).to_bytes(LENGTH_BYTES, "big") + packed)
             self.count += len(chunk)
 
     def rows(self) -> Iterator[Row]:
@@ -71,13 +75,13 @@ class Spool(Generic[T]):
             return
         place = 0
         while True:
-            self._file.seek(place)
-            try:
-                chunk = marshal.load(self._file)  # noqa: S302 - our own file of this process
-            except EOFError:
+            self._file.seek(place)  # another reading of the same spool may have moved it
+            head = self._file.read(LENGTH_BYTES)
+            if not head:
                 return
+            chunk = self._file.read(int.from_bytes(head, "big"))
             place = self._file.tell()
-            for packed in chunk:
+            for packed in marshal.loads(chunk):  # noqa: S302 - our own file of this process
                 yield self._unpacked(packed)
 
     def _packed(self, row: Row) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from brokers.ids import VenueOrderId
+from brokers.ids import ClientOrderId, VenueOrderId
 from brokers.types import ZERO, CashEventKind, LiquiditySide, OrderStatus
 from ledger.tables import CashEventRow, FillRow, OrderRow
 from trading.fact_rows import CASH_EVENTS, FILLS, ID, ORDERS, TIME, Layout, Row
@@ -81,6 +81,9 @@ class _Work:
         return left
 
     def cash_events(self) -> Left:
+        if not self.reading.has_cash_feed:
+            return Left([], [])  # nothing is compared with them
+
         def take(row: Row) -> None:
             self.settled.cash_events += 1
             self.settled.currencies.add(row[3])
@@ -114,7 +117,7 @@ class _Work:
                 return True
             if self.settled.filled_by_order.get(identity, ZERO) != row[_ORDER_FILLED]:
                 return True
-            is_ours = row[2] is not None and own.is_ours(row[2])
+            is_ours = row[2] is not None and own.is_ours(ClientOrderId(row[2]))
             return not (is_ours or identity in placed or f"order {identity}" in own.claimed)
 
         def take(row: Row) -> None:

@@ -1,7 +1,10 @@
 """The account as a whole: its proof, its money, its positions and how a contract is set.
 
-What Binance does not show: a key's own rights. `GET /sapi/v1/account/apiRestrictions` would, but python-binance sends
-every /sapi request to production and this adapter sends none. `canTrade` and `canWithdraw` are of the account.
+A key's own rights are read where the environment serves Binance's wallet API (`GET /sapi/v1/account/apiRestrictions`).
+The test networks do not, and python-binance would ask production instead: there nothing of it is sent. `canTrade` and
+`canWithdraw` are of the account, not of the key.
+
+Source: Wallet "Get API Key Permission".
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from brokers.binance import mapping
 from brokers.binance.client import BinanceClient
 from brokers.binance.fields import row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market
+from brokers.binance.profile import serves_wallet
 from brokers.config import AccountConfig
 from brokers.errors import (
     AnswerUnreadable,
@@ -36,6 +40,7 @@ from brokers.types import (
 )
 
 _UNKNOWN_KEY, _KEY_REFUSED = "-2008", "-2015"
+_NOT_SERVED = "404"
 
 
 def ask(call: Callable[..., Any], **parameters: Any) -> Any:
@@ -68,19 +73,20 @@ class Account:
         kind = PermissionRefused if spot is not None else AuthenticationRefused
         futures = self._proved(self._read_settings, kind) if self._has_futures else None
         known = [row for row in (spot, futures) if row is not None]
+        rights = self._read_rights()
         return AccountProof(
             account_id=self._id,
             venue_account=self._number(spot),
             host=self._base_url,
             key_fingerprint=self._config.key_fingerprint,
-            can_trade=all(flag(row, "canTrade") for row in known),
-            can_withdraw=self._may_withdraw(known),
+            can_trade=all(flag(row, "canTrade") for row in known) and self._may_trade(rights),
+            can_withdraw=self._may_withdraw(rights, known),
             permissions=self._permissions(spot, futures),
             margin_mode=MarginMode.CASH if futures is None else MarginMode.CROSS,
             clock=reading,
             extra={
-                "rights": "of the account: Binance shows those of a key at /sapi only, which is never called",
-                "withdrawals": self._withdrawals(known),
+                "rights": "of the account: this host does not show a key's" if rights is None else "of the key",
+                "withdrawals": self._withdrawals(rights, known),
                 "multi_assets_margin": "" if futures is None else str(_is_shared(futures)).lower(),
             },
         )
@@ -116,13 +122,37 @@ class Account:
         found = {str(name) for name in (spot or {}).get("permissions") or []}
         return tuple(sorted(found | ({"FUTURES"} if futures is not None else set())))
 
-    def _may_withdraw(self, known: list[Row]) -> bool:
-        """Only production has anything to withdraw. There a key counts as one that may, unless the account may not or
-        the key's owner states that it was made without the right: no answer within our reach would tell."""
+    def _read_rights(self) -> Row | None:
+        """The key's rights; None where the host does not serve them."""
+        if not serves_wallet(self._id.environment):
+            return None
+        try:
+            return row_of(ask(self._client.get_account_api_permissions), "apiRestrictions")
+        except BrokerError as error:
+            if error.code != _NOT_SERVED:
+                raise
+            return None
+
+    def _may_trade(self, rights: Row | None) -> bool:
+        """Whether the key has the right of each product here; where it is not shown, orders will tell."""
+        if rights is None:
+            return True
+        wanted = {"enableSpotAndMarginTrading": self._has_spot, "enableFutures": self._has_futures}
+        return all(mapping.right(rights, name) for name, is_here in wanted.items() if is_here)
+
+    def _may_withdraw(self, rights: Row | None, known: list[Row]) -> bool:
+        """By the key's rights. Where they are not shown a key of production counts as one that may, unless the account
+        may not or the key's owner states that it was made without the right."""
+        if rights is not None:
+            return mapping.moves_money_out(rights)
         is_real = self._id.environment is Environment.PRODUCTION
         return is_real and not self._config.key_cannot_withdraw and any(flag(row, "canWithdraw") for row in known)
 
-    def _withdrawals(self, known: list[Row]) -> str:
+    def _withdrawals(self, rights: Row | None, known: list[Row]) -> str:
+        if rights is not None:
+            if mapping.moves_money_out(rights):
+                return "the key may: make one without the rights to withdraw and to transfer to other accounts"
+            return "the key may not, as Binance shows it"
         if self._id.environment is not Environment.PRODUCTION:
             return "there is nothing to withdraw here"
         if not any(flag(row, "canWithdraw") for row in known):

@@ -14,14 +14,14 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
-from brokers.binance import algos, mapping, orders, payloads
+from brokers.binance import algos, mapping, orders, payloads, wallet
 from brokers.binance.account import Account, ask
-from brokers.binance.client import BinanceClient, classify, committed_part
+from brokers.binance.client import BinanceClient, classify, classify_with_wallet, committed_part
 from brokers.binance.conditionals import ROWS_MAX, Conditionals, found
 from brokers.binance.fields import form, row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market, market_of, named
 from brokers.binance.paging import by, pages, windows
-from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of
+from brokers.binance.profile import CAPABILITIES, FUTURES, LIST_BYTES_MAX, product_of, serves_wallet
 from brokers.capabilities import OrderIdentity
 from brokers.clock import Clock
 from brokers.config import AccountConfig, require_listed
@@ -81,7 +81,7 @@ class BinanceBroker(Broker):
         )
         self._guard = SendGuard(
             origins=frozenset({Origin.of(base_url), Origin.of(futures_url)}),
-            classify=classify,
+            classify=classify_with_wallet if serves_wallet(config.account_id.environment) else classify,
             clock=clock,
             timeout_s=config.read_timeout_s,
             secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
@@ -106,7 +106,7 @@ class BinanceBroker(Broker):
 
     # -- connection ---------------------------------------------------------------------------------------------
     def connect(self) -> AccountProof:
-        """Prove clock, key and what the account may do. See `Account.proof` for what no answer of Binance shows."""
+        """Prove clock, key and what both may do. See `Account.proof` for what no answer of a test network shows."""
         return self._account.proof(self.clock_reading())
 
     def clock_reading(self) -> ClockReading:
@@ -300,27 +300,33 @@ class BinanceBroker(Broker):
         """Income rows of futures in `since <= time < until`; Unsupported for an account that trades spot too."""
         if not self.capabilities.cash_events:
             raise Unsupported(
-                "Binance shows the wallet changes of futures only: those of spot are told by /sapi, which is not called"
+                "Binance shows all wallet changes of futures only: of spot it tells deposits and withdrawals (/sapi)"
             )
         return self.partial_cash_events(since=since, until=until)
 
     def partial_cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
-        """Income rows of futures in `since <= time < until`, none where the account has no futures.
+        """Income rows of futures in `since <= time < until`, and what came into and left the spot wallet.
 
-        Where spot is in the account, too, a transfer to or from futures is told with both of its sides.
+        Where the account has both, a transfer between them is told with both of its sides. The spot wallet's changes
+        are told where the environment serves Binance's wallet API, and not all of them: see `wallet`.
         """
-        if not self._has(ProductKind.LINEAR):
-            return ()
         found: dict[str, CashEvent] = {}
+        if self._has(ProductKind.SPOT) and serves_wallet(self.account_id.environment):
+            for event in wallet.changes(self._client, since=since, until=until, account_id=self.account_id):
+                found.setdefault(event.event_id, event)
+        if self._has(ProductKind.LINEAR):
+            for event in self._income(since, until):
+                found.setdefault(event.event_id, event)
+        return tuple(sorted(found.values(), key=lambda event: event.time))
+
+    def _income(self, since: datetime, until: datetime) -> Iterator[CashEvent]:
         for start, end in windows(ProductKind.LINEAR, since, until, now=self._client.venue_now()):
             read = _asking(self._client.futures_income_history)
             for row in pages(read, start=start, end=end, identity=orders.income_id):
                 symbol = text(row, "symbol")
                 market = self._book.market(ProductKind.LINEAR, symbol) if symbol else None
                 event: CashEvent = self._mapped(orders.cash_event, row, market)
-                for side in orders.both_sides(event) if self._has(ProductKind.SPOT) else (event,):
-                    found.setdefault(side.event_id, side)
-        return tuple(sorted(found.values(), key=lambda event: event.time))
+                yield from orders.both_sides(event) if self._has(ProductKind.SPOT) else (event,)
 
     # -- orders: writes -----------------------------------------------------------------------------------------
     def identity(self, instrument_id: InstrumentId) -> OrderIdentity:
@@ -415,10 +421,11 @@ class BinanceBroker(Broker):
         return self._book.histories(sorted(self._config.instruments))
 
     def _market(self, instrument_id: InstrumentId) -> Market:
-        return market_of(self._book.get(instrument_id))
+        """Listed or not: for looking up orders and fills, and for cancelling."""
+        return self._book.known(instrument_id)
 
     def _contract(self, instrument_id: InstrumentId) -> Market:
-        market = self._market(instrument_id)
+        market = market_of(self._book.get(instrument_id))
         if market.is_spot:
             raise Unsupported(f"{instrument_id} is spot: it has no leverage, no margin mode and no position mode")
         return market

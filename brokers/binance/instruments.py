@@ -225,6 +225,20 @@ class InstrumentBook:
         except InstrumentUnknown:
             return delisted(symbol_of(instrument_id), product_of(instrument_id.value))
 
+    def known(self, instrument_id: InstrumentId) -> Market:
+        """The market to look up orders of: one that is no longer listed has orders and fills all the same."""
+        try:
+            return market_of(self.get(instrument_id))
+        except InstrumentUnknown as unknown:
+            product = product_of(instrument_id.value)
+            try:
+                found = delisted(symbol_of(instrument_id), product)
+            except AnswerUnreadable:
+                raise unknown from None
+            if product not in self._products or found.instrument_id != instrument_id:
+                raise
+            return found
+
     def market(self, product: ProductKind, symbol: str) -> Market:
         """The market of a venue symbol, listed or not (then by its name)."""
         with self._lock:

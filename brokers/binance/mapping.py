@@ -68,6 +68,18 @@ def quote(book: Row, last: Row, market: Market, time: datetime) -> Quote:
 
 
 # -- money ------------------------------------------------------------------------------------------------------
+def right(rights: Row, name: str) -> bool:
+    """A right of a key. One that is not told may not be taken for one that it has not."""
+    if not isinstance(rights.get(name), bool):
+        raise AnswerUnreadable(f"{name} must be true or false, was {rights.get(name)!r}")
+    return flag(rights, name)
+
+
+def moves_money_out(rights: Row) -> bool:
+    """Whether a key may move money out of the account: withdraw it, or transfer it to another one of its master."""
+    return right(rights, "enableWithdrawals") or right(rights, "enableInternalTransfer")
+
+
 def spot_balance(row: Row, *, account_id: AccountId, time: datetime) -> Balance:
     free, locked = number(row, "free"), number(row, "locked")
     return Balance(

@@ -100,10 +100,16 @@ CAPABILITIES = Capabilities(
     settle_currencies=("USDT", "USDC"),
     positions_by_currency=False,
     reads_by_instrument=True,
-    # Spot's deposits, withdrawals and transfers are told by /sapi only, which this adapter never calls.
+    # Of spot only deposits and withdrawals are told, by /sapi, which production alone serves.
     cash_event_products=frozenset({ProductKind.LINEAR}),
     fills_tell_balances=True,
 )
+
+
+def serves_wallet(environment: Environment) -> bool:
+    """Whether /sapi, Binance's API of the wallet, is there: production has it and is simulated with it, the demo
+    environment and the test networks have none."""
+    return environment is not Environment.TESTNET
 
 
 def product_of(instrument_id: str) -> ProductKind:

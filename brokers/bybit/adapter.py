@@ -252,7 +252,7 @@ class BybitBroker(Broker):
         client_order_id: ClientOrderId | None = None,
         venue_order_id: VenueOrderId | None = None,
     ) -> Order | None:
-        market = market_of(self._book.get(instrument_id))
+        market = self._book.known(instrument_id)
         wanted = _order_filter(client_order_id, venue_order_id)
         for read in (self._client.get_open_orders, self._client.get_order_history):
             found = listed(self._result(read, category=market.category, **wanted))
@@ -286,19 +286,24 @@ class BybitBroker(Broker):
 
     def fills(self, *, since: datetime, until: datetime, instrument_id: InstrumentId | None = None) -> tuple[Fill, ...]:
         """Executions in `since <= time < until`; AnswerUnreadable when two orders show one trade id."""
-        market = market_of(self._book.get(instrument_id)) if instrument_id else None
+        known = self._book.known(instrument_id) if instrument_id else None
+        market = (
+            known if known is not None and known.is_listed else None
+        )  # the name of what is no longer listed may be refused: all are read
         found: dict[str, Fill] = {}
         for product, row in self._history(self._client.get_executions, since, until, limit=100, market=market):
             if orders.is_fill(row):
                 where = self._book.market(product, required(row, "symbol"))
                 fill = self._mapped(orders.fill, row, where)
-                known = found.setdefault(f"{where.symbol} {fill.trade_id}", fill)
-                if known.venue_order_id != fill.venue_order_id:
+                first = found.setdefault(f"{where.symbol} {fill.trade_id}", fill)
+                if first.venue_order_id != fill.venue_order_id:
                     raise AnswerUnreadable(
-                        f"execution {fill.trade_id} of {where.symbol} is shown for the orders {known.venue_order_id} "
+                        f"execution {fill.trade_id} of {where.symbol} is shown for the orders {first.venue_order_id} "
                         f"and {fill.venue_order_id}; one trade id must name one fill"
                     )
-        return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
+        is_chosen_here = known is not None and not known.is_listed
+        wanted = [fill for fill in found.values() if not is_chosen_here or fill.instrument_id == instrument_id]
+        return tuple(sorted(wanted, key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
     def cash_events(self, *, since: datetime, until: datetime) -> tuple[CashEvent, ...]:
         """Transaction-log rows in `since <= time < until`; AnswerUnreadable when one id shows two changes."""
@@ -343,7 +348,7 @@ class BybitBroker(Broker):
     ) -> WireRecord:
         """Cancel by id. On spot Bybit looks among active orders only unless told otherwise ("Cancel Order",
         `orderFilter`): what is not there is looked for among the conditional orders that have not triggered."""
-        market = market_of(self._book.get(instrument_id))
+        market = self._book.known(instrument_id)
         wanted = _order_filter(client_order_id, venue_order_id)
         try:
             return self._cancel(market, **wanted)

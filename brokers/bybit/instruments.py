@@ -38,6 +38,7 @@ class Market:
     base: str
     quote: str
     settle: str
+    is_listed: bool = True
 
     @property
     def category(self) -> str:
@@ -130,12 +131,19 @@ def delisted(symbol: str, product: ProductKind) -> Market:
             base, quote = symbol[:-4], "USDT"
         else:
             raise AnswerUnreadable(f"symbol {symbol!r} is not listed and its name does not tell its currencies")
-        return Market(InstrumentId(f"{base}/{quote}:{quote}"), symbol, product, base, quote, quote)
+        return Market(InstrumentId(f"{base}/{quote}:{quote}"), symbol, product, base, quote, quote, is_listed=False)
     for quote in _QUOTES:
         if symbol.endswith(quote) and len(symbol) > len(quote):
             base = symbol[: -len(quote)]
-            return Market(InstrumentId(f"{base}/{quote}"), symbol, product, base, quote, quote)
+            return Market(InstrumentId(f"{base}/{quote}"), symbol, product, base, quote, quote, is_listed=False)
     raise AnswerUnreadable(f"symbol {symbol!r} is not listed and its name does not tell its currencies")
+
+
+def symbol_of(instrument_id: InstrumentId) -> str:
+    """Bybit's name by the unified one: what to ask for where it is not listed; the answer proves it."""
+    pair, _, settle = instrument_id.value.partition(":")
+    base, _, quote = pair.partition("/")
+    return f"{base}PERP" if settle == "USDC" else f"{base}{quote}"
 
 
 class InstrumentBook:
@@ -170,6 +178,20 @@ class InstrumentBook:
                 "BTC/USDT (spot) or BTC/USDT:USDT (linear)"
             )
         return found
+
+    def known(self, instrument_id: InstrumentId) -> Market:
+        """The market to look up orders of, listed or not: one that no longer is has orders and fills all the same."""
+        try:
+            return market_of(self.get(instrument_id))
+        except InstrumentUnknown as unknown:
+            product = ProductKind.LINEAR if ":" in instrument_id.value else ProductKind.SPOT
+            try:
+                found = delisted(symbol_of(instrument_id), product)
+            except AnswerUnreadable:
+                raise unknown from None
+            if product not in self._products or found.instrument_id != instrument_id:
+                raise
+            return found
 
     def market(self, product: ProductKind, symbol: str) -> Market:
         """The market of a venue symbol, listed or not (then by its own page, then by its name)."""

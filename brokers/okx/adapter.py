@@ -18,6 +18,7 @@ from brokers.config import AccountConfig
 from brokers.errors import (
     AnswerUnreadable,
     BrokerError,
+    InstrumentUnknown,
     InvalidOrder,
     NotSent,
     OrderAlreadyDone,
@@ -273,6 +274,12 @@ class OKXBroker(Broker):
             if error.code != codes.ORDER_NOT_FOUND:
                 raise
             return None
+        except InstrumentUnknown:
+            if market.is_listed:
+                raise
+            # The list of open orders needs no name.
+            rows = self._client.pages("trade/orders-pending", "ordId")
+            return next((row for row in rows if text(row, name) == value), None)
         row = _only(found, what=f"the order {name} {value}")
         if text(row, name) != value:
             raise AnswerUnreadable(f"asked for the order {name} {value}, the venue showed others")
@@ -281,7 +288,7 @@ class OKXBroker(Broker):
     def _older_order(self, market: Market, name: str, value: str) -> Row | None:
         """Among the orders that are over: by OKX's id, which its lists are sorted by, in one request of the archive."""
         for inst_type in self._types_of(market.product):
-            where = {"instType": inst_type, "instId": market.symbol}
+            where = {"instType": inst_type, **({"instId": market.symbol} if market.is_listed else {})}
             if name == "ordId" and value.isascii() and value.isdigit():
                 after = {"after": str(int(value) + 1), "limit": "1"}
                 found: Iterable[Row] = self._client.get("trade/orders-history-archive", **where, **after)
@@ -318,7 +325,10 @@ class OKXBroker(Broker):
 
         Those of an order that a followed conditional order placed are fills of that one.
         """
-        market = market_of(self._book.get(instrument_id)) if instrument_id else None
+        known = self._book.known(instrument_id) if instrument_id else None
+        market = (
+            known if known is not None and known.is_listed else None
+        )  # OKX refuses the name of what it no longer lists: all are read
         rows = {required(row, "billId"): row for row in self._history(history.FILLS, since, until, market=market)}
         self._learn_owners(rows.values(), since, until, market=market)
         found: dict[str, Fill] = {}
@@ -328,9 +338,11 @@ class OKXBroker(Broker):
             owner = self._stops.owner_of(traded, fill.venue_order_id.value)
             if owner is not None:
                 fill = replace(fill, venue_order_id=owner.venue_order_id, client_order_id=owner.client_order_id)
-            known, is_swap = found.get(fill.trade_id.value), traded.product is not ProductKind.SPOT
-            found[fill.trade_id.value] = fill if known is None else orders.of_one_trade(known, fill, is_swap=is_swap)
-        inside = (fill for fill in found.values() if since <= fill.time < until)
+            first, is_swap = found.get(fill.trade_id.value), traded.product is not ProductKind.SPOT
+            found[fill.trade_id.value] = fill if first is None else orders.of_one_trade(first, fill, is_swap=is_swap)
+        is_chosen_here = known is not None and not known.is_listed
+        wanted = [fill for fill in found.values() if not is_chosen_here or fill.instrument_id == instrument_id]
+        inside = (fill for fill in wanted if since <= fill.time < until)
         return tuple(sorted(inside, key=lambda fill: (fill.time, fill.venue_order_id, fill.trade_id)))
 
     def _learn_owners(self, rows: Iterable[Row], since: datetime, until: datetime, *, market: Market | None) -> None:
@@ -497,7 +509,7 @@ class OKXBroker(Broker):
         """Of what is traded here, and of what only keeps OKX's name: such orders can be found and cancelled, too."""
         name = instrument_id.value
         if "/" in name or "-" not in name:
-            return market_of(self._book.get(instrument_id))
+            return self._book.known(instrument_id)
         return foreign(name)
 
     def _contract(self, instrument_id: InstrumentId) -> Market:

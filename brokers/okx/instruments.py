@@ -37,6 +37,7 @@ class Market:
     base: str
     quote: str
     settle: str
+    is_listed: bool = True
 
 
 def market_of(instrument: Instrument) -> Market:
@@ -61,11 +62,17 @@ def delisted(symbol: str, inst_type: str) -> Market:
     product = PRODUCT.get(inst_type)
     if product is ProductKind.SPOT and len(parts) == 2 and all(parts):
         base, quote = parts
-        return Market(InstrumentId(f"{base}/{quote}"), symbol, product, base, quote, quote)
+        return Market(InstrumentId(f"{base}/{quote}"), symbol, product, base, quote, quote, is_listed=False)
     if product is ProductKind.LINEAR and len(parts) == 3 and parts[0] and parts[1] in SETTLE_CURRENCIES:
         base, quote = parts[:2]
-        return Market(InstrumentId(f"{base}/{quote}:{quote}"), symbol, product, base, quote, quote)
+        return Market(InstrumentId(f"{base}/{quote}:{quote}"), symbol, product, base, quote, quote, is_listed=False)
     return foreign(symbol)
+
+
+def symbol_of(instrument_id: InstrumentId) -> str:
+    """OKX's name by the unified one: what to ask for where it is not listed; the answer proves it."""
+    pair, _, settle = instrument_id.value.partition(":")
+    return pair.replace("/", "-") + ("-SWAP" if settle else "")
 
 
 def instrument(row: Row, product: ProductKind) -> Instrument | str:
@@ -180,6 +187,17 @@ class InstrumentBook:
             )
         return found
 
+    def known(self, instrument_id: InstrumentId) -> Market:
+        """The market to look up orders of, listed or not: one that no longer is has orders and fills all the same."""
+        try:
+            return market_of(self.get(instrument_id))
+        except InstrumentUnknown:
+            product = ProductKind.LINEAR if ":" in instrument_id.value else ProductKind.SPOT
+            found = delisted(symbol_of(instrument_id), INST_TYPE[product])
+            if found.product not in self._products or found.instrument_id != instrument_id:
+                raise
+            return found
+
     def market(self, symbol: str, inst_type: str) -> Market:
         """The market of a venue symbol, listed or not."""
         product = PRODUCT.get(inst_type)
@@ -199,8 +217,10 @@ class InstrumentBook:
             self._read(product)
 
     def _read(self, product: ProductKind) -> None:
-        for row in self._fetch(INST_TYPE[product]):
-            found = instrument(row, product)
+        rows = [(row, instrument(row, product)) for row in self._fetch(INST_TYPE[product])]
+        for gone in [item for item in self._by_id.values() if item.product is product]:
+            del self._by_id[gone.instrument_id], self._by_symbol[gone.venue_symbol]
+        for row, found in rows:
             if isinstance(found, Instrument):
                 self._by_id[found.instrument_id] = found
                 self._by_symbol[found.venue_symbol] = found

@@ -72,7 +72,7 @@ class Stops:
 
     def _listed(self, market: Market, name: str, value: str) -> Row | None:
         where = {"instType": INST_TYPE[market.product]} if market.product is not None else {}
-        where["instId"] = market.symbol
+        where |= {"instId": market.symbol} if market.is_listed else {}
         for query in self._lists_of(name, value):
             path = "trade/orders-algo-history" if {"state", "algoId"} & set(query) else "trade/orders-algo-pending"
             for row in self._client.pages(path, "algoId", **where, **query):

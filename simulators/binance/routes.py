@@ -48,6 +48,7 @@ _ALGO_IDS = ("symbol", "algoId", "clientAlgoId")
 _PAGE = ("symbol", "orderId", "startTime", "endTime", "limit")
 _TRADES = (*_PAGE, "fromId")
 _BY_SYMBOL = ("symbol",)
+_WALLET = ("startTime", "endTime", "offset", "limit")
 _ALL_ALGO = ("symbol", "algoId", "startTime", "endTime", "page", "limit")
 _OPEN_ALGO = ("algoType", "symbol", "algoId")
 
@@ -80,6 +81,8 @@ _SPOT: Mapping[tuple[str, str], Route] = {
     ("GET", "/api/v3/myTrades"): Route(spot.my_trades, "read", 20, ("orderId", 5), _TRADES),
     ("GET", "/sapi/v1/system/status"): Route(wallet.system_status, None),
     ("GET", "/sapi/v1/account/apiRestrictions"): Route(wallet.api_restrictions),
+    ("GET", "/sapi/v1/capital/deposit/hisrec"): Route(wallet.deposits, accepts=_WALLET),
+    ("GET", "/sapi/v1/capital/withdraw/history"): Route(wallet.withdrawals, accepts=_WALLET),
     ("GET", "/sapi/v1/capital/config/getall"): Route(wallet.coins, weight=10),
     ("GET", "/sapi/v1/margin/allPairs"): Route(wallet.no_pairs, None),
     ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(wallet.no_pairs, None),

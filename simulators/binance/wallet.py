@@ -1,11 +1,17 @@
 """/sapi/v1 of the wallet, and what clients ask of products that this venue has not: margin and COIN-M, both empty."""
 
+from datetime import UTC, datetime
+
 from simulators.binance.filters import Row
+from simulators.binance.finding import window
 from simulators.binance.formats import fixed
-from simulators.binance.params import Context
+from simulators.binance.house import is_futures
+from simulators.binance.params import DAY_MS, Context
 from simulators.core.money import ZERO
+from simulators.core.types import Entry, EntryKind
 
 Rows = list[object]
+WALLET_WINDOW_MS = 90 * DAY_MS
 
 
 def api_restrictions(context: Context) -> Row:
@@ -28,6 +34,72 @@ def api_restrictions(context: Context) -> Row:
         "enableSpotAndMarginTrading": writes and "spot" in key.permissions,
         "enablePortfolioMarginTrading": False,
     }
+
+
+def deposits(context: Context) -> Rows:
+    """GET /sapi/v1/capital/deposit/hisrec: what came into the spot wallet, latest first."""
+    return [
+        {
+            "id": entry.entry_id,
+            "amount": fixed(entry.change),
+            "coin": entry.coin,
+            "network": "ETH",
+            "status": 1,
+            "address": "0x788cabe9236ce061e5a892e1a59395a81fc8d62c",
+            "addressTag": "",
+            "txId": f"0x{entry.entry_id}",
+            "insertTime": entry.time_ms,
+            "completeTime": entry.time_ms,
+            "transferType": 0,
+            "confirmTimes": "12/12",
+            "unlockConfirm": 12,
+            "walletType": 0,
+        }
+        for entry in _moved(context, EntryKind.DEPOSIT)
+    ]
+
+
+def withdrawals(context: Context) -> Rows:
+    """GET /sapi/v1/capital/withdraw/history: what left the spot wallet, latest first; sending costs nothing here."""
+    return [
+        {
+            "id": entry.entry_id,
+            "amount": fixed(-entry.change),
+            "transactionFee": "0",
+            "coin": entry.coin,
+            "status": 6,
+            "address": "0x94df8b352de7f46f64b01d3666bf6e936e44ce60",
+            "txId": f"0x{entry.entry_id}",
+            "applyTime": _written(entry.time_ms),
+            "network": "ETH",
+            "transferType": 0,
+            "info": "",
+            "confirmNo": 12,
+            "walletType": 0,
+            "txKey": "",
+            "completeTime": _written(entry.time_ms),
+        }
+        for entry in _moved(context, EntryKind.WITHDRAWAL)
+    ]
+
+
+def _moved(context: Context, kind: EntryKind) -> list[Entry]:
+    params, now = context.params, context.venue.now_ms()
+    span = window(context, WALLET_WINDOW_MS) or (now - WALLET_WINDOW_MS, now)
+    view = context.view_ms(context.venue.lags.entries_ms)
+    until = span[1] if view is None else min(span[1], view)
+    found = [
+        entry
+        for entry in reversed(context.me.entries)
+        if entry.kind is kind and not is_futures(entry.coin) and span[0] <= entry.time_ms <= until
+    ]
+    offset, limit = params.integer("offset") or 0, params.limit(1000, 1000)
+    return found[offset : offset + limit]
+
+
+def _written(time_ms: int) -> str:
+    """Return a time as the list of withdrawals prints it: whole seconds, in UTC, without a zone."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def system_status(context: Context) -> Row:

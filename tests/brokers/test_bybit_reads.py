@@ -754,3 +754,24 @@ def test_nothing_secret_is_logged(broker: BybitBroker, loopback: Loopback, caplo
     sign = loopback.to("/v5/user/query-api")[0].headers["x-bapi-sign"]
     assert API_KEY not in caplog.text and sign not in caplog.text
     assert loopback.to("/v5/market/time") and server_time
+
+
+def test_orders_and_fills_in_what_is_no_longer_listed_are_found(broker: BybitBroker, loopback: Loopback) -> None:
+    """Their instrument cannot be read; an open intent must come to its end all the same."""
+    gone = InstrumentId("LUNA/USDT")
+    with pytest.raises(InstrumentUnknown):
+        broker.instruments([gone])
+    loopback.on(REALTIME, ok(listing([order_row(symbol="LUNAUSDT", orderLinkId="a1")])))
+    found = broker.find_order(instrument_id=gone, client_order_id=ClientOrderId("a1"))
+    assert found is not None and found.instrument_id == gone
+    now = datetime.now(UTC)
+
+    def send(request: Request, sock: socket.socket) -> bool:
+        rows = [fill_row(2, symbol="LUNAUSDT"), fill_row(1)] if request.query["category"] == "spot" else []
+        return ok(listing(rows))(request, sock)
+
+    loopback.on(EXECUTIONS, send)
+    (fill,) = broker.fills(since=now - timedelta(hours=1), until=now, instrument_id=gone)
+    assert fill.instrument_id == gone and "symbol" not in loopback.to(EXECUTIONS)[-1].query
+    with pytest.raises(InstrumentUnknown):
+        broker.find_order(instrument_id=InstrumentId("LUNA"), client_order_id=ClientOrderId("a1"))

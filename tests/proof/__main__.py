@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -66,22 +68,45 @@ def _run(options: argparse.Namespace, names: list[str]) -> int:
     console, err = Console(highlight=False, width=width), Console(stderr=True, highlight=False)
     notes: list[str] = []
 
+    began_s = time.monotonic()
+
+    def tell(text: str) -> None:
+        err.print(f"{time.monotonic() - began_s:4.0f} s  {text}", markup=False, soft_wrap=True)
+
     def say(text: str) -> None:
         notes.append(text)
-        err.print(f"  {text}", markup=False, soft_wrap=True)
+        tell(f"  {text}")
 
-    rows: list[LayerResult] = []
-    began_s = time.monotonic()
-    for name in names:
-        layer = LAYERS[name]
+    def play(name: str) -> list[LayerResult]:
+        layer, layer_began_s = LAYERS[name], time.monotonic()
         histories = options.histories or (layer.full if options.scale == "full" else layer.small)
-        err.print(f"{name}: {layer.shows} …", markup=False)
-        rows += run_layer(name, histories=histories, seed=options.seed, jobs=options.jobs, kind=options.kind, say=say)
+        tell(f"{name}: {layer.shows} …")
+        rows = run_layer(name, histories=histories, seed=options.seed, jobs=options.jobs, kind=options.kind, say=say)
+        verdict = "holds" if all(row.holds for row in rows) else "BROKEN"
+        tell(f"{name}: {verdict} after {time.monotonic() - layer_began_s:.0f} s")
+        return rows
+
+    rows = _in_turns(names, play, are_together=options.jobs > 1)
     seconds = time.monotonic() - began_s
     table.show(console, rows)
     path = table.write(options.report, rows, seed=options.seed, seconds=seconds, notes=notes)
     console.print(f"{seconds:.0f} s, report: {path}")
     return 0 if all(row.holds for row in rows) else 1
+
+
+def _in_turns(
+    names: Sequence[str], play: Callable[[str], list[LayerResult]], *, are_together: bool
+) -> list[LayerResult]:
+    """Turn after turn; in each, the busy layers one by one and those that mostly wait beside them."""
+    played: dict[str, list[LayerResult]] = {}
+    for turn in sorted({LAYERS[name].turn for name in names}):
+        now = [name for name in names if LAYERS[name].turn == turn]
+        waiting = [name for name in now if LAYERS[name].waits] if are_together and len(now) > 1 else []
+        with ThreadPoolExecutor(len(waiting) or 1) as beside:
+            futures = {name: beside.submit(play, name) for name in waiting}
+            played |= {name: play(name) for name in now if name not in futures}
+            played |= {name: future.result() for name, future in futures.items()}
+    return [row for name in names for row in played[name]]
 
 
 if __name__ == "__main__":

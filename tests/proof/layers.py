@@ -16,12 +16,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer: `module:function`, what it shows, and its histories at full strength and in the small cut."""
+    """One layer: `module:function`, what it shows, and its histories at full strength and in the small cut.
+
+    Layers of one turn may run at the same time: those that mostly wait (`waits`) beside those that are busy. What is
+    timed has a turn of its own.
+    """
 
     where: str
     shows: str
     full: int
     small: int
+    turn: int = 2
+    waits: bool = False
 
     @property
     def module(self) -> str:
@@ -29,11 +35,14 @@ class Layer:
 
 
 LAYERS: Mapping[str, Layer] = {
-    "model": Layer("tests.proof.model_layer:run", "production's decisions, modelled venues", 1_000_000, 20_000),
+    "model": Layer("tests.proof.model_layer:run", "production's decisions, modelled venues", 1_000_000, 20_000, turn=1),
     "mutants": Layer("tests.proof.mutants_layer:run", "one rule taken away at a time", 5_000, 1_200),
     "histories": Layer("tests.proof.histories_layer:run", "the real desk on real ledgers", 4_000, 1_000),
     "wire": Layer("tests.proof.wire_layer:run", "real SDKs over simulators", 2_774, 100),
-    "processes": Layer("tests.proof.process_layer:run", "real processes, killed and stopped", 100, 10),
+    "processes": Layer(
+        "tests.proof.process_layer:run_untimed", "real processes, killed and stopped", 100, 10, waits=True
+    ),
+    "recovery": Layer("tests.proof.process_layer:run_timed", "how soon others go on after kill -9", 100, 10, turn=3),
 }
 
 

@@ -277,12 +277,15 @@ class Venue:
 
     def reads(self) -> bool:
         """Whether one read succeeds."""
-        now_s = self.time.true_s
         if self.is_calm or self.is_flapping:
             return True
-        if self.is_troubled and self.outage_s[0] <= now_s < self.outage_s[1]:
-            return False
-        fails = 0.8 if self.has_flaps and self.flaps_s[0] <= now_s < self.flaps_s[1] else READ_FAILS
+        fails = READ_FAILS
+        if self.is_troubled:
+            now_s = self.time.true_s
+            if self.outage_s[0] <= now_s < self.outage_s[1]:
+                return False
+            if self.flaps_s[0] <= now_s < self.flaps_s[1]:
+                fails = 0.8
         if self.random() < fails:
             self.faults += 1
             return False
@@ -290,8 +293,10 @@ class Venue:
 
     def shown(self, source: str, attempt: int | None) -> Placed | None:
         """The order that a source shows now; None in `attempt` takes any (a venue that carries no ids)."""
+        if not self.orders or self.is_flapping:
+            return None
         now_s = self.time.true_s
-        if self.is_flapping or (self.is_quick and self.flaps_s[0] <= now_s < self.flaps_s[1]):
+        if self.is_quick and self.flaps_s[0] <= now_s < self.flaps_s[1]:
             return None
         for order in self.orders:
             if attempt is not None and order.attempt != attempt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -83,7 +84,8 @@ def _row(layer: str, attempt: Attempt, names: list[str], histories: int, seed: i
 def _all(attempt: Attempt, names: list[str], histories: int, seed: int, jobs: int) -> list[Verdict]:
     if jobs <= 1:
         return [attempt(name, histories, seed) for name in names]
-    with ProcessPoolExecutor(jobs) as pool:
+    spawn = multiprocessing.get_context("spawn")  # other layers may run in threads beside this one
+    with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
         return [future.result() for future in [pool.submit(attempt, name, histories, seed) for name in names]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -56,6 +57,27 @@ def test_a_layer_that_breaks_or_reports_nothing_does_not_hold(module: object, te
         rows = run_layer("model", histories=1, seed=0, jobs=1, kind="", say=print)
     assert [row.holds for row in rows] == [False]
     assert text in rows[0].failures[0].detail
+
+
+def test_layers_that_wait_run_beside_busy_ones_and_what_is_timed_runs_alone(tmp_path: Path) -> None:
+    """Real threads, no time: the layer that waits ends only once a busy one of its turn has begun."""
+    has_begun, running, seen = Event(), set[str](), list[tuple[str, frozenset[str]]]()
+
+    def layer(name: str, **_: object) -> list[LayerResult]:
+        running.add(name)
+        seen.append((name, frozenset(running)))
+        if name == "wire":
+            has_begun.set()
+        if name == "processes":
+            assert has_begun.wait(30), "nothing ran beside it"
+        running.remove(name)
+        return [LayerResult(name, 1)]
+
+    with patch("tests.proof.__main__.run_layer", layer):
+        assert main(["--jobs", "2", "--report", str(tmp_path)]) == 0
+    assert [name for name, _ in seen][0] == "model" and [name for name, _ in seen][-1] == "recovery"
+    assert dict(seen)["recovery"] == {"recovery"} and dict(seen)["model"] == {"model"}
+    assert [row["layer"] for row in json.loads((tmp_path / "proof.json").read_text())["rows"]] == list(LAYERS)
 
 
 @pytest.mark.parametrize(("told", "holds"), [([], True), (["a failure"], False), (True, True), (False, False)])

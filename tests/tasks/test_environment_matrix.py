@@ -47,7 +47,6 @@ _NUMBERS = {E.SIMULATED: EQUITIES, E.TESTNET: EQUITIES, E.PRODUCTION: "123456782
 _AT_SIMULATOR = "simulator"
 _WITHOUT_WITHDRAWALS = {
     Venue.ALPACA: "its keys have no rights of their own; coins leave in production alone",
-    Venue.BINANCE: "outside of production it has nothing to withdraw, and does not tell a key's rights",
     Venue.TRADESTATION: "its API has no withdrawals, so no key may",
 }
 

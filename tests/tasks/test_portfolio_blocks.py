@@ -23,6 +23,7 @@ EVERYTHING: dict[str, Any] = {
     "drift": {"absolute": "0.02", "relative": "0.1", "rule": "all", "trade_to": "band_edge"},
     "scope": "breaching_lines",
     "minimum_trade_notional": "25",
+    "whole_lots": True,
     "tolerance": "0.004",
     "order_style": "limit_then_market",
     "reprice_steps": 5,

@@ -71,32 +71,44 @@ def test_orders_of_both_products_are_filled_and_their_fills_are_on_record(accoun
     assert fills["BTC/USDT"].fee_currency == "BTC" and len(account.sim.control.executions("main")) == 2
 
 
-def test_spot_is_explained_by_its_fills_and_a_deposit_by_a_person(account: Account) -> None:
-    """No row of Binance's within reach tells a deposit: it is a break, locks, and is corrected with its cause."""
+def test_spot_is_explained_by_its_fills_and_what_came_in_and_went_out(account: Account) -> None:
+    sync(account)
+    account.traded("BTC/USDT", BUY, "0.1", "spot")
+    account.sim.control.deposit("main", "BTC", "0.25")
+    account.clock.wait(5)
+    account.sim.control.withdraw("main", "USDT", "1000.5")
+    account.clock.wait(5)
+    sync(account)
+    clean = reconcile(account)
+    assert clean.outcome is CLEAN and clean.books is not None, clean
+    with account.runtime.ledger.read() as session:
+        told = {row.venue_kind: (row.currency, row.amount) for row in cash_events_of(session, account.account_id)}
+    assert told["DEPOSIT"] == ("BTC", D("0.25")) and told["WITHDRAW"] == ("USDT", D("-1000.5"))
+    assert account.traded("BTC/USDT", BUY, "0.1", "free").state is IntentState.FILLED
+
+
+def test_spot_is_explained_by_its_fills_and_a_transfer_by_a_person(account: Account) -> None:
+    """No row that is read tells a transfer to another wallet: it is a break, locks, and is corrected with its cause."""
     sync(account)
     account.traded("BTC/USDT", BUY, "0.1", "spot")
     assert reconcile(account).outcome is CLEAN
-    account.sim.control.deposit("main", "BTC", "0.25")
+    account.sim.control.transfer("second", "main", "USDT", "250")
     assert reconcile(account).outcome is BREAKS
     found = reconcile(account)
     assert found.findings is not None
     (item,) = found.findings.breaks
-    assert (item.kind, item.subject, item.difference) == (BreakKind.BALANCE_DIFFERS, "balance BTC", D("0.25"))
+    assert (item.kind, item.subject, item.difference) == (BreakKind.BALANCE_DIFFERS, "balance USDT", D(250))
     refused = account.traded("BTC/USDT", BUY, "0.1", "locked")
     assert refused.reason == "LOCKED_BY_BREAK"
     account.clock.wait(1)
     break_id = item.id_for(account.account_id)
-    words = {"reason": "deposit from the cold wallet", "set_by": "ann", "approved_by": "bob"}
+    words = {"reason": "transfer from the funding wallet", "set_by": "ann", "approved_by": "bob"}
     decide(account.runtime.ledger, Decision(break_id=break_id, step=BreakStep.CORRECTED, **words))
     assert reconcile(account).outcome is CLEAN
     again = reconcile(account)
     assert again.outcome is CLEAN and again.books is not None
-    (bitcoin,) = (item for item in again.books.equations if item.currency == "BTC")
-    assert {part.term: part.amount for part in bitcoin.terms} == {
-        Term.CONVERSIONS: D("0.1"),
-        Term.FEES: D("-0.0001"),
-        Term.ADJUSTMENTS: D("0.25"),
-    }
+    (dollars,) = (item for item in again.books.equations if item.currency == "USDT")
+    assert {part.term: part.amount for part in dollars.terms}[Term.ADJUSTMENTS] == D(250)
     assert account.traded("BTC/USDT", BUY, "0.1", "free").state is IntentState.FILLED
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from ledger.tables import OrderIntent, Transition
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.testing import small_config
 from tests.trading.simulated import Stage, VenueClock, book, stage
+from trading import venue_reading
 from trading.breaks import Decision, decide
 from trading.ledger_view import ledger_view
 from trading.orders import WantedOrder
@@ -186,3 +188,31 @@ def test_looking_again_makes_no_unknown_outcome_young(on: Stage) -> None:
     with runtime.ledger.read() as session:
         (item,) = ledger_view(session, runtime.account_id, since=START, until=on.clock.now()).unresolved
     assert (item.state, item.since) == ("needs_human", sent_at)
+
+
+def test_histories_are_read_in_parts_that_overlap_in_nothing(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an account with more fills than are read at once: the same facts, each once, and the same breaks."""
+    for number in range(4):
+        on.clock.wait(60)
+        rebalance(on.runtime, book({str(AAPL): f"0.{number + 1}"}), business_key=f"run-{number}")
+    whole = reconcile_account(on.runtime, tolerances=AT_ONCE)
+    monkeypatch.setattr(venue_reading, "WINDOW_FILLS", 1)
+    steps: list[str] = []
+    found = reconcile_account(on.runtime, step=telling(steps), tolerances=AT_ONCE)
+    parts = [name for name in steps if name.startswith("read fills") and ", part " in name]
+    assert len(parts) > 2
+    assert parts[-1].endswith(f", part {len(parts)} of {len(parts)}")
+    assert found.findings is not None and whole.findings is not None
+    assert (found.outcome, dict(found.findings.compared)) == (CLEAN, dict(whole.findings.compared))
+    tamper(on, "DELETE FROM fill WHERE rowid = (SELECT min(rowid) FROM fill)")
+    found = reconcile_account(on.runtime, tolerances=AT_ONCE)
+    assert [text.split()[0] for text in subjects(found)] == ["FILL_MISSING_IN_LEDGER"]
+    assert reconcile_account(on.runtime, tolerances=AT_ONCE).outcome is CLEAN, "it was imported"
+
+
+def telling(into: list[str]) -> Callable[..., Any]:
+    def step(name: str, kind: StepKind, function: Callable[[], Any]) -> Any:
+        into.append(name)
+        return function()
+
+    return step

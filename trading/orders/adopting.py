@@ -13,7 +13,7 @@ from decimal import Decimal
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
-from brokers.ids import Environment, InstrumentId
+from brokers.ids import Environment
 from brokers.types import ZERO, Order, OrderStatus
 from ledger.reading import read_columns
 from ledger.records import lock_account, upsert_orders
@@ -176,7 +176,7 @@ def _adopt_late(
         new_epoch=True,
         client_order_id=client_order_id,
         venue_order_id=venue_order_id or None,
-        reserved_notional=row.reserved_notional or _open_risk(ctx, row),
+        reserved_notional=row.reserved_notional or _open_risk(ctx, session, row),
     )
 
 
@@ -186,13 +186,12 @@ def _is_second(row: OrderIntent | _Known, venue_order_id: str) -> bool:
     return is_other and row.trigger_price is None
 
 
-def _open_risk(ctx: DeskContext, row: OrderIntent) -> Decimal:
+def _open_risk(ctx: DeskContext, session: Session, row: OrderIntent) -> Decimal:
     """What an order reserves again that was released as not placed: it counts until it is over."""
     price = row.limit_price or row.trigger_price or row.reference_price
     if row.reduce_only or price is None:
         return ZERO
-    instrument = ctx.instruments.get(InstrumentId(row.instrument_id))
-    size = instrument.contract_size if instrument is not None else Decimal(1)
+    size = ctx.contract_sizes(session, [row.instrument_id]).get(row.instrument_id, Decimal(1))
     return (row.quantity * price * size).quantize(Decimal("1e-12"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,7 @@ from brokers.errors import BrokerError, InstrumentUnknown
 from brokers.ids import Environment, InstrumentId
 from brokers.port import Broker
 from brokers.types import Balance, ClockReading, Instrument, Position, ProductKind, Quote
+from ledger.contract_sizes import contract_sizes
 from ledger.control_file import ControlFile
 from ledger.controls import effective_control, scopes_of, states_of
 from ledger.engine import Ledger
@@ -63,6 +64,7 @@ class DeskContext:
     dry_run: bool = False
     arming: ArmingGuard | None = None  # without one nothing that needs an arming leaves
     instruments: dict[InstrumentId, Instrument] = field(default_factory=dict)
+    _instruments_read_at_s: dict[InstrumentId, float] = field(default_factory=dict)
     reading: AccountReading | None = None
     _venue_clock: ClockReading | None = None
     _venue_clock_at_s: float = float("-inf")
@@ -150,14 +152,32 @@ class DeskContext:
 
     # -- readings -----------------------------------------------------------------------------------------------
     def instrument(self, instrument_id: InstrumentId) -> Instrument | None:
-        """The instrument's filters, read once; None when the venue does not know it or cannot be read."""
-        if instrument_id not in self.instruments:
+        """The instrument's filters, read again when old; None when the venue does not know it or cannot be read.
+
+        What cannot be read again is not sent, but what is held of it is still valued by what was known of it.
+        """
+        now_s = self.clock.monotonic()
+        read_at_s = self._instruments_read_at_s.get(instrument_id, float("-inf"))
+        if instrument_id not in self.instruments or now_s - read_at_s > self.limits.instrument_age_s_max:
             try:
                 found = self._patiently(lambda: self.broker.instruments([instrument_id]), self._patience_until_s())
             except BrokerError:
                 return None
             self.instruments.update({instrument.instrument_id: instrument for instrument in found})
+            self._instruments_read_at_s |= dict.fromkeys((item.instrument_id for item in found), now_s)
         return self.instruments.get(instrument_id)
+
+    def contract_sizes(self, session: Session, names: Iterable[str]) -> dict[str, Decimal]:
+        """What a unit of each is worth in its base currency: as read, or as noted with an order or a holding of it.
+
+        The second counts for what the venue lists no more.
+        """
+        read = {name: self.instruments.get(InstrumentId(name)) for name in names}
+        sizes = {name: found.contract_size for name, found in read.items() if found is not None}
+        if len(sizes) == len(read):
+            return sizes
+        noted = contract_sizes(session, self.broker.account_id.venue)
+        return {**{name: noted[name] for name in read if name in noted}, **sizes}
 
     def quote(self, instrument_id: InstrumentId) -> Quote:
         """A fresh quote, or the venue's error."""

@@ -6,14 +6,13 @@ its fills may or may not be in the reading, and too much is the safe side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlmodel import Session
 
-from brokers.ids import InstrumentId
 from brokers.types import (
     ZERO,
     Instrument,
@@ -55,11 +54,12 @@ def exposure_for(
     others = _others(session, ctx, own, min(since, now - _past(ctx, request)))
     own_instrument_id, sides = own.instrument_id, {side.value: side for side in OrderSide}
     same = [row for row in others if row.instrument_id == own_instrument_id]
-    sizes = {name: _contract_size(ctx, InstrumentId(name)) or ONE for name in {row.instrument_id for row in others}}
+    held = [str(position.instrument_id) for position in reading.positions or ()]
+    sizes = ctx.contract_sizes(session, {*held, *(row.instrument_id for row in others)})
     pending, moves, notional = dict.fromkeys(OrderSide, ZERO), dict.fromkeys(OrderSide, ZERO), ZERO
     for row in others:
         side, quantity = sides[row.side], pending_quantity(row, since)
-        size = sizes[row.instrument_id]
+        size = sizes.get(row.instrument_id, ONE)
         notional += pending_notional(row, quantity, size)
         moves[side] += pending_move(row, quantity, size)
         if row.instrument_id == own_instrument_id:
@@ -70,7 +70,7 @@ def exposure_for(
     if reading.equity is not None:
         past = mark_equity(session, ctx.account_id, equity=reading.equity, read_at=read_at)
         conduct = replace(conduct, opening_equity=past.opening, highest_equity=past.highest)
-    gross, net = _values(ctx, reading.positions)
+    gross, net = _values(sizes, reading.positions)
     return Exposure(
         equity=reading.equity,
         position_quantity=position_of(reading, request, instrument),
@@ -136,22 +136,19 @@ def _started_at(now: datetime, ctx: DeskContext, reading: AccountReading) -> dat
     return now - max(elapsed, ctx.clock.now() - reading.taken_at, timedelta(0))
 
 
-def _values(ctx: DeskContext, positions: Iterable[Position] | None) -> tuple[Decimal | None, Decimal | None]:
+def _values(
+    sizes: Mapping[str, Decimal], positions: Iterable[Position] | None
+) -> tuple[Decimal | None, Decimal | None]:
     """Gross and net value of all positions at mark; None when one cannot be valued."""
     if positions is None:
         return None, None
     gross = net = ZERO
     for position in positions:
         price = position.mark_price or position.average_price
-        contract_size = _contract_size(ctx, position.instrument_id)
+        contract_size = sizes.get(str(position.instrument_id))
         if position.quantity and (price is None or contract_size is None):
             return None, None
         if price is not None and contract_size is not None:
             gross += abs(position.quantity) * price * contract_size
             net += position.quantity * price * contract_size
     return gross, net
-
-
-def _contract_size(ctx: DeskContext, instrument_id: InstrumentId) -> Decimal | None:
-    instrument = ctx.instruments.get(instrument_id)
-    return None if instrument is None else instrument.contract_size

@@ -15,6 +15,7 @@ from sqlmodel import Session
 from brokers.errors import BrokerError
 from brokers.ids import InstrumentId, IntentId
 from brokers.types import Instrument, OrderRequest, Quote
+from ledger.contract_sizes import keep_contract_sizes
 from ledger.records import lock_account
 from ledger.states import IntentState
 from ledger.tables import OrderIntent
@@ -95,6 +96,9 @@ def _decide(
     if refusals and not is_final and all(refusal.reason.is_of_account for refusal in refusals):
         raise _LookAgain
     notes = refusals or tuple(duplicates(request, exposure.conduct, ctx.policy))
+    if instrument is not None and instrument.contract_size != 1 and not refusals:
+        # The order must be valued, too, when the venue lists its instrument no more.
+        keep_contract_sizes(session, ctx.broker.account_id.venue, {request.instrument_id: instrument.contract_size})
     reserve = reserved_notional(request, instrument, quote, position_of(reading, request, instrument))
     moved = store.move(
         session,

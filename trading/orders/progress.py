@@ -130,7 +130,7 @@ def _done(known: Known, order: Order, fills_quantity: Decimal, now: datetime, li
     state, reason = _DONE_STATE[order.status]
     if state is S.REFUSED and (filled > 0 or known.state is S.PARTIALLY_FILLED or known.state is S.ADOPTED_LATE):
         state, reason = S.CANCELLED, OrderReason.CANCELLED_AT_VENUE
-    text = " ".join(part for part in (order.reject_code, order.status_text) if part)
+    text = " ".join(filter(None, (order.reject_code, order.status_text)))
     return Progress(state, reason, text, filled)
 
 

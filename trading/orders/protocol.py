@@ -167,6 +167,7 @@ class ProtocolLimits:
     query_every_s: float = 1.0
     query_every_s_max: float = 8.0
     clock_age_s_max: float = 60.0
+    instrument_age_s_max: float = 600.0  # filters and contract sizes; an adapter keeps what it read for an hour at most
     clock_offset_s_max: float = 1.0
     clock_error_s_max: float = 0.5
     wait_s: float = 2.0  # before READY is tried again after a passing obstacle

@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from brokers.binance.adapter import BinanceBroker
-from brokers.binance.client import FUTURES_ORDER, SPOT_ORDER, Client, classify, committed_part
+from brokers.binance.client import (
+    FUTURES_ORDER,
+    SPOT_ORDER,
+    WALLET_READS,
+    Client,
+    classify,
+    classify_with_wallet,
+    committed_part,
+)
 from brokers.clock import SystemClock
 from brokers.errors import (
     AnswerTimedOut,
@@ -288,3 +296,16 @@ def test_an_unmodified_sdk_behind_the_guard_sends_once_and_nowhere_else(
 )
 def test_what_may_be_asked(method: str, path: str, verb: Verb) -> None:
     assert classify(method, path) is verb
+
+
+def test_of_the_wallet_reads_by_name_alone_are_let_through_and_nothing_that_moves_money() -> None:
+    for path in WALLET_READS:
+        assert classify_with_wallet("GET", path) is Verb.READ and classify("GET", path) is Verb.FORBIDDEN
+        for method in ("POST", "PUT", "DELETE"):
+            assert classify_with_wallet(method, path) is Verb.FORBIDDEN
+        for other in (f"{path}/", f"{path}/x", path.upper(), f"/api{path}"):
+            assert classify_with_wallet("GET", other) is not Verb.READ
+    for path in ("/sapi/v1/capital/withdraw/apply", "/sapi/v1/asset/transfer", "/sapi/v1/system/status"):
+        assert classify_with_wallet("POST", path) is Verb.FORBIDDEN
+    assert classify_with_wallet("GET", "/sapi/v1/capital/config/getall") is Verb.FORBIDDEN
+    assert classify_with_wallet("POST", SPOT_ORDER) is Verb.ORDER

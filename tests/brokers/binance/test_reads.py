@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from brokers.binance.adapter import BinanceBroker
+from brokers.binance.client import KEY_RIGHTS
 from brokers.binance.paging import windows
 from brokers.clock import SystemClock, epoch_ms
 from brokers.config import AccountConfig
@@ -22,6 +23,7 @@ from brokers.errors import (
     EnvironmentMismatch,
     InstrumentUnknown,
     InvalidOrder,
+    OrderInvalid,
     OrderNotFound,
     PermissionRefused,
     Unsupported,
@@ -133,7 +135,7 @@ def test_an_account_of_spot_alone_asks_futures_nothing(venue: Loopback) -> None:
 def test_a_production_key_counts_as_one_that_may_withdraw_until_its_owner_states_otherwise(
     monkeypatch: pytest.MonkeyPatch, stated: bool, account: bool, may: bool, words: str
 ) -> None:
-    """No answer within reach shows a key's rights: the account's `canWithdraw` is no word about the key."""
+    """Where the host serves no key's rights: the account's `canWithdraw` is no word about the key."""
     config = AccountConfig(
         account_id=AccountId.parse("binance.production.main"),
         api_key=config_at("").api_key,
@@ -146,8 +148,64 @@ def test_a_production_key_counts_as_one_that_may_withdraw_until_its_owner_states
     assert isinstance(broker, BinanceBroker)
     monkeypatch.setattr(broker._client, "get_server_time", lambda: {"serverTime": epoch_ms(datetime.now(UTC))})
     monkeypatch.setattr(broker._client, "get_account", lambda **_: {**SPOT_ACCOUNT, "canWithdraw": account})
+    monkeypatch.setattr(broker._client, "get_account_api_permissions", not_served)
     proof = broker.connect()
     assert proof.can_withdraw is may and words in proof.extra["withdrawals"]
+
+
+def not_served() -> None:
+    raise OrderInvalid("Binance answered HTTP 404", code="404")
+
+
+@pytest.mark.parametrize(
+    ("rights", "may", "words"),
+    [
+        ({}, False, "may not, as Binance shows it"),
+        ({"enableWithdrawals": True}, True, "the key may"),
+        ({"enableInternalTransfer": True}, True, "the key may"),
+        ({"permitsUniversalTransfer": True}, False, "may not"),  # between wallets of one account
+    ],
+)
+def test_what_a_key_may_is_read_where_the_host_shows_it_and_no_statement_outweighs_it(
+    venue: Loopback, rights: dict[str, bool], may: bool, words: str
+) -> None:
+    venue.on("/api/v3/account", says(SPOT_ACCOUNT))
+    venue.on(KEY_RIGHTS, says({**RIGHTS, **rights}))
+    config = {"products": frozenset({ProductKind.SPOT}), "instruments": (SPOT,), "key_cannot_withdraw": True}
+    with opened(venue.url, **config) as broker:
+        proof = broker.connect()
+    assert proof.can_withdraw is may and words in proof.extra["withdrawals"] and proof.can_trade
+    assert proof.extra["rights"] == "of the key"
+
+
+def test_a_key_without_the_right_of_a_product_does_not_trade_and_a_right_that_is_not_told_is_no_absent_one(
+    venue: Loopback,
+) -> None:
+    venue.on("/api/v3/account", says(SPOT_ACCOUNT))
+    venue.on(KEY_RIGHTS, says({**RIGHTS, "enableSpotAndMarginTrading": False}))
+    with opened(venue.url, products=frozenset({ProductKind.SPOT}), instruments=(SPOT,)) as broker:
+        assert not broker.connect().can_trade
+        for broken in ({**RIGHTS, "enableWithdrawals": "false"}, {"enableReading": True}, []):
+            venue.on(KEY_RIGHTS, says(broken))
+            with pytest.raises(AnswerUnreadable):
+                broker.connect()
+        venue.on(KEY_RIGHTS, says({"code": -1000, "msg": "busy"}, 500))
+        with pytest.raises(VenueFaulted):
+            broker.connect()
+
+
+RIGHTS = {
+    "ipRestrict": True,
+    "createTime": 1698645219000,
+    "enableReading": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "enableMargin": False,
+    "enableFutures": True,
+    "permitsUniversalTransfer": False,
+    "enableVanillaOptions": False,
+    "enableSpotAndMarginTrading": True,
+}
 
 
 @pytest.mark.parametrize(
@@ -336,6 +394,19 @@ def test_an_order_is_found_by_either_id_in_one_request(
     assert broker.find_order(instrument_id=instrument_id, venue_order_id=by_ours.venue_order_id) == by_ours
     assert [request.query.get("orderId") for request in venue.to(path)] == [None, "28"]
     assert venue.to(path)[0].query["origClientOrderId"] == "at-1"
+
+
+def test_an_order_in_what_is_no_longer_listed_is_found(broker: BinanceBroker, venue: Loopback) -> None:
+    """Its instrument cannot be read; an open intent must come to its end all the same."""
+    gone = InstrumentId("LTC/USDT")
+    venue.on(SPOT_ORDER, says(spot_order(symbol="LTCUSDT")))
+    found = broker.find_order(instrument_id=gone, client_order_id=OURS)
+    assert found is not None and found.instrument_id == gone
+    assert venue.to(SPOT_ORDER)[0].query["symbol"] == "LTCUSDT"
+    with pytest.raises(InstrumentUnknown):
+        broker.find_order(instrument_id=InstrumentId("LTC"), client_order_id=OURS)
+    with pytest.raises(InstrumentUnknown):
+        broker.leverage(InstrumentId("LTC/USDT:USDT"))
 
 
 def test_absence_is_the_venues_own_word_and_an_archived_order_is_not_absent(

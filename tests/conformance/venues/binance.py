@@ -111,9 +111,13 @@ VENUE = VenueUnderTest(
     keys={
         KeyKind.UNKNOWN: _key("nobody"),
         KeyKind.WRONG_SECRET: _key("main-key", "another-secret"),
+        KeyKind.READ_ONLY: _key("reader"),
+        KeyKind.CAN_WITHDRAW: _key("drainer"),
+        KeyKind.EXPIRED: _key("expired"),
         KeyKind.BOUND_ELSEWHERE: _key("elsewhere"),
     },
     errors=_errors,
+    requests_max={"connect": 4},
     shapes=(
         Shape(
             "REC-FIND-01",

@@ -119,6 +119,35 @@ def test_an_instrument_that_cannot_be_read_is_refused(
     assert (view.state, view.reason) == (S.DENIED, RiskReason.INSTRUMENT_UNKNOWN)
 
 
+def test_an_instrument_is_read_again_when_it_is_old(
+    desk: OrderDesk, want: Want, venue: ModelVenue, clock: ManualClock
+) -> None:
+    """A venue changes filters and contract sizes, and takes instruments off its list."""
+    ctx = desk._ctx
+    assert ctx.instrument(BTC) == INSTRUMENT
+    venue.instrument = replace(INSTRUMENT, contract_size=Decimal("0.1"))
+    clock.wait(ctx.limits.instrument_age_s_max)
+    assert ctx.instrument(BTC) == INSTRUMENT
+    clock.wait(1)
+    assert ctx.instrument(BTC) == venue.instrument
+    venue.instrument = replace(INSTRUMENT, instrument_id=InstrumentId("ETH/USDT:USDT"))
+    clock.wait(ctx.limits.instrument_age_s_max + 1)
+    assert ctx.instrument(BTC) is None
+    assert desk.submit(want()).reason == RiskReason.INSTRUMENT_UNKNOWN
+
+
+def test_what_was_ordered_is_valued_by_its_contracts_when_nobody_lists_it_any_more(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue
+) -> None:
+    venue.instrument = replace(INSTRUMENT, contract_size=Decimal("0.01"))
+    assert make_desk().submit(want()).state is S.READY
+    venue.instrument = replace(INSTRUMENT, instrument_id=InstrumentId("ETH/USDT:USDT"))
+    ctx = make_desk()._ctx  # of another process, which never saw the instrument
+    assert ctx.instrument(BTC) is None
+    with ctx.ledger.read() as session:
+        assert ctx.contract_sizes(session, [str(BTC), "XRP/USDT:USDT"]) == {str(BTC): Decimal("0.01")}
+
+
 def test_without_a_quote_an_interrupted_intake_is_denied(
     make_desk: MakeDesk, want: Want, venue: ModelVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
