@@ -76,7 +76,7 @@ _MEMORY_FOLDER = pytest.StashKey[Path]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is collected lives to the end: looking through it for garbage, again and again, takes a tenth of the time."""
+    """What is collected lives to the end: looking through it for garbage again and again takes a tenth of the time."""
     gc.disable()
     try:
         return (yield)
