@@ -3,7 +3,6 @@ venue, nor, for a stop, the database is needed."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,8 +127,8 @@ def kill(
     from flows import reports
     from trading.kill_model import KillRequest
 
-    scopes = _scopes(account, pool, everywhere)
-    first, second = _people(by, reason)
+    scopes = _scopes("kill", account, pool, everywhere)
+    first, second = _people("kill", by, reason)
     changes = [_change(scope, "kill", first, second, reason, flatten=flatten) for scope in scopes]
     _tell(changes)
     request = KillRequest(requested_by=first, reason=reason, approved_by=second, flatten=flatten, everything=everything)
@@ -197,8 +196,9 @@ def _set(
     from cli.failures import ExitCode
     from flows.reports.stopping import control_report
 
-    scopes = _scopes(account, pool, everywhere)
-    first, second = _people(by, reason)
+    command = "resume" if state == "run" else state.replace("_", "-")
+    scopes = _scopes(command, account, pool, everywhere)
+    first, second = _people(command, by, reason)
     for scope in scopes:
         _confirm(scope, state, yes=yes)
     changes = [_change(scope, state, first, second, reason, acknowledge_left=acknowledge_left) for scope in scopes]
@@ -289,39 +289,41 @@ def _tell(changes: list[ControlChanged]) -> None:
             output.say(f"ONLY HALF SET: {problem}", style="red")
 
 
-def _people(by: list[str], reason: str) -> tuple[str, str]:
+def _people(command: str, by: list[str], reason: str) -> tuple[str, str]:
     """One or two names, and a reason; whether two are needed is judged where the state is set."""
     names = [name.strip() for name in by if name.strip()]
     if not 1 <= len(names) <= 2:
-        raise _usage("say who you are, and in production who the second person is", field="--by")
+        raise _usage("say who you are, and in production who the second person is", command=command, field="--by")
     if not reason.strip():
-        raise _usage("say why: it is kept for ever", field="--reason")
+        raise _usage("say why: it is kept for ever", command=command, field="--reason")
     return names[0], names[1] if len(names) == 2 else ""
 
 
-def _usage(message: str, *, field: str) -> CliError:
+def _usage(message: str, *, command: str, field: str) -> CliError:
     """What is missing, with the whole command: at night nobody should have to find it out word by word."""
     from cli.failures import CliError, ExitCode
 
-    command = " ".join(sys.argv[1:2]) or "halt"
     return CliError(
         message,
         title="Usage",
         code=ExitCode.USAGE,
         field=field,
-        remedy=f'algotrendy {command} --pool production --by NAME --reason "WHY"    or --account '
-        "bybit-production-main, or --all, instead of --pool; a second person is a second --by",
+        remedy=f'algotrendy {command} --pool POOL --by NAME --reason "WHY"\n'
+        f"instead of --pool: --account ACCOUNT{'' if command == 'resume' else ', or --all'}; "
+        "a second person: a second --by",
     )
 
 
-def _scopes(account: str, pool: str, everywhere: bool) -> list[Scope]:
+def _scopes(command: str, account: str, pool: str, everywhere: bool) -> list[Scope]:
     """Exactly one of the three ways to say it; all of them work from the words alone."""
     from brokers.ids import Environment
     from cli.failures import CliError, ExitCode
     from ledger.controls import pool_scope
 
     if sum((bool(account), bool(pool), everywhere)) != 1:
-        raise _usage("say what is meant: one account, one pool, or all", field="--account, --pool or --all")
+        raise _usage(
+            "say what is meant: one account, one pool, or all", command=command, field="--account, --pool or --all"
+        )
     if account:
         found = _account_id(account)
         return [Scope(str(found), found.environment)]

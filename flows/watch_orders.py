@@ -1,4 +1,4 @@
-"""Job: look every two seconds for orders that a dead run left behind, and finish them.
+"""Job: look every second for orders that a dead run left behind, and finish them.
 
 One run lasts until the next slot of its schedule, so that runs renew themselves and neither logs nor task runs pile up
 in one of them. A run of a deployment is alone by the deployment's limit; two would do no harm.
@@ -27,7 +27,7 @@ from trading.steps import StepKind
 from trading.watching import Watched, watch
 
 DESCRIPTION = """
-Look at the account's ledger every two seconds: take over what a killed or stopped run left, take in spooled answers,
+Look at the account's ledger every second: take over what a killed or stopped run left, take in spooled answers,
 ask the venue for orders whose outcome is not known. The next step of a dead run's order comes within 20 seconds.
 
 Where the venue has a dead-man switch for our orders alone (OKX), it is wound: the venue cancels what rests of ours when

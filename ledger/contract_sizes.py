@@ -31,7 +31,7 @@ def keep_contract_sizes(session: Session, venue: Venue, sizes: Mapping[Instrumen
 def contract_sizes(session: Session, venue: Venue | str) -> dict[str, Decimal]:
     """By instrument: those that an account of the venue held when it was last read."""
     prefix = _prefix(venue)
-    found = read_columns(session, _OF_VENUE, pattern=f"{prefix}%").all()
+    found = read_columns(session, _OF_VENUE, pattern=f"{prefix}%")
     return {key.removeprefix(prefix): Decimal(value) for key, value in found}
 
 

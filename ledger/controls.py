@@ -138,7 +138,7 @@ def states_of(
 ) -> list[ControlState]:
     """What counts for each group of scopes: the strictest of database and file, the database asked once."""
     said = [file.states(group) if file is not None else [] for group in groups]
-    found = read_columns(session, _STATES, scopes=[scope for group in groups for scope in group]).all()
+    found = read_columns(session, _STATES, scopes=[scope for group in groups for scope in group])
     stored = {scope: _state(text) for scope, text in found}
     return [
         strictest([*of_file, *(stored[scope] for scope in group if scope in stored)])

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import psycopg
 import psycopg.sql
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Engine, create_engine, event, func, literal_column, make_url, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -48,6 +48,7 @@ from ledger.errors import (
     WriteAborted,
 )
 from ledger.migrate import Stamp, migrate, read_stamp, require_environment
+from ledger.reading import connection_of, read_columns
 
 __all__ = [
     "CommitUnknown",
@@ -67,6 +68,8 @@ __all__ = [
 ]
 
 _BEGIN = "ledger_begin"
+_SQLITE_NOW: Any = select(literal_column("strftime('%Y-%m-%dT%H:%M:%f', 'now')"))
+_POSTGRESQL_NOW = select(func.clock_timestamp())
 _STATEMENTS_KEPT = 1_024  # prepared, per SQLite connection
 _SQLITE_NOT_COMMITTED = frozenset({5, 6, 13, 19})  # BUSY, LOCKED, FULL, CONSTRAINT: with the transaction still open
 _POSTGRESQL_LOST = ("08", "57P")  # connection exceptions, operator intervention
@@ -135,9 +138,9 @@ class Ledger:
         if self._clock is not None:
             return self._clock.now()
         if self._is_sqlite:
-            found = session.connection().execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
+            ((found,),) = read_columns(session, _SQLITE_NOW)
             return datetime.fromisoformat(found).replace(tzinfo=UTC)
-        at = session.connection().execute(text("SELECT clock_timestamp()")).scalar_one()
+        ((at,),) = read_columns(session, _POSTGRESQL_NOW)
         assert isinstance(at, datetime)
         return at.astimezone(UTC)
 
@@ -148,9 +151,8 @@ class Ledger:
             self._session_of_thread("write"),
             self._turn(),
             _reachable(self.url),
-            Session(self._writer, expire_on_commit=False) as session,
+            _begun(self._writer) as session,
         ):
-            session.connection()  # take the write lock now, not at the first statement
             yield session
             session.flush()
             self._commit(session)
@@ -161,9 +163,8 @@ class Ledger:
         with (
             self._session_of_thread("read"),
             _reachable(self.url),
-            Session(self._reader, expire_on_commit=False) as session,
+            _begun(self._reader) as session,
         ):
-            session.connection()
             yield session
 
     def listen(self, channel: str) -> psycopg.Connection[Any] | None:
@@ -231,12 +232,13 @@ class Ledger:
             yield
 
     def _commit(self, session: Session) -> None:
-        pooled = session.connection().connection
+        connection = connection_of(session)
+        transaction, pooled = connection.get_transaction(), connection.connection
         driver = pooled.dbapi_connection
-        if _is_aborted(driver):
+        if transaction is None or _is_aborted(driver):
             raise WriteAborted("a statement failed inside this transaction and was passed over; nothing was stored")
         try:
-            session.commit()
+            transaction.commit()
         except DBAPIError as error:
             if _is_surely_not_committed(error, driver):
                 pooled.rollback()  # SQLite keeps the transaction open, and SQLAlchemy believes it over
@@ -258,6 +260,18 @@ def _prepare(engine: Engine, environment: Environment, *, begins_audit: bool) ->
         if begins_audit:
             begin_audit(connection)
         return stamp
+
+
+@contextmanager
+def _begun(engine: Engine) -> Iterator[Session]:
+    """A session on a transaction that has begun: it may write into it and roll it back, and never commits by itself.
+
+    The write lock is taken here, not at the first statement. What is not committed by the end is rolled back.
+    """
+    with engine.connect() as connection:
+        connection.begin()
+        with Session(connection, join_transaction_mode="rollback_only") as session:
+            yield session
 
 
 @contextmanager
@@ -351,7 +365,7 @@ def _sqlite_engine(url: URL, *, reads_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+        connection.connection.cursor().execute(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
     return engine
 

@@ -202,7 +202,7 @@ def intents_by_client_order_id(session: Session, client_order_ids: Collection[st
     """Which of these client order ids are ours: client order id to intent id."""
     found: dict[str, str] = {}
     for chunk in _chunks(client_order_ids):
-        for client_order_id, intent_id in read_columns(session, _INTENTS_OF, client_order_ids=chunk).all():
+        for client_order_id, intent_id in read_columns(session, _INTENTS_OF, client_order_ids=chunk):
             found[client_order_id] = intent_id
     return found
 

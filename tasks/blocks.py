@@ -19,6 +19,7 @@ from brokers.ids import AccountId, Environment, InstrumentId, Venue
 from brokers.registry import capabilities, supported_venues
 from brokers.rounding import decimal_text
 from brokers.types import ProductKind
+from tasks.block_schema import JobBlock
 from tasks.config import Account, AccountSettings, ConfigRefused, block_name, require_environment, risk_policy
 from tasks.credential_blocks import (
     CREDENTIALS,
@@ -82,7 +83,7 @@ class LeverageTarget(BaseModel):
     )
 
 
-class TradingAccount(Block):
+class TradingAccount(JobBlock):
     """One account at one venue in one environment."""
 
     _block_type_name = "Trading Account"
@@ -212,7 +213,7 @@ class TradingAccount(Block):
         )
 
 
-class AlertRoutes(Block):
+class AlertRoutes(JobBlock):
     """Sources and routes of alerts, as YAML: which alert may trade what, where, how much and when."""
 
     _block_type_name = "Alert Routes"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from brokers.ids import Environment, Venue
+from tasks.block_schema import JobBlock
 
 MASK = frozenset("*•")
 _BELONGS = "Where the key belongs. A key of another environment than the account's is refused."
@@ -52,7 +52,7 @@ def passphrase_of(credentials: VenueCredentials) -> SecretStr:
     return found
 
 
-class AlpacaCredentials(Block):
+class AlpacaCredentials(JobBlock):
     """API key of one Alpaca account."""
 
     _block_type_name = "Alpaca Credentials"
@@ -69,7 +69,7 @@ class AlpacaCredentials(Block):
     _not_masked = field_validator("api_key", "api_secret")(_unmasked)
 
 
-class BinanceCredentials(Block):
+class BinanceCredentials(JobBlock):
     """API key of one Binance account, for spot and futures alike."""
 
     _block_type_name = "Binance Credentials"
@@ -87,7 +87,7 @@ class BinanceCredentials(Block):
     _not_masked = field_validator("api_key", "api_secret")(_unmasked)
 
 
-class BybitCredentials(Block):
+class BybitCredentials(JobBlock):
     """API key of one Bybit account."""
 
     _block_type_name = "Bybit Credentials"
@@ -104,7 +104,7 @@ class BybitCredentials(Block):
     _not_masked = field_validator("api_key", "api_secret")(_unmasked)
 
 
-class OKXCredentials(Block):
+class OKXCredentials(JobBlock):
     """API key of one OKX account, with the passphrase that was chosen when the key was made."""
 
     _block_type_name = "OKX Credentials"
@@ -125,7 +125,7 @@ class OKXCredentials(Block):
     _not_masked = field_validator("api_key", "api_secret", "api_passphrase")(_unmasked)
 
 
-class TradeStationCredentials(Block):
+class TradeStationCredentials(JobBlock):
     """API key of one TradeStation client; what it may reach is decided by the login."""
 
     _block_type_name = "TradeStation Credentials"
@@ -154,7 +154,7 @@ class TradeStationCredentials(Block):
         return _unmasked(value, info)
 
 
-CREDENTIALS: dict[Venue, type[Block]] = {
+CREDENTIALS: dict[Venue, type[JobBlock]] = {
     Venue.ALPACA: AlpacaCredentials,
     Venue.BINANCE: BinanceCredentials,
     Venue.BYBIT: BybitCredentials,

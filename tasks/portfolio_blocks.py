@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 
-from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field
 
 from brokers.rounding import decimal_text
+from tasks.block_schema import JobBlock
 from tasks.config import ConfigRefused
 from trading.rebalancing.portfolio import (
     BandRule,
@@ -44,7 +44,7 @@ class TargetWeight(BaseModel):
     )
 
 
-class PortfolioBlock(Block):
+class PortfolioBlock(JobBlock):
     """A named set of target weights and the rules of getting there."""
 
     _block_type_name = "Portfolio"
@@ -295,7 +295,7 @@ class ConversionRow(BaseModel):
         return {name: value for name, value in self.model_dump(exclude={"currency"}).items() if value != ""}
 
 
-class SubscriptionBlock(Block):
+class SubscriptionBlock(JobBlock):
     """A portfolio bound to one or several accounts."""
 
     _block_type_name = "Subscription"
@@ -388,7 +388,7 @@ def _conversion_row(currency: str, item: Conversion) -> ConversionRow:
     )
 
 
-def _formed(block: type[Block], name: str, value: Any) -> Any:
+def _formed(block: type[JobBlock], name: str, value: Any) -> Any:
     """A value as the form holds it: numbers as text, nothing as empty text or 0."""
     if value is None:
         return block.model_fields[name].default

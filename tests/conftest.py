@@ -3,8 +3,9 @@
 The secrets of the accounts in the tests are canaries: the session fails where it left one in a file.
 
 Tests that use the stack share a server: they are put into groups, so that with several test processes
-(`--dist loadgroup`) each group's process starts one; pytest 9.2 would no longer read the attribute in which xdist 3.8
-keeps a group. Groups and long tests come first, so that no process is left with one of them at the end.
+(`--dist loadgroup`) each group's process starts one, and ends it after the group; pytest 9.2 would no longer read the
+attribute in which xdist 3.8 keeps a group. Groups and long tests come first, so that no process is left with one of
+them at the end.
 
 The suite's files lie in memory where there is some: nothing here tests that a disk keeps what was synced (that needs a
 machine that loses power), and waiting for one takes a quarter of the time. `--basetemp=FOLDER` puts them elsewhere.
@@ -19,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -72,6 +74,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 _MEMORY_FOLDER = pytest.StashKey[Path]()
+_STACK_KEEPER = pytest.StashKey["StackKeeper"]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -88,13 +91,19 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first: dict[str, int] = {}  # tests that share a stack follow one another, also in one process
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        if "stack_keeper" in getattr(item, "fixturenames", ()):
             is_run = item.nodeid.startswith("tests/stack/") and "test_deploying" not in item.nodeid
             group = "workers" if is_run else "flows"  # runs through workers take as long as all the rest of them
             item.add_marker(pytest.mark.xdist_group(group))
             item.add_marker(pytest.mark.stack)
-    items.sort(key=lambda item: next((n for n, part in enumerate(LONG_FIRST) if item.nodeid.startswith(part)), 99))
+            first[item.nodeid] = 0 if is_run else 1
+    long = {
+        item.nodeid: next((n for n, part in enumerate(LONG_FIRST) if item.nodeid.startswith(part)), 99)
+        for item in items
+    }
+    items.sort(key=lambda item: (first.get(item.nodeid, 2), long[item.nodeid]))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -139,21 +148,62 @@ def eventually() -> Eventually:
     return ask
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running local stack without workers; this process talks to its server."""
+class StackKeeper:
+    """The stack of tests that follow one another: the first starts it, and it ends after the last.
+
+    A stack that nobody needs takes a twentieth of a core until the session ends.
+    """
+
+    def __init__(self, make_folder: Callable[[str], Path]) -> None:
+        self._make_folder = make_folder
+        self._opened = ExitStack()
+        self._stack: Stack | None = None
+
+    def started(self) -> Stack:
+        if self._stack is None:
+            self._stack = self._opened.enter_context(_running_stack(self._make_folder("stack")))
+        return self._stack
+
+    def end(self) -> None:
+        self._stack = None
+        self._opened.close()
+
+
+@contextmanager
+def _running_stack(folder: Path) -> Iterator[Stack]:
     from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_LEVEL, temporary_settings
 
     from deployments.home import Home
     from deployments.stack import running
 
-    home = Home(tmp_path_factory.mktemp("stack"))
+    home = Home(folder)
     with running(home, workers=False, handle_signals=False, receiver_port=0) as up:
         own = {PREFECT_API_URL: up.addresses.api_url, PREFECT_HOME: home.prefect, PREFECT_LOGGING_LEVEL: "INFO"}
         with temporary_settings(updates=own):
             yield up
             APILogHandler().flush()  # what this process logged belongs to a server that is still there
+
+
+@pytest.fixture(scope="session")
+def stack_keeper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackKeeper]:
+    keeper = request.config.stash[_STACK_KEEPER] = StackKeeper(tmp_path_factory.mktemp)
+    yield keeper
+    keeper.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    yield
+    keeper = item.config.stash.get(_STACK_KEEPER, None)
+    if keeper is not None and "stack_keeper" not in getattr(nextitem, "fixturenames", ()):
+        keeper.end()
+
+
+@pytest.fixture
+def stack(stack_keeper: StackKeeper) -> Stack:
+    """A running local stack without workers; this process talks to its server."""
+    return stack_keeper.started()
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
-"""Watch an account's orders: every two seconds finish what a dead or stopped worker left behind.
+"""Watch an account's orders: every second finish what a dead or stopped worker left behind.
 
 A look asks the ledger alone and takes the intents on which nobody works: a lease that is over, or a step that has been
 due for some seconds. The venue's orders are compared at the start, every minute, and when an answer lies in the spool.
 Two watchers, or a watcher and a worker, do no harm: every move is compare-and-set.
 
 Invariants
-- From the death of a worker to the next step of its intent pass at most lease + look + one step: 15 s + 2 s + one step.
+- From the death of a worker to the next step of its intent pass at most lease + look + one step: 15 s + 1 s + one step.
+  However many orders are looked for at a slow venue: a lease that is over is ended by what is on record, before a sweep
+  and between two conversations with the venue.
 - An intent that cannot be advanced keeps no other from it; a ledger or a venue that is away ends nothing.
 - A step is announced once per state and reason of an intent: looking again at an unchanged order is no new action.
 """
@@ -33,13 +35,14 @@ from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly
 
 _log = logging.getLogger(__name__)
+_HELD = frozenset({IntentState.CLAIMED.value, IntentState.SENDING.value})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchLimits:
     """How often is looked; the defaults are what production runs with."""
 
-    look_every_s: float = 2.0
+    look_every_s: float = 1.0
     left_alone_s: float = 2.0  # due for that long: whoever drives an intent acts sooner
     sweep_every_s: float = 60.0
     again_s_max: float = 60.0  # longest pause before an intent that raised is tried again
@@ -100,10 +103,11 @@ class _Watcher:
         """One look; what fails in it is met again at the next one."""
         self.watched.looks += 1
         sweep_is_due = self._runtime.clock.monotonic() >= self._sweep_at_s or self._has_spooled()
-        fine = [self._tried(part) for part in ((self._sweep,) if sweep_is_due else ()) + (self._advance_all,)]
+        before = (self._end_leases, self._sweep) if sweep_is_due else ()
+        fine = [self._tried(part) for part in (*before, self._advance_all)]
         self.watched.failed_looks += not all(fine)
 
-    def _tried(self, part: Callable[[], None]) -> bool:
+    def _tried(self, part: Callable[[], object]) -> bool:
         try:
             part()
         except (LedgerError, SQLAlchemyError, BrokerError) as error:
@@ -119,28 +123,40 @@ class _Watcher:
 
     def _sweep(self) -> None:
         self._sweep_at_s = self._runtime.clock.monotonic() + self._limits.sweep_every_s
-        swept = self._runtime.desk.sweep()
+        swept = self._runtime.desk.sweep(advances=False)  # one by one below, so that none waits for all
         self.watched.sweeps += 1
         self.watched.spooled += swept.spooled
-        self.watched.moved |= {str(view.intent_id): view for view in swept.advanced if view.state.is_terminal}
         if swept.sightings and swept.sightings != self.watched.sightings:
             self.watched.sightings = swept.sightings
             _log.error("orders of ours that should not be at the venue: %s; trading is halted", swept.sightings)
         self.watched.unread = swept.unread
 
     def _advance_all(self) -> None:
-        for row in left_alone(self._runtime, for_s=self._limits.left_alone_s):
-            self._advance(row)
+        desk, clock = self._runtime.desk, self._runtime.clock
+        rest, looked_at_s = self._end_leases(), clock.monotonic()
+        for row in rest:
+            if row.state == IntentState.READY.value and not desk.has_compared:
+                continue  # it may be at the venue already, if this ledger is an older one
+            self._advance(row, desk.advance)
+            if clock.monotonic() - looked_at_s >= self._limits.look_every_s:
+                self._end_leases()
+                looked_at_s = clock.monotonic()
 
-    def _advance(self, row: OrderIntent) -> None:
+    def _end_leases(self) -> list[OrderIntent]:
+        """Take over what a worker held when it died, which asks no venue; what else is left alone."""
+        rows = left_alone(self._runtime, for_s=self._limits.left_alone_s)
+        for row in rows:
+            if row.state in _HELD:
+                self._advance(row, self._runtime.desk.take_over)
+        return [row for row in rows if row.state not in _HELD]
+
+    def _advance(self, row: OrderIntent, advance: Callable[[str], IntentView]) -> None:
         intent_id, clock = row.intent_id, self._runtime.clock
         again_at_s, pause_s = self._again.get(intent_id, (0.0, 0.0))
         if clock.monotonic() < again_at_s:
             return
         try:
-            view = self._announcing(row)(
-                _sentence(row), StepKind.ADVANCE, partial(self._runtime.desk.advance, intent_id)
-            )
+            view = self._announcing(row)(_sentence(row), StepKind.ADVANCE, partial(advance, intent_id))
         except (LedgerError, SQLAlchemyError):
             raise
         except Exception as error:  # noqa: BLE001 - one intent that cannot be advanced must not keep the others from it

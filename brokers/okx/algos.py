@@ -30,6 +30,7 @@ PLACED_AS = "conditional"  # the one type that stops of ours have
 FOLLOWED = "conditional,oco"
 # Every type that waits or works at OKX; each is listed by a request of its own, but for the first two.
 LISTS = (FOLLOWED, "trigger", "move_order_stop", "chase", "twap", "smart_iceberg")
+OLDER_NAMES = {"smart_iceberg": "iceberg"}  # until 2025; which sites know which is not documented
 ENDS = ("effective", "canceled", "order_failed")  # the states by which the history is listed
 AT_MARKET = "-1"
 _KIND = "algo"

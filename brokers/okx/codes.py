@@ -31,6 +31,7 @@ from brokers.strictjson import decode
 OK = "0"
 SOME_FAILED = frozenset({"1", "2"})  # all, or a part: what was refused stands in each item's own code
 ORDER_NOT_FOUND = "51603"
+PARAMETER_WRONG = "51000"
 # Of a cancellation: that it timed out, or that the conditional order has triggered; the documents say both.
 PERHAPS_TRIGGERED = "51412"
 WRONG_ENVIRONMENT = "50101"

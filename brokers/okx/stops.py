@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from brokers.errors import AnswerUnreadable, OrderNotFound
+from brokers.errors import AnswerUnreadable, OrderInvalid, OrderNotFound
 from brokers.fields import Row, moment, required, text
 from brokers.ids import ClientOrderId, VenueOrderId
 from brokers.okx import algos, codes
@@ -75,7 +75,7 @@ class Stops:
         where |= {"instId": market.symbol} if market.is_listed else {}
         for query in self._lists_of(name, value):
             path = "trade/orders-algo-history" if {"state", "algoId"} & set(query) else "trade/orders-algo-pending"
-            for row in self._client.pages(path, "algoId", **where, **query):
+            for row in self._pages(path, **where, **query):
                 if text(row, name) == value:
                     return row
         return None
@@ -123,7 +123,17 @@ class Stops:
     def waiting(self) -> Iterator[Row]:
         """Every conditional order of the account that waits or works, whoever placed it."""
         for kind in algos.LISTS:
-            yield from self._client.pages("trade/orders-algo-pending", "algoId", ordType=kind)
+            yield from self._pages("trade/orders-algo-pending", ordType=kind)
+
+    def _pages(self, path: str, **query: str) -> Iterator[Row]:
+        """A list of one type, under its older name where OKX does not know the newer one: no type is left out."""
+        try:
+            yield from self._client.pages(path, "algoId", **query)
+        except OrderInvalid as error:
+            older = algos.OLDER_NAMES.get(query["ordType"])
+            if older is None or error.code != codes.PARAMETER_WRONG:
+                raise
+            yield from self._client.pages(path, "algoId", **{**query, "ordType": older})
 
     def ended(self, since: datetime) -> Iterator[Row]:
         """The followed ones that are over as what they were, created at `since` or later."""

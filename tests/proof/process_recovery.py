@@ -1,7 +1,7 @@
 """Recovery time with production's limits: from kill -9 to the next step of the same intent by another process.
 
 The dead worker's last committed move stands for the moment of its death, so the figure errs on the long side. Who acts
-next is production's own loop (trading/watching.py) with production's figures: a lease of 15 s, a look every 2 s.
+next is production's own loop (trading/watching.py) with production's figures: a lease of 15 s, a look every second.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def recovery(
 
 def _die(on: Scene, key: str, symbol: str, point: str, wait_s: float, tally: Tally) -> str:
     """The name of the dead; "" for one that was so slow that it lost its order to the watcher first."""
-    Event().wait(wait_s)  # deaths at any phase of the watcher's two seconds
+    Event().wait(wait_s)  # deaths at any phase of the watcher's looks
     errand = on.errand(_name(key), orders=((key, symbol, None),), crash_at=f"{point}:1", limits=PRODUCTION["limits"])
     worker = on.start(errand)
     if worker.ended(120.0) != KILLED:

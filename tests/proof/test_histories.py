@@ -27,7 +27,7 @@ from tests.proof.plans import plan_of
 from tests.trading.orders.modelled import CLASSES, START
 from trading.orders.crash import CRASH_POINTS
 
-HISTORIES = int(os.environ.get("ALGOTRENDY_HISTORIES", "1000"))
+HISTORIES = int(os.environ.get("ALGOTRENDY_HISTORIES", "1400"))
 PARTS = 4
 SAME_SEEDS = 2
 

@@ -193,3 +193,17 @@ def test_a_repeated_line_is_refused() -> None:
 def test_weights_are_plain_numbers(weight: str) -> None:
     with pytest.raises(ValidationError, match="weight"):
         TargetWeight(instrument="BTC/USDT", weight=weight)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_types_schema_is_made_once_and_is_prefects_own(block: type[Block], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect asks for it once a field whenever it saves a block."""
+    made = Block.model_json_schema.__func__(block)  # type: ignore[attr-defined]
+    assert block.model_json_schema() == made
+    block.model_json_schema()["properties"].clear()
+
+    def again(*args: object) -> dict[str, object]:
+        raise AssertionError("the schema was made again")
+
+    monkeypatch.setattr(Block, "model_json_schema", classmethod(again))
+    assert block.model_json_schema() == made

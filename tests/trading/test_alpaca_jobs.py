@@ -22,7 +22,7 @@ from simulators.alpaca.config import CryptoFees, FeesConfig
 from simulators.testing_alpaca import small_alpaca_config
 from tests.proof.venues.alpaca import ACCOUNT, account_at
 from tests.proof.wire_venues import venue_clock
-from tests.trading.simulated import PATIENT, VenueClock, ids
+from tests.trading.simulated import PATIENT, Interrupted, VenueClock, ids
 from tests.trading.simulated_tradestation import START
 from trading.closing import close_positions
 from trading.leverage import LeverageOutcome, set_leverage
@@ -163,6 +163,27 @@ def test_a_part_that_finds_no_price_is_taken_back_and_tried_again(on: tuple[Any,
     assert live == [0]
     assert [str(order.filled_qty) for order in sim.control.orders("main")] == ["0", str(held(sim)["AAPL"])]
     assert forces(sim) == ["day", "day"]
+
+
+def test_a_part_that_waits_when_its_process_dies_is_taken_back_by_the_next_one(on: tuple[Any, Runtime]) -> None:
+    sim, runtime = on
+
+    def step(name: str, kind: StepKind, function: Any) -> Any:
+        if name.startswith("Submit leg 1"):
+            sim.control.set_price("AAPL", "204")
+        result = function()
+        if sim.control.orders("main"):
+            raise Interrupted(name)
+        return result
+
+    with pytest.raises(Interrupted):
+        rebalance(runtime, Portfolio(**BOOK), business_key="killed", step=step)
+    runtime.clock.wait(40)  # its lease is over
+    done = rebalance(runtime, Portfolio(**BOOK), business_key="killed")
+    assert done.is_resumed and done.state.value == "completed", done
+    first, second = sim.control.orders("main")
+    assert (first.filled_qty, second.filled_qty) == (0, held(sim)["AAPL"])
+    assert not first.status.is_open and forces(sim) == ["day", "day"]
 
 
 def test_whole_shares_are_a_choice(on: tuple[Any, Runtime]) -> None:

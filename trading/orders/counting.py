@@ -85,7 +85,7 @@ def _of_process(broker: Broker) -> str:
 
 def _of_intent(ctx: DeskContext, session: Session, row: OrderIntent) -> str:
     allowed = row.attempts_max * ctx.limits.sends_max
-    sends = read_columns(session, _SENDS_OF_INTENT, intent_id=row.intent_id).scalar_one()
+    ((sends,),) = read_columns(session, _SENDS_OF_INTENT, intent_id=row.intent_id)
     if sends < allowed:  # one more is about to be committed
         return ""
     return f"intent {row.intent_id} has {sends} sends of {allowed} allowed"
@@ -93,7 +93,7 @@ def _of_intent(ctx: DeskContext, session: Session, row: OrderIntent) -> str:
 
 def _of_window(ctx: DeskContext, session: Session, now: datetime) -> str:
     """All accounts of the ledger, so that a process that runs wild is seen by every other."""
-    sends, intents = read_columns(session, _SENDS_OF_WINDOW, since=now - timedelta(seconds=WINDOW_S)).one()
+    ((sends, intents),) = read_columns(session, _SENDS_OF_WINDOW, since=now - timedelta(seconds=WINDOW_S))
     allowed = intents * ctx.policy.attempts_max * ctx.limits.sends_max
     if sends <= allowed:
         return ""

@@ -47,6 +47,7 @@ _PASS_PAUSE_S = 0.02
 _FRESH_S = 0.5  # a decision older than that is made again
 _HISTORY_S = 86_400.0
 _UNSENT = frozenset({S.RECEIVED, S.READY})
+_BY_RECORD = frozenset({Action.RELEASE, Action.TAKE_OVER, Action.APPLY_ANSWER})
 
 Handler = Callable[[DeskContext, OrderIntent, Step], None]
 Decided = tuple[OrderIntent, Step, datetime]
@@ -152,11 +153,18 @@ class OrderDesk:
         """Take the one next step of an intent; a step that another worker took meanwhile is left to it."""
         return self._advance(str(intent_id))[0]
 
-    def _advance(self, intent_id: str, decided: Decided | None = None) -> tuple[IntentView, Decided]:
+    def take_over(self, intent_id: IntentId | str) -> IntentView:
+        """Take the next step only if it is a move by what is on record, after a lease that is over: the venue is not
+        asked and nothing is sent, so that it takes no longer than a commit."""
+        return self._advance(str(intent_id), only=_BY_RECORD)[0]
+
+    def _advance(
+        self, intent_id: str, decided: Decided | None = None, *, only: frozenset[Action] | None = None
+    ) -> tuple[IntentView, Decided]:
         """One step, and what was decided to come next. `decided` is what the last call returned, if it is of now:
         every move is compare-and-set, so at worst the step is lost to someone else."""
         row, step, now = decided or self._next(intent_id)
-        handler = self._handlers.get(step.action)
+        handler = self._handlers.get(step.action) if only is None or step.action in only else None
         if handler is not None:
             with suppress(store.LostRace):  # someone else moved it first: that is what compare-and-set is for
                 handler(self._ctx, row, step)
@@ -283,15 +291,18 @@ class OrderDesk:
         return self.view(intent_id)
 
     # -- sweeping -----------------------------------------------------------------------------------------------
-    def sweep(self) -> SweepReport:
+    def sweep(self, *, advances: bool = True) -> SweepReport:
         """Take in spooled answers, compare the venue's orders with the attempts on record, advance what is due.
 
         The first sweep of a desk also compares a day of order history (an older ledger may have been restored); until
-        that could be read, nothing that waits on record is sent.
+        that could be read (`has_compared`), nothing that waits on record is sent. Without `advances` the intents are
+        left to the caller.
         """
         ctx = self._ctx
         spooled = self._take_in_spool()
         sightings, unread = self._compare_with_venue()
+        if not advances:
+            return SweepReport(advanced=(), spooled=spooled, sightings=sightings, unread=unread)
         with ctx.ledger.read() as session:
             now = ctx.ledger.now(session)
             due = store.due_intents(session, ctx.account_id, now=now)
@@ -299,6 +310,11 @@ class OrderDesk:
                 due = tuple(i for i in due if store.load(session, i).state != S.READY.value)
         views = tuple(self.advance(intent_id) for intent_id in due)
         return SweepReport(advanced=views, spooled=spooled, sightings=sightings, unread=unread)
+
+    @property
+    def has_compared(self) -> bool:
+        """Whether this desk has compared a day of the venue's orders with the attempts on record."""
+        return self._checked_history
 
     def _take_in_spool(self) -> int:
         ctx, count = self._ctx, 0

@@ -123,27 +123,27 @@ def _paid_since(session: Session, mark: EquityMark, read_at: datetime) -> tuple[
 
 def _earlier(session: Session, today: EquityMark, since: datetime, read_at: datetime) -> Iterator[Decimal]:
     """The highest of each earlier day, moved by what was paid in and out since."""
-    marks = read_columns(session, _EARLIER, account_id=today.account_id, day=today.day, since=since).all()
+    marks = read_columns(session, _EARLIER, account_id=today.account_id, day=today.day, since=since)
     if not marks:
         return
     flows = select(CashEventRow).where(
         CashEventRow.account_id == today.account_id,
-        col(CashEventRow.time) > min(mark.updated_at for mark in marks),
+        col(CashEventRow.time) > min(at for _, at in marks),
         col(CashEventRow.time) <= read_at,
         col(CashEventRow.kind).in_(_FLOWS),
         col(CashEventRow.currency).in_(_DOLLARS),
     )
     paid = list(session.exec(flows))
-    for mark in marks:
-        yield mark.highest + sum((row.amount for row in paid if row.time > mark.updated_at), ZERO)
+    for highest, at in marks:
+        yield highest + sum((row.amount for row in paid if row.time > at), ZERO)
 
 
 def _measured_since(session: Session, account_id: str) -> datetime:
     """When a person let the account run again after its last stop for a loss; from the beginning where none was."""
-    stop_id = read_columns(session, _LAST_STOP, account_id=account_id).scalar()
-    if stop_id is None:
+    found = read_columns(session, _LAST_STOP, account_id=account_id)
+    if not found:
         return datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
     rows = select(Control).where(Control.scope == account_id)
-    later = rows.where(col(Control.control_id) > stop_id, Control.state == ControlState.RUN.value)
+    later = rows.where(col(Control.control_id) > found[0][0], Control.state == ControlState.RUN.value)
     lowered = session.exec(later.order_by(col(Control.control_id)).limit(1)).first()
     return lowered.set_at if lowered is not None else datetime.min.replace(tzinfo=UTC) + timedelta(days=1)

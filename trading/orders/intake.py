@@ -39,7 +39,7 @@ class _LookAgain(Exception):
 
 def receive(ctx: DeskContext, session: Session, wanted: WantedOrder) -> OrderIntent:
     """The intent's row, new or as it is; TermsConflict when its key was used for other terms."""
-    row = session.get(OrderIntent, str(wanted.intent_id))
+    row = store.find(session, str(wanted.intent_id))
     if row is None:
         row = row_of(wanted, now=ctx.ledger.now(session), attempts_max=ctx.policy.attempts_max)
         store.receive(session, row, worker=ctx.worker)

@@ -89,7 +89,7 @@ def _repeats(
     if control is not None:
         since = max(since, control.set_at)
     strategy = strategy_of(own)
-    sent = read_columns(
+    ((sent,),) = read_columns(
         session,
         _SENT,
         account_id=own.account_id,
@@ -98,7 +98,7 @@ def _repeats(
         instrument_id=own.instrument_id,
         side=own.side,
         strategy=strategy,
-    ).scalar_one()
+    )
     side, comes_first = own.side, _before(own)
     waiting = sum(
         row.created_at > since and comes_first(row)

@@ -42,7 +42,7 @@ class PoolHoldings:
 
 def other_accounts(session: Session, account_id: str) -> tuple[str, ...]:
     """Every account that was ever proved against this ledger, but for this one."""
-    return tuple(read_columns(session, _OTHERS, account_id=account_id).scalars())
+    return tuple(other for (other,) in read_columns(session, _OTHERS, account_id=account_id))
 
 
 def held_instruments(session: Session, account_id: str) -> tuple[InstrumentId, ...]:

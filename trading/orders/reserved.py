@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, union_all
@@ -53,7 +52,7 @@ _OF_OTHERS = select(*_COLUMNS).where(  # type: ignore[call-overload]  # more col
 _COUNTING = union_all(
     _OF_OTHERS.where(col(OrderIntent.state).in_(_COUNTED_OPEN)),
     _OF_OTHERS.where(col(OrderIntent.state).in_(_COUNTED_ENDED), col(OrderIntent.updated_at) >= bindparam("since")),
-)
+).order_by("created_at", "intent_id")
 
 
 class Counted(NamedTuple):
@@ -105,10 +104,7 @@ def read_counting(
 ) -> tuple[Counted, ...]:
     """The account's intents that are open, or ended at `since` or later; denied ones never count."""
     found = read_columns(session, _COUNTING, account_id=account_id, own_intent_id=own_intent_id, since=since)
-    return tuple(sorted(map(Counted._make, found.all()), key=_in_order))
-
-
-_in_order = attrgetter("created_at", "intent_id")
+    return tuple(map(Counted._make, found))
 
 
 def pending_quantity(row: Counted, since: datetime) -> Decimal:

@@ -58,9 +58,7 @@ def snapshot(ctx: DeskContext, session: Session, row: OrderIntent, *, may_send: 
 def _looks(session: Session, row: OrderIntent, since: datetime) -> Looks:
     if row.client_order_id is None:
         return Looks(0, None, None)
-    rows = read_columns(
-        session, _LOOKS, client_order_id=row.client_order_id, intent_id=row.intent_id, since=since
-    ).all()
+    rows = read_columns(session, _LOOKS, client_order_id=row.client_order_id, intent_id=row.intent_id, since=since)
     times = [at for _, at in rows]
     absent = [at for outcome, at in rows if outcome == Trace.ABSENT.value]
     return Looks(len(rows), min(times, default=None), max(absent, default=None))

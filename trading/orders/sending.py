@@ -22,7 +22,7 @@ from brokers.wire import SendTicket
 from ledger.errors import CommitUnknown, LedgerError
 from ledger.records import lock_account
 from ledger.states import IntentState, ObservationSource
-from ledger.tables import OrderAttempt, OrderIntent, OrderSend
+from ledger.tables import OrderIntent, OrderSend
 from trading.orders import armed, gates, store
 from trading.orders.answers import apply_answers
 from trading.orders.context import DeskContext
@@ -132,9 +132,9 @@ def _prepared(
 
 def _stored_payload(ctx: DeskContext, row: OrderIntent, request: OrderRequest) -> PreparedOrder:
     """The payload as it was frozen: the same id always means the same bytes."""
+    assert row.client_order_id is not None
     with ctx.ledger.read() as session:
-        attempt = session.get(OrderAttempt, row.client_order_id)
-    assert attempt is not None, f"intent {row.intent_id} names an attempt that the ledger does not have"
+        attempt = store.load_attempt(session, row.client_order_id)
     return PreparedOrder(
         ClientOrderId(attempt.client_order_id), request, payload=attempt.payload, sha256=attempt.payload_sha256
     )

@@ -46,7 +46,10 @@ _MOVE = (
     )
     .returning(*_intents.c)
 )
-_TRANSITION, _OBSERVATION = insert(table_of(Transition)), insert(_seen)
+_attempts = table_of(OrderAttempt)
+_NEW_ATTEMPT = insert(_attempts)
+_ATTEMPT = select_columns(_attempts).where(_attempts.c.client_order_id == bindparam("client_order_id"))
+_TRANSITION, _OBSERVATION = insert(table_of(Transition)), insert(_seen).returning(_seen.c.observation_id)
 _SENDS = (
     select_columns(_sends).where(_sends.c.client_order_id == bindparam("client_order_id")).order_by(_sends.c.ordinal)
 )
@@ -125,12 +128,18 @@ class LostRace(Exception):
 
 
 # -- intents ----------------------------------------------------------------------------------------------------
+def find(session: Session, intent_id: str) -> OrderIntent | None:
+    """The current row, or None when there is none."""
+    rows = read_rows(session, OrderIntent, _INTENT, intent_id=str(intent_id))
+    return rows[0] if rows else None
+
+
 def load(session: Session, intent_id: str) -> OrderIntent:
     """The current row; UnknownIntent when there is none."""
-    rows = read_rows(session, OrderIntent, _INTENT, intent_id=str(intent_id))
-    if not rows:
+    row = find(session, intent_id)
+    if row is None:
         raise UnknownIntent(f"the ledger has no intent {intent_id}")
-    return rows[0]
+    return row
 
 
 def receive(session: Session, row: OrderIntent, *, worker: str) -> None:
@@ -251,17 +260,22 @@ def sends_of(session: Session, client_order_id: str | None) -> tuple[OrderSend, 
 
 def add_attempt(session: Session, row: OrderIntent, prepared: PreparedOrder, number: int, now: datetime) -> None:
     """Store the frozen payload of a new client order id."""
-    session.add(
-        OrderAttempt(
-            client_order_id=str(prepared.client_order_id),
-            intent_id=row.intent_id,
-            attempt_number=number,
-            payload=prepared.payload,
-            payload_sha256=prepared.sha256,
-            created_at=now,
-        )
+    read_columns(
+        session,
+        _NEW_ATTEMPT,
+        client_order_id=str(prepared.client_order_id),
+        intent_id=row.intent_id,
+        attempt_number=number,
+        payload=prepared.payload,
+        payload_sha256=prepared.sha256,
+        created_at=now,
     )
-    session.flush()
+
+
+def load_attempt(session: Session, client_order_id: str) -> OrderAttempt:
+    """The attempt of a client order id, which the ledger has."""
+    (attempt,) = read_rows(session, OrderAttempt, _ATTEMPT, client_order_id=client_order_id)
+    return attempt
 
 
 def add_send(
@@ -298,13 +312,13 @@ def add_send(
 
 def recent_sends(session: Session, account_id: str, *, since: datetime) -> tuple[int, datetime | None]:
     """How many order requests the account committed after `since`, and when the oldest of them was."""
-    count, oldest = read_columns(session, _RECENT_SENDS, account_id=account_id, since=since).one()
+    ((count, oldest),) = read_columns(session, _RECENT_SENDS, account_id=account_id, since=since)
     return count, oldest
 
 
 def recent_messages(session: Session, account_id: str, *, since: datetime) -> list[datetime]:
     """When the account's orders and cancels after `since` went out, oldest first."""
-    return sorted(read_columns(session, _RECENT_MESSAGES, account_id=account_id, since=since).scalars())
+    return sorted(at for (at,) in read_columns(session, _RECENT_MESSAGES, account_id=account_id, since=since))
 
 
 # -- observations -----------------------------------------------------------------------------------------------
@@ -339,9 +353,8 @@ def observe(
 
 
 def _add_observation(session: Session, **values: Any) -> int:
-    found = read_columns(session, _OBSERVATION, raw_sha256="", **values).inserted_primary_key
-    assert found is not None
-    number: int = found[0]
+    ((number,),) = read_columns(session, _OBSERVATION, raw_sha256="", **values)
+    assert isinstance(number, int)
     return number
 
 
@@ -413,7 +426,7 @@ def _answered_sends(session: Session, row: OrderIntent) -> tuple[tuple[datetime,
         return ()
     counting: dict[str, tuple[datetime, Outcome | None]] = {}
     asked = {"intent_id": row.intent_id, "client_order_id": row.client_order_id}
-    for send_id, not_after, answer in read_columns(session, _ANSWERED_SENDS, **asked).all():
+    for send_id, not_after, answer in read_columns(session, _ANSWERED_SENDS, **asked):
         before = counting.get(send_id, (not_after, None))[1]
         if before is None or not before.proves_existence:
             counting[send_id] = (not_after, None if answer is None else Outcome(answer))
@@ -453,7 +466,7 @@ def position_before(session: Session, row: OrderIntent) -> Observation | None:
 def fills_quantity(session: Session, account_id: str, venue_order_id: str) -> tuple[Decimal, Decimal]:
     """Sum of the recorded fills of one order: quantity, and quantity times price."""
     quantity = value = Decimal(0)
-    for filled, price in read_columns(session, _FILLS, account_id=account_id, venue_order_id=venue_order_id).all():
+    for filled, price in read_columns(session, _FILLS, account_id=account_id, venue_order_id=venue_order_id):
         quantity += filled
         value += filled * price
     return quantity, value
@@ -464,7 +477,7 @@ def has_unresolved_neighbour(session: Session, row: OrderIntent) -> bool:
     found = read_columns(
         session, _NEIGHBOUR, account_id=row.account_id, instrument_id=row.instrument_id, intent_id=row.intent_id
     )
-    return found.first() is not None
+    return bool(found)
 
 
 def is_order_of_another(session: Session, row: OrderIntent, venue_order_id: str) -> bool:
@@ -479,7 +492,7 @@ def is_order_of_another(session: Session, row: OrderIntent, venue_order_id: str)
 
 def due_intents(session: Session, account_id: str, *, now: datetime) -> tuple[str, ...]:
     """Intents of an account that may need a step now, oldest first."""
-    return tuple(read_columns(session, _DUE, account_id=account_id, now=now).scalars())
+    return tuple(intent_id for (intent_id,) in read_columns(session, _DUE, account_id=account_id, now=now))
 
 
 def _storable(text: str, length_max: int) -> str:

@@ -32,6 +32,9 @@ _DOUBT_EVERY_S = 5.0  # looks that do not fit are noted no more often
 _OWNER = select(col(OrderRow.intent_id)).where(
     OrderRow.account_id == bindparam("account_id"), OrderRow.venue_order_id == bindparam("venue_order_id")
 )
+_LAST_SEEN = select(col(OrderRow.last_seen_at)).where(
+    OrderRow.account_id == bindparam("account_id"), OrderRow.venue_order_id == bindparam("venue_order_id")
+)
 _DOUBTED = select(col(Observation.observed_at)).where(
     col(Observation.intent_id) == bindparam("intent_id"),
     col(Observation.client_order_id).is_not_distinct_from(bindparam("client_order_id")),
@@ -100,8 +103,8 @@ def _record_look(
         insert_fills(session, fills, at=now)
         quantity, value = store.fills_quantity(session, row.account_id, str(order.venue_order_id))
     elif row.venue_order_id is not None:
-        seen = session.get(OrderRow, (row.account_id, row.venue_order_id))
-        last_seen_at = max(last_seen_at, seen.last_seen_at) if seen else last_seen_at
+        seen = read_columns(session, _LAST_SEEN, account_id=row.account_id, venue_order_id=row.venue_order_id)
+        last_seen_at = max([last_seen_at, *(at for (at,) in seen)])
         quantity, value = store.fills_quantity(session, row.account_id, row.venue_order_id)
     result = progress(
         Known(
@@ -136,7 +139,7 @@ def _doubt(
         outcome=outcome,
         since=seen_at if order is None else _EVER,
     )
-    times = sorted(found.scalars())
+    times = sorted(at for (at,) in found)
     if not times or (now - times[-1]).total_seconds() >= _DOUBT_EVERY_S:
         store.observe(session, row, source=ObservationSource.FIND_ORDER, outcome=outcome, now=now)
         times.append(now)
@@ -146,8 +149,8 @@ def _doubt(
 def _own(session: Session, row: OrderIntent, order: Order) -> None:
     """Link the venue's order to the intent also where the venue does not carry our id."""
     key = (row.account_id, str(order.venue_order_id))
-    owner = read_columns(session, _OWNER, account_id=key[0], venue_order_id=key[1]).first()
-    stored = session.get(OrderRow, key) if owner is not None and owner.intent_id is None else None
+    owner = read_columns(session, _OWNER, account_id=key[0], venue_order_id=key[1])
+    stored = session.get(OrderRow, key) if owner == [(None,)] else None
     if stored is not None and stored.intent_id is None:
         stored.intent_id = row.intent_id
         session.flush()

@@ -31,7 +31,7 @@ from brokers.okx.instruments import delisted
 from brokers.types import Order, OrderRequest, OrderSide, OrderStatus, OrderType, PositionSide, TimeInForce
 from simulators import OKXControl, Running, running_okx
 from simulators.testing_okx import small_okx_config
-from tests.brokers.loopback import Loopback, ticket
+from tests.brokers.loopback import Loopback, Request, ticket
 from tests.brokers.okx.conftest import V5, answer, by_method, paged, server_time
 from tests.brokers.okx.recorded import (
     ALGO_ACK,
@@ -256,6 +256,29 @@ def test_everything_that_waits_is_open_whoever_left_it(broker: OKXBroker, loopba
     ]
     asked = [request.query["ordType"] for request in loopback.to(PENDING)]
     assert asked == ["conditional,oco", "trigger", "move_order_stop", "chase", "twap", "smart_iceberg"]
+
+
+def test_a_type_is_listed_under_its_older_name_where_the_newer_one_is_not_known(
+    broker: OKXBroker, loopback: Loopback
+) -> None:
+    iceberg = {**ALGO_BY_VALUE, "ordType": "iceberg", "tpTriggerPx": "", "tpOrdPx": "", "pxLimit": "100"}
+    refused = {"smart_iceberg"}
+
+    def send(request: Request, sock: Any) -> bool:
+        kind = request.query["ordType"]
+        if kind in refused:
+            return answer(code="51000", msg="Parameter ordType error", status=400)(request, sock)
+        return answer(*([iceberg] if kind == "iceberg" else []))(request, sock)
+
+    loopback.on(PENDING, send)
+    loopback.on(f"{V5}/trade/orders-pending", answer())
+    (order,) = broker.open_orders()
+    assert (order.order_type, order.limit_price) == (OrderType.LIMIT, 100)
+    for kind in ("iceberg", "twap"):  # what cannot be listed at all may hold open orders
+        refused.add(kind)
+        with pytest.raises(OrderInvalid):
+            broker.open_orders()
+        refused.discard("iceberg")
 
 
 def test_a_stop_that_triggers_between_two_lists_is_not_lost(broker: OKXBroker, loopback: Loopback) -> None:

@@ -14,11 +14,12 @@ from brokers.clock import ManualClock
 from ledger.engine import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.states import IntentState, ObservationSource
-from ledger.tables import Observation
+from ledger.tables import Observation, Transition
 from tests.trading.orders.conftest import MakeDesk, Want
-from tests.trading.orders.modelled import ModelVenue
+from tests.trading.orders.modelled import Fault, ModelVenue
 from tests.trading.orders.test_crash_points import CrashOnce, Killed
 from trading import watching
+from trading.orders import store
 from trading.orders.crash import crash_hook
 from trading.orders.spool import Spooled, spool_of
 from trading.runtime import Runtime
@@ -80,6 +81,44 @@ def test_the_first_step_comes_as_soon_as_the_lease_is_over(
     assert runtime.desk.view(intent_id).state is not S.SENDING
 
 
+def test_orders_that_are_looked_for_at_a_slow_venue_keep_no_lease_from_being_ended(
+    runtime: Runtime,
+    make_desk: MakeDesk,
+    want: Want,
+    venue: ModelVenue,
+    clock: ManualClock,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others = make_desk("dead")
+    unknown = [others.submit(want(f"lost {number}", ttl_s=600)).intent_id for number in range(4)]
+    venue.script = [Fault.LOST] * len(unknown)
+    for intent_id in unknown:
+        others.advance(intent_id)
+    held = die_at("C09", make_desk, want, venue)
+    lease_over_s, conversations, advance = clock.monotonic() + 15.0, list[tuple[float, float]](), runtime.desk.advance
+
+    def noted(intent_id: str) -> Any:
+        began_s = clock.monotonic()
+        view = advance(intent_id)
+        conversations.append((began_s, clock.monotonic()))
+        return view
+
+    monkeypatch.setattr(runtime.desk, "advance", noted)
+    venue.on_call = lambda name: clock.wait(3.0)
+    with ledger.read() as session:
+        before = store.load(session, held)
+    seen = watched(runtime, 90, limits=WatchLimits(sweep_every_s=10_000.0))
+    assert held in seen.moved
+    with ledger.read() as session:
+        moves = session.exec(select(Transition).where(Transition.intent_id == held, Transition.to_state == "unknown"))
+        taken_over_s = lease_over_s - 15.0 + (min(move.at for move in moves) - before.updated_at).total_seconds()
+    assert taken_over_s >= lease_over_s
+    late = [began_s for began_s, ended_s in conversations if ended_s > lease_over_s and began_s < taken_over_s]
+    assert len(late) <= 1  # the one that was under way when the lease ended
+    assert sum(began_s < taken_over_s for began_s, _ in conversations) >= 1
+
+
 def test_an_intent_that_somebody_drives_is_left_alone(
     runtime: Runtime, make_desk: MakeDesk, want: Want, clock: ManualClock
 ) -> None:
@@ -139,7 +178,7 @@ def test_a_ledger_that_is_away_is_met_again(
 
     def away(runtime: Runtime, *, for_s: float) -> Any:
         asked.append(1)
-        if len(asked) < 4:
+        if len(asked) < 5:  # the first look asks twice, before its sweep and after
             raise LedgerUnavailable("the ledger cannot serve")
         return real(runtime, for_s=for_s)
 
