@@ -98,8 +98,9 @@ FACTS = {
         first={"AAPL": "0.3", "MSFT": "0.2", "BTC/USD": "0.1"},
         held={"AAPL": "147", "MSFT": "49"},
         then={"AAPL": "0.1", "MSFT": "0.4", "BTC/USD": "0.05"},
-        held_then={"AAPL": "49", "MSFT": "97"},
-        increase=("MSFT", "48"),
+        # of 98 % of 99,994.12, what the fee of the coin left: shares in parts
+        held_then={"AAPL": "48.997118791", "MSFT": "97.99423758"},
+        increase=("MSFT", "48.99423758"),
         leverage="refused",
         order=("AAPL", "AAPL", "10"),
         order_path="/v2/orders",
