@@ -112,8 +112,9 @@ SUBJECTS = (
         Venue.OKX,
         _okx,
         lambda base: f"{base}/USDT:USDT",
-        _ONE,
-        more=lambda url, folder, ids: {**_LINEAR, "api_passphrase": SecretStr("main-passphrase")},
+        {**_ONE, "open orders": 7},
+        "each of six kinds of conditional orders has a list of its own",
+        lambda url, folder, ids: {**_LINEAR, "api_passphrase": SecretStr("main-passphrase")},
     ),
     Subject(
         Venue.ALPACA,

@@ -12,6 +12,7 @@ Rules that hold on both databases:
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ from ledger.errors import (
     WriteAborted,
 )
 from ledger.migrate import Stamp, migrate, read_stamp, require_environment
-from ledger.reading import connection_of, read_columns
+from ledger.reading import as_ever, connection_of, read_columns
 
 __all__ = [
     "CommitUnknown",
@@ -365,7 +366,11 @@ def _sqlite_engine(url: URL, *, reads_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.connection.cursor().execute(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+        statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
+        try:
+            connection.connection.cursor().execute(statement)
+        except sqlite3.Error as error:  # another process has the lock, or the disk cannot be written
+            raise as_ever(connection, statement, error) from error
 
     return engine
 

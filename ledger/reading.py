@@ -109,7 +109,7 @@ class _Prepared:
             cursor = driver.execute(self.text, self._parameters(values))
             rows: list[tuple[Any, ...]] = cursor.fetchall() if self.columns else []
         except _errors(connection) as error:
-            raise _as_ever(connection, self.text, error) from error
+            raise as_ever(connection, self.text, error) from error
         if not rows:
             return rows
         if self.from_database is None:
@@ -186,7 +186,7 @@ def _errors(connection: Connection) -> Any:
     return connection.dialect.loaded_dbapi.Error
 
 
-def _as_ever(connection: Connection, text: str, error: Any) -> BaseException:
+def as_ever(connection: Connection, text: str, error: Any) -> BaseException:
     """What SQLAlchemy makes of a driver's error, and does with a connection that is lost; without the parameters."""
     is_lost = connection.dialect.is_disconnect(error, connection.connection, None)
     wrapped: BaseException = DBAPIError.instance(

@@ -8,13 +8,14 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, func, select
 
@@ -451,3 +452,18 @@ def test_the_child_of_a_fork_is_refused(ledger: Ledger, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "getpid", lambda: here + 1)
     with pytest.raises(errors.LedgerForked, match=f"opened by process {here} and used in its child {here + 1}"):
         ledger.write().__enter__()
+
+
+def test_a_ledger_that_another_process_keeps_locked_cannot_serve(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(f"sqlite:///{path}", environment=Environment.SIMULATED) as ledger:
+        for engine in (ledger._writer, ledger._reader):  # production waits for half a minute
+            event.listen(engine, "checkout", lambda driver, *_: driver.execute("PRAGMA busy_timeout=1"))
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            for opening in (ledger.write, ledger.read):
+                locked = pytest.raises(LedgerUnavailable, match="database is locked; nothing was stored")
+                with locked, opening() as session:
+                    ledger.now(session)
+            other.rollback()
+        assert count(ledger) == 0

@@ -86,6 +86,7 @@ def test_a_killed_rebalance_continues_and_sends_nothing_twice(
     lines = Counter(order["request"]["symbol"] for order in sent)
     assert lines == Counter({"AAPLUSDT": 1, "MSFTUSDT": 1, "KOUSDT": 1})  # one order a leg, none lost, none twice
     assert len({order["client_id"] for order in sent}) == len(sent)
-    assert sent_before_death == (0 if point == "C09" else 2)
+    # Legs are sent beside each other: a third may be on its way when the second answer is read.
+    assert sent_before_death in ((0,) if point == "C09" else (2, 3))
     reconciled = run("reconcile")  # all agrees, but for the orders of the person who shook the book
     assert re.match(r"(\d+) breaks: \1 ORDER_EXTERNAL; compared", reconciled.message or ""), reconciled.message

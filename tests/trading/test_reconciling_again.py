@@ -43,6 +43,17 @@ def on(tmp_path: Path) -> Iterator[Stage]:
         yield opened
 
 
+@pytest.fixture
+def ticking(tmp_path: Path) -> Iterator[Stage]:
+    """The same on the venue's own clock: a wait moves all there is."""
+    plain = small_config()
+    own = {"gateway": GatewayClock.ENGINE, "mode": ClockMode.MANUAL, "start": START}
+    config = plain.model_copy(update={"clock": plain.clock.model_copy(update=own)})
+    with stage(tmp_path, clock=VenueClock(START), config=config) as opened:
+        sync_account(opened.runtime.ledger, opened.runtime.broker, clock=opened.clock)
+        yield opened
+
+
 def tamper(on: Stage, *statements: str) -> None:
     """Change evidence behind the ledger's back, as a restored backup would."""
     connection = sqlite3.connect(on.ledger_url.removeprefix("sqlite:///"))
@@ -127,20 +138,16 @@ def test_an_open_break_that_is_too_young_now_stays_and_decides_the_outcome(on: S
     assert (found.outcome, found.still_open) == (ReconciliationOutcome.NOT_RECONCILED, ())
 
 
-def test_the_guard_is_waited_for_and_then_judged(tmp_path: Path) -> None:
-    config = small_config()
-    ticking = {"gateway": GatewayClock.ENGINE, "mode": ClockMode.MANUAL, "start": START}
-    config = config.model_copy(update={"clock": config.clock.model_copy(update=ticking)})
-    with stage(tmp_path, clock=VenueClock(START), config=config) as on:
-        sync_account(on.runtime.ledger, on.runtime.broker, clock=on.clock)
-        on.clock.wait(60)
-        rebalance(on.runtime, book({str(AAPL): "0.1"}), business_key="run-1")
-        on.clock.wait(1)
-        sync_account(on.runtime.ledger, on.runtime.broker, clock=on.clock)
-        tamper(on, "DELETE FROM fill")
-        found = reconcile_account(on.runtime)
-        assert (found.outcome, [text.split()[0] for text in subjects(found)]) == (BREAKS, ["FILL_MISSING_IN_LEDGER"])
-        assert reconcile_account(on.runtime).outcome is CLEAN
+def test_the_guard_is_waited_for_and_then_judged(ticking: Stage) -> None:
+    on = ticking
+    on.clock.wait(60)
+    rebalance(on.runtime, book({str(AAPL): "0.1"}), business_key="run-1")
+    on.clock.wait(1)
+    sync_account(on.runtime.ledger, on.runtime.broker, clock=on.clock)
+    tamper(on, "DELETE FROM fill")
+    found = reconcile_account(on.runtime)
+    assert (found.outcome, [text.split()[0] for text in subjects(found)]) == (BREAKS, ["FILL_MISSING_IN_LEDGER"])
+    assert reconcile_account(on.runtime).outcome is CLEAN
 
 
 def test_a_shorter_look_back_clears_no_break_of_an_order(on: Stage) -> None:
@@ -190,11 +197,13 @@ def test_looking_again_makes_no_unknown_outcome_young(on: Stage) -> None:
     assert (item.state, item.since) == ("needs_human", sent_at)
 
 
-def test_histories_are_read_in_parts_that_overlap_in_nothing(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_histories_are_read_in_parts_that_overlap_in_nothing(ticking: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of an account with more fills than are read at once: the same facts, each once, and the same breaks."""
-    for number in range(4):
+    on = ticking
+    for number in range(6):
         on.clock.wait(60)
         rebalance(on.runtime, book({str(AAPL): f"0.{number + 1}"}), business_key=f"run-{number}")
+    on.clock.wait(60)
     whole = reconcile_account(on.runtime, tolerances=AT_ONCE)
     monkeypatch.setattr(venue_reading, "WINDOW_FILLS", 1)
     steps: list[str] = []

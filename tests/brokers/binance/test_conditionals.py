@@ -228,7 +228,7 @@ def test_a_page_of_conditional_orders_is_full_at_a_hundred(broker: BinanceBroker
 
 # -- fills ------------------------------------------------------------------------------------------------------
 def trade(**changes: Any) -> dict[str, Any]:
-    return {**FUTURES_TRADE, "orderId": 28, "time": NOW_MS, **changes}
+    return {**FUTURES_TRADE, "orderId": 28, "time": time.time_ns() // 1_000_000, **changes}
 
 
 def fills(broker: BinanceBroker) -> list[str]:
