@@ -204,6 +204,7 @@ def test_histories_are_read_in_parts_that_overlap_in_nothing(ticking: Stage, mon
         on.clock.wait(60)
         rebalance(on.runtime, book({str(AAPL): f"0.{number + 1}"}), business_key=f"run-{number}")
     on.clock.wait(60)
+    assert reconcile_account(on.runtime, tolerances=AT_ONCE).outcome is CLEAN, "what was new was imported"
     whole = reconcile_account(on.runtime, tolerances=AT_ONCE)
     monkeypatch.setattr(venue_reading, "WINDOW_FILLS", 1)
     steps: list[str] = []
