@@ -31,7 +31,7 @@ from trading.risk.checks import expected_price, order_notional
 
 OPEN_INTENTS = 200
 DECISIONS = 500
-PURE_P99_MS_MAX = 2.0
+P99_MS_MAX = 2.0  # with what the ledger says
 _INSTRUMENT = InstrumentId("BTC/USDT:USDT")
 
 
@@ -50,8 +50,6 @@ def run(folder: Path, *, decisions: int = DECISIONS) -> list[Row]:
             ours=f"{_p99(pure):.3f} ms",
             baseline=f"{_p99(bare):.3f} ms the notional alone",
             ratio=f"{_median(pure) / _median(bare):.0f}",
-            aim=f"≤ {PURE_P99_MS_MAX:.0f} ms",
-            held=_p99(pure) <= PURE_P99_MS_MAX,
             detail=f"{decisions} decisions, median {_median(pure):.3f} ms",
         ),
         Row(
@@ -60,6 +58,8 @@ def run(folder: Path, *, decisions: int = DECISIONS) -> list[Row]:
             ours=f"{_p99(whole):.2f} ms",
             baseline=f"{_p99(bare):.3f} ms the notional alone",
             ratio=f"{_median(whole) / _median(bare):.0f}",
+            aim=f"≤ {P99_MS_MAX:.0f} ms",
+            held=_p99(whole) <= P99_MS_MAX,
             detail=f"median {_median(whole):.2f} ms; the queries are most of it",
         ),
     ]

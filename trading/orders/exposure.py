@@ -28,7 +28,7 @@ from trading.orders.context import AccountReading, DeskContext
 from trading.orders.equity import mark_equity
 from trading.orders.past import read_conduct
 from trading.orders.pool import pool_holdings
-from trading.orders.reserved import Counted, pending_move, pending_notional, pending_quantity, read_counting
+from trading.orders.reserved import Counted, pending, read_counting
 from trading.risk import Exposure
 from trading.risk.checks import expected_price, order_notional
 
@@ -52,18 +52,17 @@ def exposure_for(
     read_at = _started_at(now, ctx, reading)
     since = read_at - _READING_MARGIN
     others = _others(session, ctx, own, min(since, now - _past(ctx, request)))
-    own_instrument_id, sides = own.instrument_id, {side.value: side for side in OrderSide}
+    own_instrument_id, buy, sell = own.instrument_id, OrderSide.BUY.value, OrderSide.SELL.value
     same = [row for row in others if row.instrument_id == own_instrument_id]
     held = [str(position.instrument_id) for position in reading.positions or ()]
     sizes = ctx.contract_sizes(session, {*held, *(row.instrument_id for row in others)})
-    pending, moves, notional = dict.fromkeys(OrderSide, ZERO), dict.fromkeys(OrderSide, ZERO), ZERO
+    waiting, moves, notional = {buy: ZERO, sell: ZERO}, {buy: ZERO, sell: ZERO}, ZERO
     for row in others:
-        side, quantity = sides[row.side], pending_quantity(row, since)
-        size = sizes.get(row.instrument_id, ONE)
-        notional += pending_notional(row, quantity, size)
-        moves[side] += pending_move(row, quantity, size)
+        quantity, added, move = pending(row, since, sizes.get(row.instrument_id, ONE))
+        notional += added
+        moves[row.side] += move
         if row.instrument_id == own_instrument_id:
-            pending[side] += quantity
+            waiting[row.side] += quantity
     age_s_max = ctx.policy.pool_reading_age_s_max
     pool = pool_holdings(session, ctx.account_id, ctx.instruments, age_s_max=age_s_max, now=now)
     conduct = read_conduct(session, ctx, own, same, now)
@@ -76,11 +75,11 @@ def exposure_for(
         position_quantity=position_of(reading, request, instrument),
         gross_notional=gross,
         net_notional=net,
-        pending_buy_quantity=pending[OrderSide.BUY],
-        pending_sell_quantity=pending[OrderSide.SELL],
+        pending_buy_quantity=waiting[buy],
+        pending_sell_quantity=waiting[sell],
         pending_notional=notional,
-        pending_buy_notional=moves[OrderSide.BUY],
-        pending_sell_notional=moves[OrderSide.SELL],
+        pending_buy_notional=moves[buy],
+        pending_sell_notional=moves[sell],
         open_orders=sum(row.is_open for row in same),
         pool_notional=pool.notional,
         pool_unread=pool.unread,

@@ -20,7 +20,7 @@ from ledger.contract_sizes import contract_sizes
 from ledger.reading import read_columns
 from ledger.records import lock_account
 from ledger.tables import AccountRow, AccountSnapshot, PositionRow
-from trading.orders.reserved import pending_notional, pending_quantity, read_counting
+from trading.orders.reserved import pending, read_counting
 
 _MARGIN = timedelta(seconds=5)  # a snapshot's time is the venue's, an intent's the ledger's
 ONE = Decimal(1)
@@ -81,7 +81,7 @@ def pool_holdings(
         total += held or ZERO
         for row in read_counting(session, other, since=since):
             size = sizes.get(row.instrument_id, ONE)
-            total += pending_notional(row, pending_quantity(row, since), size)
+            total += pending(row, since, size).notional
     return PoolHoldings(total, tuple(unread))
 
 

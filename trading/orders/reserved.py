@@ -107,33 +107,33 @@ def read_counting(
     return tuple(map(Counted._make, found))
 
 
-def pending_quantity(row: Counted, since: datetime) -> Decimal:
-    """What may still fill, or may have filled since a reading at `since`."""
-    moved_since = row.updated_at >= since
-    if not row.is_open:
-        return row.filled_quantity if moved_since else ZERO
-    if moved_since or not row.filled_quantity:
-        return row.quantity
-    return max(row.quantity - row.filled_quantity, ZERO)
+class Pending(NamedTuple):
+    """What an intent may still fill, or may have filled since a reading.
+
+    `notional` is what that may add to the gross exposure, `move` what it may move the net exposure by (an order that
+    reduces a position moves it, too); both in quote currency.
+    """
+
+    quantity: Decimal
+    notional: Decimal
+    move: Decimal
 
 
-def pending_notional(row: Counted, quantity: Decimal, contract_size: Decimal) -> Decimal:
-    """What its pending quantity may add to the gross exposure, in quote currency."""
-    if row.reduce_only:
-        return ZERO
+def pending(row: Counted, since: datetime, contract_size: Decimal) -> Pending:
+    """What is pending of an intent as of a reading at `since`."""
+    quantity, filled, average = row.quantity, row.filled_quantity, row.average_price
+    is_open, moved_since = row.is_open, row.updated_at >= since
+    if not is_open:
+        quantity = filled if moved_since else ZERO
+    elif filled and not moved_since:
+        quantity = max(quantity - filled, ZERO)
     if row.reserved_notional:
-        return _share(row, quantity)
-    if not row.is_open and row.average_price is not None:
-        return quantity * row.average_price * contract_size
-    return ZERO
-
-
-def pending_move(row: Counted, quantity: Decimal, contract_size: Decimal) -> Decimal:
-    """What its pending quantity may move the net exposure by: also an order that reduces a position moves it."""
-    if row.reserved_notional:
-        return _share(row, quantity)
-    price = row.average_price or row.limit_price or row.trigger_price or row.reference_price
-    return ZERO if price is None else quantity * price * contract_size
+        share = _share(row, quantity)
+        return Pending(quantity, ZERO if row.reduce_only else share, share)
+    price = average or row.limit_price or row.trigger_price or row.reference_price
+    move = ZERO if price is None else quantity * price * contract_size
+    is_added = not row.reduce_only and not is_open and average is not None
+    return Pending(quantity, move if is_added and average else ZERO, move)
 
 
 def _share(row: Counted, quantity: Decimal) -> Decimal:
