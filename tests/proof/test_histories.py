@@ -27,8 +27,8 @@ from tests.proof.plans import plan_of
 from tests.trading.orders.modelled import CLASSES, START
 from trading.orders.crash import CRASH_POINTS
 
-HISTORIES = int(os.environ.get("ALGOTRENDY_HISTORIES", "1400"))
-PARTS = 4
+HISTORIES = int(os.environ.get("ALGOTRENDY_HISTORIES", "5000"))
+PARTS = 10
 SAME_SEEDS = 2
 
 
