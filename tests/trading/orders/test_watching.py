@@ -11,6 +11,7 @@ import pytest
 from sqlmodel import select
 
 from brokers.clock import ManualClock
+from brokers.errors import AnswerTimedOut
 from ledger.engine import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.states import IntentState, ObservationSource
@@ -186,6 +187,22 @@ def test_a_ledger_that_is_away_is_met_again(
     seen = watched(runtime, 30, limits=WatchLimits(sweep_every_s=10_000.0))
     assert seen.failed_looks == 3
     assert runtime.desk.view(intent_id).state is S.FILLED
+
+
+def test_nothing_that_waits_on_record_is_sent_before_the_venues_orders_were_compared(
+    runtime: Runtime, make_desk: MakeDesk, want: Want, venue: ModelVenue
+) -> None:
+    """The ledger may be an older copy of itself: what it calls unsent may be at the venue."""
+    intent_id = make_desk("dead").submit(want(ttl_s=600)).intent_id
+    limits = WatchLimits(sweep_every_s=10.0)
+    venue.read_error = AnswerTimedOut("no answer")
+    seen = watched(runtime, 40, limits=limits)
+    assert seen.sweeps >= 3 and "no answer" in seen.unread
+    assert (runtime.desk.view(intent_id).state, venue.orders) == (S.READY, [])
+    venue.read_error = None
+    watched(runtime, 30, limits=limits)
+    assert runtime.desk.view(intent_id).state is S.FILLED
+    assert len(venue.orders) == 1
 
 
 def test_a_spooled_answer_is_taken_in_at_the_next_look(
