@@ -5,7 +5,7 @@ venue's countdown ends and it cancels our resting orders. Only a switch that act
 wound (`capabilities.dead_man.is_armed_by_us`); at other venues nothing is claimed.
 
 Invariants
-- The switch is called wound from the venue's own answer, and for no longer than its countdown from before the request.
+- The switch is called wound by the venue's own answer alone, and is due again from before the request on.
 - A switch that cannot be wound ends nothing: the orders are still watched, and the failure is on record.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from brokers.errors import BrokerError
 from trading.runtime import Runtime
@@ -30,7 +29,6 @@ class SwitchSeen:
     note: str = ""
     wound: int = 0
     failed: int = 0
-    acts_at: datetime | None = None  # by our clock: when the venue cancels unless it is wound again
 
     def told(self) -> str:
         """In a phrase, for people; empty where there is nothing to say."""
@@ -69,7 +67,6 @@ class DeadManKeeper:
         began_s = clock.monotonic()
         if not seen.timeout_s or began_s < self._due_at_s:
             return
-        began_at = clock.now()
         try:
             self._runtime.broker.arm_dead_man(seen.timeout_s)
         except BrokerError as error:
@@ -81,5 +78,4 @@ class DeadManKeeper:
         if not seen.wound:
             _log.info("%s cancels our resting orders after %d s of silence", self._runtime.account_id, seen.timeout_s)
         seen.wound += 1
-        seen.acts_at = began_at + timedelta(seconds=seen.timeout_s)
         self._due_at_s = began_s + seen.timeout_s / WOUND_PER_COUNTDOWN

@@ -11,6 +11,7 @@ from sqlmodel import select
 
 from brokers.ids import InstrumentId, VenueOrderId
 from brokers.types import Balance, CashEvent, Fill, LeverageInfo, Order, Position
+from ledger.reading import table_of
 from ledger.records import orders_with_status
 from ledger.tables import FillRow, OrderRow
 from trading.fact_rows import CASH_EVENTS, FILLS, ORDERS, Spool
@@ -132,7 +133,7 @@ class _Window:
 
 def _windows(runtime: Runtime, start: datetime, now: datetime) -> list[_Window]:
     """The look-back cut at every WINDOW_FILLS-th fill on record, at whole seconds, which every venue can name."""
-    table = FillRow.__table__  # type: ignore[attr-defined]
+    table = table_of(FillRow)
     cuts, reached = [start], start
     with runtime.ledger.read() as session:
         while True:

@@ -1,6 +1,6 @@
 """Facts that both sides hold alike, taken out before the comparison, so that it sees only what is left. Pure.
 
-Invariants (tests/trading/reconciliation/test_settled.py)
+Invariants (tests/trading/test_settling.py)
 1. The comparison of what is left, with the count of what was taken, finds what the comparison of everything finds.
 2. A fact is taken only where the comparison would have noted nothing but its count: never one that is late or young,
    of a kind that nobody knows, listed twice, or of an order that anything left speaks of.
