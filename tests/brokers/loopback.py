@@ -80,13 +80,14 @@ def drop(_: Request, sock: socket.socket) -> bool:
 
 @dataclass
 class Loopback:
-    """Answers by path; `requests` are the complete requests that arrived, in order."""
+    """Answers by path; `requests` are the complete requests that arrived, in order; `closed` counts closed sockets."""
 
     port: int
     stop: threading.Event
     requests: list[Request] = field(default_factory=list)
     routes: dict[str, Responder | list[Responder]] = field(default_factory=dict)
     connections: int = 0
+    closed: int = 0
     default: Responder | None = None
 
     @property
@@ -137,14 +138,16 @@ def _read_request(sock: socket.socket, buffer: bytearray) -> Request | None:
 def _serve(listener: socket.socket, server: Loopback) -> None:
     def talk(sock: socket.socket) -> None:
         buffer = bytearray()
-        with sock:
-            try:
-                while True:
-                    request = _read_request(sock, buffer)
-                    if request is None or not server.answer(request, sock):
-                        return
-            except OSError:
-                return
+        try:
+            while True:
+                request = _read_request(sock, buffer)
+                if request is None or not server.answer(request, sock):
+                    return
+        except OSError:
+            return
+        finally:
+            sock.close()
+            server.closed += 1
 
     while not server.stop.is_set():
         try:

@@ -37,7 +37,7 @@ from brokers.tradestation.adapter import TradeStationBroker
 from brokers.tradestation.tokens import TokenStore
 from brokers.types import OrderRequest, OrderSide, OrderType, PreparedOrder, TimeInForce
 from brokers.wire import WirePhase
-from tests.brokers.loopback import Loopback, drop, reply, ticket
+from tests.brokers.loopback import Loopback, drop, eventually, reply, ticket
 from tests.brokers.test_guard_matrix import (
     TIMEOUT_S,
     endless,
@@ -198,6 +198,7 @@ def test_keep_alive_is_used_and_a_closed_connection_is_noticed(broker: TradeStat
 
     loopback.on(POSITIONS_PATH, close_after_answer, dated(body("Positions")))
     broker.positions()
+    eventually(lambda: loopback.closed == 1)  # a close that is still on its way would break the next read
     broker.positions()
     assert loopback.connections == 2
 
