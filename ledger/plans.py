@@ -138,6 +138,16 @@ def finish_plan(session: Session, plan_id: str, *, epoch: int, state: PlanState,
     return _move(session, plan_id, epoch, update(PlanRow).values(values))
 
 
+def holds_plan(session: Session, plan_id: str, *, epoch: int) -> bool:
+    """Whether `epoch` still counts and the plan has not ended. Who holds the account's lock knows it until the commit:
+    nobody takes a plan over without that lock."""
+    open_states = [state.value for state in PlanState if not state.is_terminal]
+    query = select(PlanRow.plan_id).where(
+        PlanRow.plan_id == plan_id, PlanRow.epoch == epoch, col(PlanRow.state).in_(open_states)
+    )
+    return session.exec(query).first() is not None
+
+
 class LegFate(NamedTuple):
     """Where one leg of a plan stands."""
 

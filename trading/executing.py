@@ -3,7 +3,7 @@
 Everything is decided from stored rows and intents, so that a run after a crash continues where the rows say. Positions
 are read once, before the first order: they can keep a plan from its begin, and no reading of them can cause an order.
 An order's business key is plan, leg and round, so that a second executor, a late one or a repeated one finds the same
-intent instead of making another.
+intent instead of making another; and it comes onto the record only while the plan is held, in one transaction.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
+from sqlmodel import Session
+
 from brokers.errors import BrokerError
 from brokers.ids import InstrumentId
 from brokers.types import Quote
 from ledger.states import CancelState, PlanState
+from ledger.tables import OrderIntent
 from trading.account_reading import read_free_money, read_quotes
 from trading.beside import Beside, one_by_one
 from trading.orders import IntentView, TermsConflict, WantedOrder
@@ -290,9 +293,13 @@ class _Executor:
         )
         name = f"Submit leg {leg.number} round {send.round_number}: {leg.side} {send.quantity:f} {leg.instrument_id}"
         try:
-            self._step(name, StepKind.ADVANCE, partial(self._runtime.desk.submit, wanted))
+            self._step(name, StepKind.ADVANCE, partial(self._runtime.desk.submit, wanted, also=self._require_lease))
         except TermsConflict:
             return  # another executor has sent this round at another price: its order is the one that counts
+
+    def _require_lease(self, session: Session, row: OrderIntent) -> None:
+        """In the transaction of each order: one that was decided before a long pause may be nobody's any more."""
+        self._lease.require(session)
 
     def _drive(self) -> None:
         """Drive what has not ended and does not rest, in slices shorter than the lease."""

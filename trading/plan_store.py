@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
+from sqlmodel import Session
+
 from brokers.ids import AccountId
 from brokers.rounding import MONEY
 from ledger.engine import Ledger, LedgerError
@@ -18,6 +20,7 @@ from ledger.plans import (
     LegFate,
     claim_plan,
     finish_plan,
+    holds_plan,
     legs_of,
     load_plan,
     plan_by_key,
@@ -259,7 +262,18 @@ class PlanLease:
         if epoch is not None and epoch in (self.epoch, self.epoch + 1):
             self.epoch = epoch
         else:
-            raise PlanBusy(f"plan {self.plan_id} was taken over by another worker; it goes on there")
+            raise self._lost()
+
+    def require(self, session: Session) -> None:
+        """PlanBusy, and with it nothing of this transaction, when the plan is another worker's now or has ended.
+
+        For the transaction that puts an order of the plan onto the record, which holds the account's lock.
+        """
+        if not holds_plan(session, self.plan_id, epoch=self.epoch):
+            raise self._lost()
+
+    def _lost(self) -> PlanBusy:
+        return PlanBusy(f"plan {self.plan_id} was taken over by another worker, or has ended")
 
     def record(self, legs: Mapping[int, LegProgress]) -> None:
         """Write the legs that changed since the last record."""
@@ -270,7 +284,7 @@ class PlanLease:
         with self.runtime.ledger.write() as session:
             at = self.runtime.ledger.now(session)
             if not update_legs(session, self.plan_id, changed.values(), epoch=self.epoch, at=at):
-                raise PlanBusy(f"plan {self.plan_id} was taken over by another worker; it goes on there")
+                raise self._lost()
         self.written.update(changed)
 
     def finish(self, state: PlanState, result: str) -> None:
@@ -278,7 +292,7 @@ class PlanLease:
         with self.runtime.ledger.write() as session:
             at = self.runtime.ledger.now(session)
             if not finish_plan(session, self.plan_id, epoch=self.epoch, state=state, result=result, at=at):
-                raise PlanBusy(f"plan {self.plan_id} was taken over by another worker, or has ended")
+                raise self._lost()
 
 
 def _claim(runtime: Runtime, plan_id: str, *, lease_s: int, begins: bool) -> int | None:

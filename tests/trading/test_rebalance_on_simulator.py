@@ -20,7 +20,7 @@ from ledger.states import IntentState, PlanState, ReconciliationOutcome
 from simulators.core.config import AccountConfig
 from simulators.core.types import PositionMode
 from simulators.testing import small_config
-from tests.trading.simulated import Interrupted, InterruptingStep, Stage, book, stage
+from tests.trading.simulated import Interrupted, InterruptingStep, Stage, book, end_leases, stage
 from trading.plan_store import plan_lease, read_progress
 from trading.plans import (
     AnotherPlanRuns,
@@ -323,6 +323,22 @@ def test_a_cancelled_plan_stays_cancelled(on: Stage) -> None:
     assert on.venue_orders() == []
     with pytest.raises(PlanUnfinished, match="without a result"):
         verify_plan(on.runtime, stored.plan_id)
+
+
+def test_an_executor_that_stood_still_sends_nothing_for_a_plan_that_was_cancelled_meanwhile(on: Stage) -> None:
+    stored = make_plan(on.runtime, book({AAPL: "0.5"}), business_key="run-1")
+    other = on.open_again()
+
+    def standing_still(name: str, kind: StepKind, function: Callable[[], Any]) -> Any:
+        if name.startswith("Submit"):  # it has decided, and wakes up when its lease is over
+            end_leases(on.ledger_url)
+            assert cancel_plan(other, stored.plan_id, reason="wrong portfolio").state is PlanState.CANCELLED_MID_RUN
+        return function()
+
+    with pytest.raises(PlanBusy, match="taken over"):
+        execute_plan(on.runtime, stored.plan_id, step=standing_still)
+    assert on.runtime.desk.views(plan_id=stored.plan_id) == ()
+    assert on.venue_orders() == []
 
 
 def test_foreign_trading_during_the_plan_is_not_called_success(on: Stage) -> None:
