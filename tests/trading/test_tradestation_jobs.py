@@ -35,6 +35,7 @@ from trading.rebalancing import Portfolio
 from trading.reconciling import reconcile_account
 from trading.runtime import Runtime
 from trading.starting import prove_account, start_trading
+from trading.steps import StepKind
 from trading.sync import sync_account
 
 D = Decimal
@@ -188,6 +189,22 @@ def test_rebalancing_shares_in_dollars(on: tuple[Any, Runtime]) -> None:
     less = Portfolio(name="tech", quote_currency="USD", targets={"AAPL": "0.10", "MSFT": "0"}, cash_buffer="0.02")
     assert rebalance(runtime, less, business_key="later").result.state.value == "completed"  # type: ignore[union-attr]
     assert held(sim).keys() == {"AAPL"} and D(46) <= held(sim)["AAPL"] <= D(49)
+
+
+def test_a_plan_that_sells_shares_never_sells_them_short(on: tuple[Any, Runtime]) -> None:
+    """Somebody sold them by hand after the plan was begun: what the plan would still sell is not there any more."""
+    sim, runtime = on
+    sim.control.place_order(EQUITIES, "AAPL", "buy", "10")
+
+    def step(name: str, kind: StepKind, function: Any) -> Any:
+        if name.startswith("Submit"):
+            sim.control.place_order(EQUITIES, "AAPL", "sell", "10")
+        return function()
+
+    portfolio = Portfolio(name="out", quote_currency="USD", targets={"AAPL": "0"})
+    done = rebalance(runtime, portfolio, business_key="out", step=step)
+    assert held(sim) == {}
+    assert done.result is not None and [leg.filled_quantity for leg in done.result.legs] == [0]
 
 
 @pytest.mark.parametrize("style", ["limit", "market", "limit_then_market", "sliced"])

@@ -12,7 +12,7 @@ from brokers.types import Instrument
 from trading.rebalancing.portfolio import Portfolio
 from trading.rebalancing.view import AccountView
 
-RULES_VERSION = 3  # part of the hash: other rules give other plans from the same snapshot
+RULES_VERSION = 4  # part of the hash: other rules give other plans from the same snapshot
 
 
 def plan_hash(portfolio: Portfolio, view: AccountView) -> str:

@@ -19,7 +19,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
 
 from brokers.ids import InstrumentId
 from brokers.rounding import MONEY, decimal_text, quantise_quantity
-from brokers.types import ZERO, Instrument, PartTerms, PositionMode, PositionSide
+from brokers.types import ZERO, Instrument, PartTerms, PositionMode, PositionSide, ProductKind
 from trading.rebalancing.funding import bound_costs, cost_of, fund, money_of
 from trading.rebalancing.hashing import plan_hash
 from trading.rebalancing.lines import ONE, Draft, Line, filter_reason
@@ -298,7 +298,7 @@ def _leg(
         side=draft.side,
         quantity=quantity,
         is_reduction=draft.is_reduction,
-        reduce_only=draft.is_reduction and not is_paid_in_full(instrument.product),
+        reduce_only=draft.is_reduction and instrument.product is not ProductKind.SPOT,  # shares can be sold short
         position_side=side_held if is_hedge else None,
         price=draft.price,
         mid=draft.line.mid,

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from brokers.ids import InstrumentId
 from brokers.rounding import is_multiple
-from brokers.types import ZERO, OrderSide, TimeInForce
+from brokers.types import ZERO, OrderSide, ProductKind, TimeInForce
 from tests.trading.rebalancing.building import SHARE, make_portfolio, make_view
 from trading.rebalancing import AccountView, Holding, LineReason, Plan, Portfolio, plan
 from trading.rebalancing.portfolio import TradeTo
-from trading.rebalancing.view import is_paid_in_full
 
 D = Decimal
 LOTS = [D("0.00001"), D("0.001"), D("0.25"), D(1), D(10)]
@@ -254,7 +253,7 @@ def test_every_line_that_stays_off_its_target_says_why_or_is_dust(case: Case) ->
         if abs(line.residual_quantity) >= line.lot_size:
             assert line.reasons, line
     assert all(
-        is_paid_in_full(case.view.instruments[leg.instrument_id].product) is not leg.reduce_only
+        (case.view.instruments[leg.instrument_id].product is ProductKind.SPOT) is not leg.reduce_only
         for leg in found.legs
         if leg.is_reduction
     )

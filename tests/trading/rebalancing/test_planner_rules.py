@@ -218,6 +218,7 @@ def test_whole_lots_is_a_choice_and_undivided_shares_have_none() -> None:
 def test_an_exit_leaves_no_part_behind() -> None:
     (leg,) = shares("0", held="16.123456789").legs
     assert (leg.side, leg.quantity, leg.is_reduction) == (OrderSide.SELL, D("16.123456789"), True)
+    assert leg.reduce_only  # an account that may sell short must not do so by a sale that comes too late
 
 
 @pytest.mark.parametrize(("held", "reason"), [("16.664", LineReason.BELOW_NOTIONAL_MIN), ("16.662", None)])

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from brokers.ids import AccountId, InstrumentId
 from brokers.rounding import is_multiple
-from brokers.types import ZERO
+from brokers.types import ZERO, ProductKind
 from tests.trading.rebalancing.building import NOW, make_instrument, make_portfolio, make_quote, make_view
 from tests.trading.rebalancing.test_planner_properties import SCALED, applied, decimals
 from trading.rebalancing import AccountView, Holding, LineReason, Portfolio, plan
 from trading.rebalancing.allocation import allocate
 from trading.rebalancing.run_plan import AccountPlan, AccountProblem, RunPlan, assembled, moved_since
 from trading.rebalancing.subscription import Split, Subscription
-from trading.rebalancing.view import is_paid_in_full
 
 D = Decimal
 CURRENCIES = ("USDT", "USD", "EUR")
@@ -218,5 +217,5 @@ def test_equal_readings_give_equal_runs_that_survive_their_text(case: Case) -> N
     assert run == case.decided()
     assert RunPlan.from_json(run.to_json()) == run
     assert moved_since(run, case.decided()) == ()
-    assert all(is_paid_in_full(case.views[name].instruments[leg.instrument_id].product) is not leg.reduce_only
+    assert all((case.views[name].instruments[leg.instrument_id].product is ProductKind.SPOT) is not leg.reduce_only
                for name, leg in run.legs if leg.is_reduction)  # fmt: skip
