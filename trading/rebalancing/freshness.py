@@ -17,10 +17,10 @@ def moved_quantities(
 
     A position that the plan did not see counts; a currency without an instrument here does not: nothing depends on it.
     """
-    currencies = {item.name for item in plan.unmanaged if "/" not in item.name}
+    currencies = {item.name for item in plan.unmanaged if item.is_currency}
     planned = {str(line.instrument_id): line.current_quantity for line in plan.lines}
     for item in plan.unmanaged:
-        if item.name not in currencies:
+        if not item.is_currency:
             planned[item.name] = MONEY.add(planned.get(item.name, ZERO), item.quantity)
     held: dict[str, Decimal] = {}
     for position in positions:

@@ -115,12 +115,16 @@ class PlanLeg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmanagedHolding:
-    """Something held that the portfolio does not name. `notional` is None where it has no price here."""
+    """Something held that the portfolio does not name. `notional` is None where it has no price here.
+
+    `is_currency`: a currency without an instrument here, by its code; anything else is named by its instrument.
+    """
 
     name: str
     quantity: Exact
     notional: Exact | None
     reason: LineReason
+    is_currency: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

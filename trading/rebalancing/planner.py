@@ -387,7 +387,9 @@ def _unmanaged(portfolio: Portfolio, view: AccountView) -> tuple[UnmanagedHoldin
                 )
             )
     found.extend(
-        UnmanagedHolding(name=currency, quantity=total, notional=None, reason=LineReason.UNMANAGED_LEFT)
+        UnmanagedHolding(
+            name=currency, quantity=total, notional=None, reason=LineReason.UNMANAGED_LEFT, is_currency=True
+        )
         for currency, total in view.unpriced
     )
     return tuple(found)
