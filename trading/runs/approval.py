@@ -4,9 +4,10 @@ An approval binds to one hash. While a run waits, prices and positions move; bef
 again. Nothing beyond the subscription's limits may differ from what was approved:
 
 1. a price or position beyond its limit, or an account that came or went, voids the approval (`run_plan.moved_since`);
-2. where no position moved at all, the approved plan itself is executed: its legs, its hash;
-3. where positions moved within their limit, the fresh plan is executed, if every one of its orders is one of the
-   approved, larger by no more than the limits are worth (`covers`); otherwise the approval is void.
+2. where no position moved at all, and nothing keeps an order of the approved plan back now (`held_back`: a closed
+   session, somebody's open order), the approved plan itself is executed: its legs, its hash;
+3. otherwise the fresh plan is executed, if every one of its orders is one of the approved, larger by no more than the
+   limits are worth (`covers`); otherwise the approval is void.
 """
 
 from __future__ import annotations
@@ -21,10 +22,27 @@ from brokers.ids import Environment, InstrumentId
 from brokers.rounding import MONEY
 from brokers.types import ZERO, OrderSide
 from trading.rebalancing.model import Plan
+from trading.rebalancing.reasons import LineReason
 from trading.rebalancing.run_plan import AccountPlan, Moved, RunPlan
 from trading.rebalancing.subscription import ApprovalRule, Subscription
 
 Change = tuple[InstrumentId, OrderSide]
+_NOT_NOW = frozenset(
+    {
+        LineReason.COOLDOWN,
+        LineReason.COST_ABOVE_MAX,
+        LineReason.HELD_BY_OPEN_ORDERS,
+        LineReason.INSTRUMENT_NOT_TRADING,
+        LineReason.INSTRUMENT_UNKNOWN,
+        LineReason.NOT_DUE,
+        LineReason.OPEN_ORDER_AT_VENUE,
+        LineReason.QUOTE_CURRENCY_DIFFERS,
+        LineReason.QUOTE_MISSING,
+        LineReason.QUOTE_STALE,
+        LineReason.SESSION_CLOSED,
+        LineReason.SLIPPAGE_ABOVE_MAX,
+    }
+)
 
 
 class Decision(StrEnum):
@@ -67,6 +85,15 @@ def same_positions(approved: RunPlan, fresh: RunPlan) -> bool:
 def _held(plan: Plan) -> list[tuple[str, Decimal]]:
     lines = [(str(line.instrument_id), line.current_quantity) for line in plan.lines if line.current_quantity]
     return sorted([*lines, *((item.name, item.quantity) for item in plan.unmanaged)])
+
+
+def held_back(approved: RunPlan, fresh: RunPlan) -> bool:
+    """Whether a line that the approved plan trades is left alone by the fresh one for what the account or the market is
+    now. What follows from prices within their limit (a band, a minimum) is none of that."""
+    now = {
+        (item.account_name, line.instrument_id): line.reasons for item in fresh.accounts for line in item.plan.lines
+    }
+    return any(not _NOT_NOW.isdisjoint(now.get((name, leg.instrument_id), ())) for name, leg in approved.legs)
 
 
 def covers(approved: RunPlan, fresh: RunPlan) -> bool:

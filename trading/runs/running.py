@@ -20,7 +20,7 @@ from trading.rebalancing.portfolio import Portfolio
 from trading.rebalancing.run_plan import AccountProblem, RunPlan, moved_since
 from trading.rebalancing.subscription import Subscription
 from trading.run_planning import make_run_plan
-from trading.runs.approval import Approval, covers, needs_approval, same_positions, sentence
+from trading.runs.approval import Approval, covers, held_back, needs_approval, same_positions, sentence
 from trading.runs.executing import Interruption, Means, account_results, execute_accounts
 from trading.runs.reasons import RunError, RunReason
 from trading.runs.result import AccountResult, RunResult, result_of
@@ -253,10 +253,12 @@ class _Work:
                 for item in fresh.problems
             )
         moved = moved_since(old, fresh)
-        if not moved and same_positions(old, fresh):
+        is_held = held_back(old, fresh)
+        if not moved and same_positions(old, fresh) and not is_held:
             begin_run(self._ledger, run, old, checked_at=planned_at)
         elif not moved and covers(old, fresh):
-            note = f"positions moved within their limit since {old.run_hash[:12]} was decided"
+            what = "lines are held back" if is_held else "positions moved within their limit"
+            note = f"{what} since {old.run_hash[:12]} was decided"
             begin_run(self._ledger, run, fresh, checked_at=planned_at, note=note)
         else:
             why = sentence(moved) or "positions moved, and the orders would be others than those decided"

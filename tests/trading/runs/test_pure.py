@@ -17,8 +17,8 @@ from tests.trading.rebalancing.building import NOW, make_portfolio, make_quote, 
 from tests.trading.runs.scene import subscribed
 from trading.rebalancing import Plan, plan
 from trading.rebalancing.release import LegProgress, LegState
-from trading.rebalancing.run_plan import AccountPlan, AccountProblem, RunPlan, assembled
-from trading.runs.approval import covers, needs_approval, same_positions
+from trading.rebalancing.run_plan import AccountPlan, AccountProblem, RunPlan, assembled, moved_since
+from trading.runs.approval import covers, held_back, needs_approval, same_positions
 from trading.runs.result import AccountResult, result_of
 from trading.runs.shortfall import LegFees, RunLeg, run_legs, total_shortfall
 
@@ -85,6 +85,29 @@ def _holding(held: str, price: str) -> Plan:
     leg = replace(made.legs[0], quantity=made.legs[0].quantity - D(held))
     line = replace(made.lines[0], current_quantity=D(held))
     return replace(made, legs=(leg,), lines=(line,))
+
+
+@pytest.mark.parametrize(
+    ("rules", "now", "is_held"),
+    [
+        ({}, {}, False),
+        ({}, {"open_order_instruments": frozenset({InstrumentId(A)})}, True),
+        ({"calendar": {"sessions": "NYSE"}}, {"time": NOW.replace(hour=23)}, True),  # approved after the close
+        ({"cooldown_s": 600}, {"last_traded_at": NOW.replace(hour=15)}, True),
+        ({"minimum_trade_notional": "4999.9"}, {}, False),  # the price decides that, within its limit
+    ],
+)
+def test_what_keeps_a_line_back_now_is_told_from_what_its_price_decides(
+    rules: dict[str, Any], now: dict[str, Any], is_held: bool
+) -> None:
+    portfolio = make_portfolio({A: "0.5"}, **rules)
+    was, fresh = (
+        run_of(plan(portfolio, make_view({A: price}, **{"time": NOW.replace(hour=15), **seen})))
+        for price, seen in (("10", {}), ("10.001", now))
+    )
+    assert was.legs and not moved_since(was, fresh) and same_positions(was, fresh)
+    assert held_back(was, fresh) is is_held
+    assert covers(was, fresh) or not is_held
 
 
 def test_an_account_that_was_not_approved_is_not_covered() -> None:

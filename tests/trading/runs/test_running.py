@@ -148,6 +148,18 @@ def test_a_position_that_moved_a_little_is_covered_by_the_approval(on: Scene) ->
     assert sum(order.request.qty for order in on.orders("main") if order.request.symbol == "AAPLUSDT") == D("249.37")
 
 
+def test_what_is_in_an_approved_orders_way_by_now_keeps_it_back(on: Scene) -> None:
+    """Somebody's order in the book may be filled at any moment: no plan trades beside it, approved or not."""
+
+    def trade() -> None:
+        on.sim.control.place_order(account="main", symbol="AAPLUSDT", side="buy", qty="1", price="150")
+
+    done = on.run(ONE, approval="always", approve=saying(Decision.APPROVE, before=trade))
+    assert done.state is RunState.COMPLETED_ADJUSTED
+    assert on.positions("main") == {}
+    assert on.positions("second") == LONG
+
+
 def test_a_position_that_moved_far_is_asked_about_again(on: Scene) -> None:
     def trade() -> None:
         on.sim.control.place_order(account="main", symbol="AAPLUSDT", side="buy", qty="50")
