@@ -2,7 +2,8 @@
 
 Invariants (tested in tests/trading/reconciliation/test_correcting.py):
 1. With the whole entry in the books, the same comparison does not find the break again.
-2. A fact is corrected whole or not at all; a sum may be corrected in part.
+2. A fact is corrected whole or not at all; a sum may be corrected in part. News, which are imported after the run that
+   saw the break, are no part of its entry.
 3. What would need two entries, or none that the books count, is not corrected here.
 """
 
@@ -81,7 +82,7 @@ def _of_sum(found: Found, amount: Decimal | None) -> Entry:
     return Entry(
         instrument_id=found.instrument_id if of_position else None,
         currency=None if of_position else found.currency,
-        amount=_difference(found) if amount is None else amount,
+        amount=_unexplained(found) if amount is None else amount,
         content="",
         counts_from=_time(found, "venue_read_at"),
     )
@@ -102,6 +103,20 @@ def _of_fact(found: Found) -> Entry:
         content="" if found.kind in _GONE else encode(content),
         counts_from=_time(found, "time"),
     )
+
+
+def _unexplained(found: Found) -> Decimal:
+    """What the venue shows beyond the books and the news."""
+    others = [name for name in ("missing", "extra", "different") if f"{name}_facts_sum" in found.evidence]
+    if others:
+        raise NotCorrectable(
+            f"facts that are {', '.join(others)} on one side move the sum too: put those right first and reconcile again, "
+            "or state the amount"
+        )
+    amount = MONEY.subtract(_difference(found), Decimal(found.evidence.get("news_facts_sum", "0")))
+    if amount == 0:
+        raise NotCorrectable("what differs is news: the next run has imported it")
+    return amount
 
 
 def _difference(found: Found) -> Decimal:

@@ -9,9 +9,10 @@ from decimal import Decimal
 
 import pytest
 
+from brokers.ids import TradeId
 from ledger.adjustments import Correction
 from ledger.snapshots import holds_position
-from tests.trading.reconciliation.building import NOW, Books, make_books
+from tests.trading.reconciliation.building import NOW, PERPS, Books, make_books
 from tests.trading.reconciliation.test_reconcile import CORRUPTIONS
 from trading.reconciliation import Break, BreakKind, reconcile
 from trading.reconciliation.correcting import CORRECTABLE, Entry, Found, NotCorrectable, entry_for
@@ -103,6 +104,38 @@ def test_a_sum_is_corrected_in_part_and_a_fact_whole() -> None:
         entry_for(found(BreakKind.POSITION_DIFFERS), D(0))
     with pytest.raises(NotCorrectable, match="give no amount"):
         entry_for(found(BreakKind.FILL_MISSING_AT_VENUE, venue_amount=None), D(1))
+
+
+@pytest.mark.parametrize("kind", [BreakKind.POSITION_DIFFERS, BreakKind.BALANCE_UNEXPLAINED])
+def test_what_the_next_import_brings_is_no_part_of_the_entry_for_a_sum(kind: BreakKind) -> None:
+    """The run that saw the break imports its news after it: an entry for both would count them twice."""
+    assert entry_for(found(kind, evidence={"news_facts_sum": "1.5"})).amount == D("0.5")
+    assert entry_for(found(kind, evidence={"news_facts_sum": "-1.5"})).amount == D("3.5")
+
+
+@pytest.mark.parametrize("name", ["missing", "extra", "different"])
+def test_a_sum_that_other_facts_move_too_is_corrected_after_them_or_by_a_stated_amount(name: str) -> None:
+    item = found(BreakKind.POSITION_DIFFERS, evidence={f"{name}_facts_sum": "1"})
+    with pytest.raises(NotCorrectable, match="right first"):
+        entry_for(item)
+    assert entry_for(item, D("0.5")).amount == D("0.5")
+
+
+def test_an_entry_beside_news_leaves_no_break_once_they_are_imported() -> None:
+    books = make_books()
+    books.known_until = NOW - timedelta(hours=1)
+    news = replace(books.venue.fills[0], trade_id=TradeId("news"), time=NOW - timedelta(minutes=30), quantity=D(2))
+    books.venue.fills.append(news)
+    books.venue.positions[PERPS[0]] += news.side.sign * news.quantity + D("0.25")  # the last part nobody explains
+    (item,) = positions_of(books)
+    book(books, item, entry_for(as_found(item)))
+    books.ledger.fills.append(news)
+    books.ledger.positions[PERPS[0]] += news.side.sign * news.quantity
+    assert positions_of(books) == []
+
+
+def positions_of(books: Books) -> list[Break]:
+    return [item for item in breaks_of(books) if item.kind is BreakKind.POSITION_DIFFERS]
 
 
 @pytest.mark.parametrize("field", ["instrument_id", "currency", "time", "venue_order_id"])
