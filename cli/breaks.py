@@ -148,7 +148,8 @@ def correct(
 ) -> None:
     """Write a correcting entry, which the books count from then on; nothing is edited. Another entry takes it back.
 
-    Without --amount it is what the venue shows beyond the books and what was imported since. The break clears with the next reconciliation.
+    Without --amount it is what the venue shows beyond the books and what was imported since. The break clears with the
+    next reconciliation.
     """
     _decide(
         "CORRECTED",

@@ -56,7 +56,8 @@ def require_calendar(name: str) -> None:
 
 @lru_cache(maxsize=64)
 def _sessions(name: str, year: int, is_extended: bool) -> tuple[tuple[datetime, datetime], ...]:
-    """Openings and closings in UTC, in order: those of a year, and of the weeks around it."""
+    """Openings and closings in UTC, in order: those of a year, and of the weeks around it. A market that pauses within a
+    day (at noon, between night and day) closes and opens again."""
     first, last = date(year, 1, 1) - _MARGIN, date(year, 12, 31) + _MARGIN
     calendar = _calendar(name)
     with warnings.catch_warnings():
@@ -65,8 +66,16 @@ def _sessions(name: str, year: int, is_extended: bool) -> tuple[tuple[datetime, 
         opens = "pre" if is_extended and "pre" in known else "market_open"
         closes = "post" if is_extended and "post" in known else "market_close"
         frame = calendar.schedule(start_date=first, end_date=last, start=opens, end=closes)
-    columns = [[time.to_pydatetime().astimezone(UTC) for time in frame[name]] for name in (opens, closes)]
-    return tuple(zip(*columns, strict=True))
+    pauses = ("break_start", "break_end") if "break_start" in frame else (opens, opens)
+    columns = [frame[name] for name in (opens, closes, *pauses)]
+    return tuple(piece for row in zip(*columns, strict=True) for piece in _pieces(*row))
+
+
+def _pieces(opens: Any, closes: Any, pauses: Any, resumes: Any) -> list[tuple[datetime, datetime]]:
+    """A day's session, in two where it has a pause; one without a length, or without a time, is none."""
+    has_pause = opens < pauses < resumes < closes  # never so of a time that is missing
+    found = [(opens, pauses), (resumes, closes)] if has_pause else [(opens, closes)]
+    return [(start.to_pydatetime().astimezone(UTC), end.to_pydatetime().astimezone(UTC)) for start, end in found]
 
 
 @lru_cache(maxsize=64)

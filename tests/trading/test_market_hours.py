@@ -33,7 +33,12 @@ def at(text: str) -> datetime:
         ("NYSE", "2026-11-27T18:00:00", False, "2026-11-30T14:30:00"),  # closes early the day after
         ("NYSE", "2026-12-31T22:00:00", False, "2027-01-04T14:30:00"),  # over the turn of the year
         ("CME_Equity", "2026-07-20T21:30:00", False, "2026-07-20T22:00:00"),  # the daily break
+        ("CME_Equity", "2026-07-20T20:20:00", True, None),  # its break at 15:15 is a thing of the past
         ("CME_Equity", "2026-07-20T22:00:00", True, None),
+        ("CMEGlobex_Grains", "2026-07-20T12:44:59", True, None),
+        ("CMEGlobex_Grains", "2026-07-20T12:45:00", False, "2026-07-20T13:30:00"),  # between night and day
+        ("CMEGlobex_Grains", "2026-07-20T13:30:00", True, None),
+        ("JPX", "2026-07-21T03:00:00", False, "2026-07-21T03:30:00"),  # noon in Tokyo
         ("CME_Equity", "2026-07-18T15:00:00", False, "2026-07-19T22:00:00"),
         ("", "2026-07-18T15:00:00", True, None),
     ],
