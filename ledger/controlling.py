@@ -7,7 +7,7 @@ first, which judges it, and then to the file. Wherever it is cut off, the strict
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -255,9 +255,13 @@ def require_two_people(environment: Environment, first: str, second: str, *, wha
     """In production two different names; NeedsTwoPeople otherwise."""
     if environment is not Environment.PRODUCTION:
         return
-    names = {" ".join(name.split()).casefold() for name in (first, second)}
-    if "" in names or len(names) < 2:
+    if len(different_people((first, second))) < 2:
         raise NeedsTwoPeople(f"{what} needs two different people in production, named were {first!r} and {second!r}")
+
+
+def different_people(names: Iterable[str]) -> frozenset[str]:
+    """The people whom these names mean, whatever their capitals and spaces; an empty name means nobody."""
+    return frozenset(" ".join(name.split()).casefold() for name in names) - {""}
 
 
 def kills_that_keep_the_stop(session: Session, scope: str) -> list[KillRow]:

@@ -10,6 +10,7 @@ from sqlmodel import Session, select
 
 from brokers.ids import Environment
 from brokers.types import OrderStatus
+from ledger.controlling import different_people
 from ledger.records import fills_of_intent
 from ledger.states import IntentState, ObservationSource
 from ledger.tables import OrderIntent, OrderRow
@@ -28,8 +29,7 @@ class Verdict(StrEnum):
 def decide(ctx: DeskContext, intent_id: str, *, verdict: Verdict, people: tuple[str, ...], reason: str) -> None:
     """Move an intent out of NEEDS_HUMAN; ValueError when names or reason are missing or the state is another."""
     needed = 2 if ctx.environment is Environment.PRODUCTION else 1
-    names = {name.strip() for name in people if name.strip()}
-    if len(names) < needed:
+    if len(different_people(people)) < needed:
         raise ValueError(f"people must name at least {needed} different people, was {people!r}")
     if not reason.strip():
         raise ValueError("reason must say how it was found out")
@@ -38,7 +38,8 @@ def decide(ctx: DeskContext, intent_id: str, *, verdict: Verdict, people: tuple[
         if row.state != IntentState.NEEDS_HUMAN.value:
             raise ValueError(f"intent {intent_id} must be needs_human to be decided, was {row.state}")
         now = ctx.ledger.now(session)
-        text = f"{verdict} by {', '.join(sorted(names))}: {reason}"
+        names = sorted({name.strip() for name in people} - {""})
+        text = f"{verdict} by {', '.join(names)}: {reason}"
         observation_id = store.observe(
             session, row, source=ObservationSource.HUMAN, outcome=verdict.value, now=now, text=text
         )

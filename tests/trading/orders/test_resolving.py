@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -22,7 +24,7 @@ from ledger.states import ControlState, IntentState
 from ledger.tables import Observation, OrderAttempt, OrderIntent, OrderSend
 from tests.trading.orders.conftest import POLICY, MakeDesk, Want
 from tests.trading.orders.modelled import BTC, CLASSES, PRICE, Fault, ModelVenue, identity
-from trading.orders.deciding import Verdict
+from trading.orders.deciding import Verdict, decide
 from trading.orders.desk import OrderDesk
 from trading.orders.identity import Mark, render
 from trading.orders.reasons import OrderReason
@@ -263,6 +265,13 @@ def test_without_a_deadline_a_person_is_asked_and_may_say_either(
     with pytest.raises(ValueError, match="must be needs_human"):
         desk.decide(intent_id, verdict=Verdict.PLACED, people=("ann",), reason="again")
     assert venue.sends == 1
+
+
+@pytest.mark.parametrize("people", [("ann",), ("ann", "Ann"), ("ann  lee", " ann lee"), ("ann", "", " ")])
+def test_one_person_by_two_spellings_is_one_in_production(people: tuple[str, ...]) -> None:
+    ctx: Any = SimpleNamespace(environment=Environment.PRODUCTION)
+    with pytest.raises(ValueError, match="at least 2 different people"):
+        decide(ctx, "any", verdict=Verdict.NOT_PLACED, people=people, reason="looked")
 
 
 def test_a_person_may_say_that_it_was_placed(make_desk: MakeDesk, want: Want, venue: ModelVenue) -> None:
