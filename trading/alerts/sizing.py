@@ -139,18 +139,25 @@ def _share_of_equity(percent: Decimal, snapshot: AlertSnapshot) -> Decimal:
 
 
 def _distance(alert: Alert, snapshot: AlertSnapshot, side: OrderSide) -> Decimal:
-    """From the entry to the stop-loss, from the entry that lies further away."""
+    """From the entry to the stop-loss, from the entry that lies furthest away."""
     if alert.stop_loss is None:
         raise AlertRefused(AlertReason.QUANTITY_MODE_UNFIT, "a quantity by risk needs stop_loss, a price")
-    entry = alert.stop_price or alert.limit_price
-    if entry is None:
-        quote = _quote(snapshot)
-        entry = quote[1] if side is OrderSide.BUY else quote[0]
+    entry = _worst_entry(alert, snapshot, side)
     distance = MONEY.multiply(MONEY.subtract(entry, alert.stop_loss), Decimal(side.sign))
     if distance <= 0:
         text = f"stop_loss {decimal_text(alert.stop_loss)} is not on the losing side of {decimal_text(entry)}"
         raise AlertRefused(AlertReason.STOP_ON_WRONG_SIDE, text)
     return distance
+
+
+def _worst_entry(alert: Alert, snapshot: AlertSnapshot, side: OrderSide) -> Decimal:
+    """The limit, beyond which nothing is filled; else the far side of the quote, or the trigger that lies beyond it."""
+    if alert.limit_price is not None:
+        return alert.limit_price
+    bid, ask = _quote(snapshot)
+    if side is OrderSide.BUY:
+        return max(ask, alert.stop_price or ask)
+    return min(bid, alert.stop_price or bid)
 
 
 def _dear_price(alert: Alert, snapshot: AlertSnapshot, side: OrderSide) -> Decimal:

@@ -254,6 +254,36 @@ def test_quantity_modes_give_units_rounded_down(changes: dict[str, Any], expecte
 
 
 @pytest.mark.parametrize(
+    ("action", "order", "stop_loss", "expected"),
+    [
+        (AlertAction.BUY, {"order_type": OrderType.LIMIT, "limit_price": D(99)}, "94", "open buy 20"),
+        (AlertAction.BUY, {"order_type": OrderType.STOP_MARKET, "stop_price": D(105)}, "100", "open buy 20"),
+        # a trigger that the market has passed is filled where the market is
+        (AlertAction.BUY, {"order_type": OrderType.STOP_MARKET, "stop_price": D(98)}, "95.1", "open buy 20"),
+        (AlertAction.SELL, {"order_type": OrderType.STOP_MARKET, "stop_price": D(102)}, "104.9", "open sell 20"),
+        # one that becomes a limit order may be filled as far away as its limit
+        (
+            AlertAction.BUY,
+            {"order_type": OrderType.STOP_LIMIT, "stop_price": D(105), "limit_price": D(110)},
+            "100",
+            "open buy 10",
+        ),
+        (
+            AlertAction.SELL,
+            {"order_type": OrderType.STOP_LIMIT, "stop_price": D(95), "limit_price": D(90)},
+            "100",
+            "open sell 10",
+        ),
+    ],
+)
+def test_a_quantity_by_risk_is_for_the_entry_that_lies_furthest_from_the_stop_loss(
+    action: AlertAction, order: dict[str, Any], stop_loss: str, expected: str
+) -> None:
+    risk = {"quantity": D(100), "quantity_mode": QuantityMode.RISK_AMOUNT, "stop_loss": D(stop_loss)}
+    assert shown(decide(make_alert(action=action, **risk, **order), make_route(), make_snapshot())) == expected
+
+
+@pytest.mark.parametrize(
     ("limits", "held", "expected"),
     [
         ({"notional_max": "1000"}, 0, "refused QUANTITY_ABOVE_ROUTE"),
