@@ -55,12 +55,13 @@ def assess(
 
 
 def expected_price(request: OrderRequest, quote: Quote) -> Decimal:
-    """The worst price that the order may be filled at, as far as it can be known: limit, trigger, or the far side."""
+    """The worst price that the order may be filled at, as far as it can be known: its limit, else the far side, or the
+    trigger that lies beyond it. A trigger that the market has passed is none: it is filled where the market is."""
     if request.limit_price is not None:
         return request.limit_price
-    if request.trigger_price is not None:
-        return request.trigger_price
-    return quote.ask if request.side is OrderSide.BUY else quote.bid
+    if request.side is OrderSide.BUY:
+        return max(quote.ask, request.trigger_price or quote.ask)
+    return min(quote.bid, request.trigger_price or quote.bid)
 
 
 def order_notional(request: OrderRequest, instrument: Instrument, price: Decimal) -> Decimal:

@@ -238,6 +238,19 @@ def test_a_stop_order_is_measured_against_its_own_trigger() -> None:
     assert reasons(off) == [R.PRICE_OFF_TICK]
 
 
+@pytest.mark.parametrize(("side", "trigger"), [(OrderSide.BUY, "50"), (OrderSide.SELL, "150")])
+def test_a_stop_that_the_market_has_passed_is_a_market_order(side: OrderSide, trigger: str) -> None:
+    """It is filled where the market is, far worse than its trigger says."""
+    stop = order(side=side, order_type=OrderType.STOP_MARKET, trigger_price=Decimal(trigger))
+    assert reasons(stop) == [R.PRICE_COLLAR]
+
+
+def test_a_stop_that_the_market_has_passed_is_valued_at_the_market() -> None:
+    stop = order("9", order_type=OrderType.STOP_MARKET, trigger_price=Decimal(100))
+    assert reasons(stop, policy=limited(order_notional_max="908")) == [R.ORDER_NOTIONAL]
+    assert reasons(stop, policy=limited(order_notional_max="909")) == []
+
+
 def test_contract_size_counts() -> None:
     big = replace(INSTRUMENT, contract_size=Decimal(50))
     assert reasons(order("21", limit="100"), instrument=big) == [R.ORDER_NOTIONAL]
