@@ -36,14 +36,18 @@ _NEEDS_EQUITY = frozenset({QuantityMode.PERCENT_OF_EQUITY, QuantityMode.RISK_PER
 def read_snapshot(
     runtime: Runtime, instrument_id: InstrumentId, alert: Alert, route: Route, *, expires_at: datetime | None
 ) -> AlertSnapshot:
-    """Everything that the decision needs, or the venue's error: what cannot be read is never assumed."""
+    """Everything that the decision needs, or the venue's error: what cannot be read is never assumed.
+
+    What is open is read before what is held: an order that is filled in between counts twice, never not at all, so that
+    an exit is too small rather than too large, and a limit is met too early rather than passed.
+    """
     broker = runtime.broker
     (instrument,) = broker.instruments([instrument_id])
+    orders = _open_orders(runtime, instrument_id)
     held = [position for position in _positions(runtime, instrument) if position.instrument_id == instrument_id]
     is_hedged = any(position.mode is PositionMode.HEDGE for position in held)
     equity, currency = _equity(runtime, alert, route)
     quote = _quote(runtime, instrument_id) if alert.action is not AlertAction.CANCEL else None
-    orders = _open_orders(runtime, instrument_id)
     quantity = sum((position.quantity for position in held), ZERO)
     return AlertSnapshot(
         time=runtime.clock.now(),

@@ -236,6 +236,26 @@ def test_a_venue_that_cannot_be_read_is_waited_for(scene: Scene) -> None:
     assert (stored.state, scene.position) == (S.PLACED, D(0))
 
 
+def test_an_order_that_is_filled_while_the_account_is_read_counts_once_at_least(scene: Scene) -> None:
+    """Between two reads it must not be neither open nor held: the route's largest position would be passed."""
+    limit = OrderRequest(
+        instrument_id=BTC, side=OrderSide.BUY, order_type=OrderType.LIMIT, quantity=D("0.02"), limit_price=D(90)
+    )
+    resting, read = scene.by_hand(limit), []
+
+    def between(name: str) -> None:
+        if name in ("positions", "open_orders") and name not in read:
+            read.append(name)
+            if len(read) == 2:
+                scene.venue.fill(resting, D("0.02"))
+
+    scene.venue.on_call = between
+    scene.route_changes["position_max"] = "0.03"
+    alert_id = scene.send(quantity=D("0.02"))
+    scene.work()
+    assert (scene.store.show(alert_id).reason, scene.ours()) == (AlertReason.QUANTITY_ABOVE_ROUTE.value, [])
+
+
 def test_figures_that_risk_cannot_read_are_no_denial(scene: Scene) -> None:
     """The position was read for the decision, and the account's equity then was not to be had."""
     equity, scene.venue.equity = scene.venue.equity, None
