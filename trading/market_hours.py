@@ -15,6 +15,7 @@ from typing import Any
 
 NAMES_SHOWN = "NYSE, NASDAQ, CME_Equity, CMEGlobex_Crude, CMEGlobex_FX, LSE, XETR"
 _MARGIN = timedelta(days=21)  # longer than any market stays closed
+_ANY_YEAR = 2026
 
 
 class CalendarUnknown(ValueError):
@@ -39,7 +40,7 @@ def market_state(calendar: str, at: datetime, *, is_extended: bool = False) -> M
     if not calendar:
         return MarketState(is_open=True, opens_at=None)
     now = at.astimezone(UTC)
-    sessions = _sessions(calendar, now.year, is_extended)
+    sessions = _sessions(calendar, now.year, is_extended=is_extended)
     later = bisect_right(sessions, now, key=lambda session: session[0])
     if later > 0 and now < sessions[later - 1][1]:
         return MarketState(is_open=True, opens_at=None)
@@ -49,9 +50,9 @@ def market_state(calendar: str, at: datetime, *, is_extended: bool = False) -> M
 
 
 def require_calendar(name: str) -> None:
-    """CalendarUnknown with a few names that there are."""
+    """CalendarUnknown with a few names that there are; also for one that the library has no hours of."""
     if name:
-        _calendar(name)
+        _sessions(name, _ANY_YEAR, is_extended=False)
 
 
 @lru_cache(maxsize=64)
@@ -65,7 +66,10 @@ def _sessions(name: str, year: int, is_extended: bool) -> tuple[tuple[datetime, 
         known = calendar.market_times
         opens = "pre" if is_extended and "pre" in known else "market_open"
         closes = "post" if is_extended and "post" in known else "market_close"
-        frame = calendar.schedule(start_date=first, end_date=last, start=opens, end=closes)
+        try:
+            frame = calendar.schedule(start_date=first, end_date=last, start=opens, end=closes)
+        except (NotImplementedError, ValueError):
+            raise CalendarUnknown(f"calendar {name} tells no hours: the library has its name alone") from None
     pauses = ("break_start", "break_end") if "break_start" in frame else (opens, opens)
     columns = [frame[name] for name in (opens, closes, *pauses)]
     return tuple(piece for row in zip(*columns, strict=True) for piece in _pieces(*row))

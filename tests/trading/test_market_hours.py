@@ -76,6 +76,8 @@ def test_an_alert_for_extended_hours_is_decided_by_them() -> None:
 
 
 def test_a_calendar_that_is_none_says_so() -> None:
+    with pytest.raises(CalendarUnknown, match="XBEL tells no hours"):  # the library has its name alone
+        require_calendar("XBEL")
     with pytest.raises(CalendarUnknown, match="NYSE, NASDAQ"):
         require_calendar("WALLSTREET")
     require_calendar("NYSE")
