@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from brokers.rounding import quantise_quantity
-from brokers.types import ZERO
+from brokers.types import ZERO, OrderSide
 from trading.rebalancing.lines import ONE, Draft, Line, filter_reason
 from trading.rebalancing.portfolio import Portfolio
 from trading.rebalancing.reasons import LineReason
@@ -14,13 +14,14 @@ from trading.rebalancing.view import AccountView, is_paid_in_full
 
 
 def money_of(draft: Draft, quantity: Decimal, portfolio: Portfolio, view: AccountView) -> Decimal:
-    """What an increase needs (positive) or a reduction frees (negative), costs included."""
+    """What an order needs (positive) or frees (negative), costs included. A reduction frees; one that buys back what was
+    sold short needs its value."""
     instrument = draft.line.instrument
     assert instrument is not None, "a draft is made for known lines only"
     notional = quantity * instrument.contract_size * draft.price
     costs = notional * (view.fee_rate + portfolio.cost_rate)
     if is_paid_in_full(instrument.product):
-        return costs - notional if draft.is_reduction else notional + costs
+        return costs - notional if draft.side is OrderSide.SELL else notional + costs
     leverage = max(view.leverages.get(instrument.instrument_id, ONE), ONE)
     slip = abs(draft.price - draft.line.mid) * quantity * instrument.contract_size
     margin = notional / leverage

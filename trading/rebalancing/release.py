@@ -224,6 +224,7 @@ def decide(
         sends = [wanted[leg.number][0] for leg in ready if leg.is_reduction]
         increases = [leg for leg in ready if not leg.is_reduction]
         money = min(free_money - plan.portfolio.cash_buffer * plan.equity, _own_money(plan, progress))
+        money -= sum((_need(plan, plan.leg(send.leg_number), send.quantity, quotes) for send in sends), ZERO)
         held = []
         for leg in increases:
             send = wanted[leg.number][0]
@@ -303,13 +304,16 @@ def _own_money(plan: Plan, progress: Mapping[int, LegProgress]) -> Decimal:
         if not item.rounds:
             continue
         money -= leg.money * item.filled_quantity / leg.quantity
-        if not leg.is_reduction and item.state in (LegState.RELEASED, LegState.UNRESOLVED):
+        if item.state in (LegState.RELEASED, LegState.UNRESOLVED):
             money -= _need(plan, leg, leg.quantity - item.filled_quantity, {})
     return money
 
 
 def _need(plan: Plan, leg: PlanLeg, quantity: Decimal, quotes: Mapping[InstrumentId, Quote]) -> Decimal:
-    """What a quantity may take at the protected price of now, never less than at the plan's price."""
+    """What a quantity may take at the protected price of now, never less than at the plan's price; nothing where it
+    frees money."""
+    if leg.money <= 0:
+        return ZERO
     quote = quotes.get(leg.instrument_id)
     risen = max(quote.ask / leg.price, ONE) if quote is not None else ONE
     return leg.money * quantity / leg.quantity * (ONE + plan.portfolio.collar) * risen

@@ -229,6 +229,18 @@ def test_a_change_that_is_worth_less_than_the_smallest_part_is_left_and_says_why
     assert (line.reasons, len(found.legs)) == (((), 1) if reason is None else ((reason,), 0))
 
 
+def test_what_buys_a_short_holding_back_takes_money_and_frees_none() -> None:
+    rules = {"S/USDT": {**SHARE, "parts": None}, "T/USDT": {**SHARE, "parts": None}}
+    holdings = {"S/USDT": "-100"}  # 1,000 to buy back
+    view = make_view(
+        {"S/USDT": "10", "T/USDT": "10"}, holdings=holdings, equity="4000", free_money="4500", instruments=rules
+    )
+    back, up = plan(make_portfolio({"S/USDT": "0", "T/USDT": "1"}), view).legs
+    assert (back.side, back.quantity) == (OrderSide.BUY, D(100))
+    assert back.money > 1000 and back.money + up.money <= 4500
+    assert D(340) < up.quantity < D(350)  # of 400
+
+
 def test_a_short_holding_is_bought_back_in_whole_shares() -> None:
     """Parts are of what is held long: crossing zero is two orders, and the first of them is whole."""
     found = shares("0.5", held="-5")
