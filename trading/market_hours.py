@@ -57,8 +57,10 @@ def require_calendar(name: str) -> None:
 
 @lru_cache(maxsize=64)
 def _sessions(name: str, year: int, is_extended: bool) -> tuple[tuple[datetime, datetime], ...]:
-    """Openings and closings in UTC, in order: those of a year, and of the weeks around it. A market that pauses within a
-    day (at noon, between night and day) closes and opens again."""
+    """Openings and closings in UTC, in order: those of a year, and of the weeks around it.
+
+    A market that pauses within a day (at noon, between night and day) closes and opens again.
+    """
     first, last = date(year, 1, 1) - _MARGIN, date(year, 12, 31) + _MARGIN
     calendar = _calendar(name)
     with warnings.catch_warnings():

@@ -14,8 +14,10 @@ from trading.rebalancing.view import AccountView, is_paid_in_full
 
 
 def money_of(draft: Draft, quantity: Decimal, portfolio: Portfolio, view: AccountView) -> Decimal:
-    """What an order needs (positive) or frees (negative), costs included. A reduction frees; one that buys back what was
-    sold short needs its value."""
+    """What an order needs (positive) or frees (negative), costs included.
+
+    A reduction frees, unless it buys back what was sold short and had to be paid in full.
+    """
     instrument = draft.line.instrument
     assert instrument is not None, "a draft is made for known lines only"
     notional = quantity * instrument.contract_size * draft.price

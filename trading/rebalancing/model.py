@@ -75,10 +75,10 @@ class PlanLine:
 class PlanLeg:
     """One order's worth of change. `price` is the expected one (ask for buys, bid for sells), `mid` the plan's measure.
 
-    `money` is what the leg needs (positive) or frees (negative), after costs; a reduction frees, unless it buys back what
-    was sold short and had to be paid in full. An increase with
-    `after_legs` is sent only when those are filled in full. `lot_size` is the step of its quantities; where that is a
-    part of the instrument's lot, `parts_of` is this lot and `part_time_in_force` what an order off it must have.
+    `money` is what the leg needs (positive) or frees (negative), after costs; a reduction frees, unless it buys back
+    what was sold short and had to be paid in full. An increase with `after_legs` is sent only when those are filled in
+    full. `lot_size` is the step of its quantities; where that is a part of the instrument's lot, `parts_of` is this lot
+    and `part_time_in_force` what an order off it must have.
     """
 
     number: int

@@ -110,8 +110,8 @@ def _unexplained(found: Found) -> Decimal:
     others = [name for name in ("missing", "extra", "different") if f"{name}_facts_sum" in found.evidence]
     if others:
         raise NotCorrectable(
-            f"facts that are {', '.join(others)} on one side move the sum too: put those right first and reconcile again, "
-            "or state the amount"
+            f"facts that are {', '.join(others)} on one side move the sum too: put those right first and reconcile "
+            "again, or state the amount"
         )
     amount = MONEY.subtract(_difference(found), Decimal(found.evidence.get("news_facts_sum", "0")))
     if amount == 0:

@@ -90,9 +90,7 @@ def _held(plan: Plan) -> list[tuple[str, Decimal]]:
 def held_back(approved: RunPlan, fresh: RunPlan) -> bool:
     """Whether a line that the approved plan trades is left alone by the fresh one for what the account or the market is
     now. What follows from prices within their limit (a band, a minimum) is none of that."""
-    now = {
-        (item.account_name, line.instrument_id): line.reasons for item in fresh.accounts for line in item.plan.lines
-    }
+    now = {(item.account_name, line.instrument_id): line.reasons for item in fresh.accounts for line in item.plan.lines}
     return any(not _NOT_NOW.isdisjoint(now.get((name, leg.instrument_id), ())) for name, leg in approved.legs)
 
 
