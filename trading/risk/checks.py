@@ -183,7 +183,8 @@ def _exposure(
     is_buy = request.side is OrderSide.BUY
     pending = exposure.pending_buy_quantity if is_buy else exposure.pending_sell_quantity
     after = position + sign * (request.quantity + pending)
-    if abs(after) <= abs(position):
+    turns = position * sign < 0 and request.quantity > abs(position)
+    if abs(after) <= abs(position) and not turns:
         return
     unit = price * instrument.contract_size
     limit = policy.position_notional_limit(request.instrument_id)

@@ -251,6 +251,14 @@ def test_a_stop_that_the_market_has_passed_is_valued_at_the_market() -> None:
     assert reasons(stop, policy=limited(order_notional_max="909")) == []
 
 
+def test_an_order_through_zero_is_no_reduction_whatever_it_leaves() -> None:
+    """Long 10 here and short 10 elsewhere: what turns this one leaves everything on one side."""
+    held = replace(FLAT, position_quantity=Decimal(10), gross_notional=Decimal(2000), net_notional=Decimal(0))
+    limits = limited(net_notional_max="1500")
+    assert reasons(order("10", side=OrderSide.SELL), exposure=held, policy=limits) == []
+    assert reasons(order("18", side=OrderSide.SELL), exposure=held, policy=limits) == [R.NET_EXPOSURE]
+
+
 def test_contract_size_counts() -> None:
     big = replace(INSTRUMENT, contract_size=Decimal(50))
     assert reasons(order("21", limit="100"), instrument=big) == [R.ORDER_NOTIONAL]
