@@ -15,6 +15,7 @@ from ledger.plans import (
     LegFate,
     claim_plan,
     finish_plan,
+    holds_plan,
     legs_of,
     load_plan,
     plan_by_key,
@@ -137,6 +138,20 @@ def begun_other(ledger: Ledger, samples: Any) -> None:
         store_plan(session, plan(samples, "p2", "key-2"), [])
         until = samples.start + LEASE
         assert claim_plan(session, "p2", worker="z", now=samples.start, lease_until=until) == 1
+
+
+def test_a_plan_is_held_by_its_epoch_until_it_is_taken_over_or_ends(stored: Ledger, samples: Any) -> None:
+    def held(epoch: int) -> bool:
+        with stored.write() as session:
+            return holds_plan(session, "p1", epoch=epoch)
+
+    assert claim(stored, samples, "a") == 1
+    assert held(1)
+    assert claim(stored, samples, "b", after=2 * LEASE) == 2
+    assert (held(1), held(2)) == (False, True)
+    with stored.write() as session:
+        assert finish_plan(session, "p1", epoch=2, state=PlanState.COMPLETED, result="", at=samples.start)
+    assert not held(2)
 
 
 def test_an_account_executes_one_plan_at_a_time(stored: Ledger, samples: Any) -> None:
