@@ -175,8 +175,15 @@ def _counts(ctx: DeskContext, session: Session, row: OrderIntent, now: datetime)
 
 
 def _lane(ctx: DeskContext, session: Session, row: OrderIntent) -> Obstacle | None:
-    """Where two unresolved orders could not be told apart, one goes at a time."""
-    if needs_own_lane(ctx.identity(row.instrument_id)) and store.has_unresolved_neighbour(session, row):
+    """Where two unresolved orders could not be told apart, one goes at a time.
+
+    So do reductions there until the one before is filled: such a venue need not hold them to the position by itself
+    (TradeStation's futures), and both were decided on all of it.
+    """
+    if not needs_own_lane(ctx.identity(row.instrument_id)):
+        return None
+    is_reducing = row.reduce_only and store.has_reduction_under_way(session, row)
+    if is_reducing or store.has_unresolved_neighbour(session, row):
         return Obstacle(S.READY, OrderReason.LANE_BUSY, wait_s=ctx.limits.wait_s)
     return None
 

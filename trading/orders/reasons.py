@@ -105,8 +105,9 @@ class OrderReason(Reason):
     )
     LANE_BUSY = (
         "LANE_BUSY",
-        "Another order in this instrument has no known outcome and could not be told apart from this one.",
-        "Resolve the other intent first.",
+        "Another order in this instrument has no known outcome and could not be told apart from this one, or it is a "
+        "reduction that is not filled yet and this one is another.",
+        "Resolve the other intent first, or wait for its fill.",
     )
     CLOCK_UNSAFE = (
         "CLOCK_UNSAFE",

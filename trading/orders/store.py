@@ -15,11 +15,11 @@ from sqlalchemy import Executable, bindparam, func, insert, union_all, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
-from brokers.types import PreparedOrder
+from brokers.types import OrderType, PreparedOrder, TimeInForce
 from brokers.wire import WireRecord
 from ledger.audit import has_link
 from ledger.reading import read_columns, read_rows, table_of
-from ledger.states import TERMINAL_STATES, CancelState, IntentState, ObservationSource
+from ledger.states import LIVE_STATES, TERMINAL_STATES, CancelState, IntentState, ObservationSource
 from ledger.tables import FillRow, Observation, OrderAttempt, OrderIntent, OrderSend, Transition
 from trading.orders.intents import UnknownIntent
 from trading.orders.moves import Who, require_legal
@@ -33,6 +33,7 @@ _OPEN = [state.value for state in IntentState if not state.is_terminal]
 _UNRESOLVED = [
     state.value for state in (IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
 ]
+_AT_ONCE = (TimeInForce.IOC.value, TimeInForce.FOK.value)
 _SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
 _intents, _sends, _seen = table_of(OrderIntent), table_of(OrderSend), table_of(Observation)
@@ -108,6 +109,19 @@ _NEIGHBOUR = (
         OrderIntent.instrument_id == bindparam("instrument_id"),
         OrderIntent.intent_id != bindparam("intent_id"),
         col(OrderIntent.state).in_(_UNRESOLVED),
+    )
+    .limit(1)
+)
+_REDUCING = (
+    select(OrderIntent.intent_id)
+    .where(
+        OrderIntent.account_id == bindparam("account_id"),
+        OrderIntent.instrument_id == bindparam("instrument_id"),
+        OrderIntent.intent_id != bindparam("intent_id"),
+        OrderIntent.side == bindparam("side"),
+        col(OrderIntent.reduce_only).is_(True),
+        col(OrderIntent.state).in_([state.value for state in LIVE_STATES]),
+        (col(OrderIntent.order_type) == OrderType.MARKET.value) | col(OrderIntent.time_in_force).in_(_AT_ONCE),
     )
     .limit(1)
 )
@@ -478,6 +492,12 @@ def has_unresolved_neighbour(session: Session, row: OrderIntent) -> bool:
         session, _NEIGHBOUR, account_id=row.account_id, instrument_id=row.instrument_id, intent_id=row.intent_id
     )
     return bool(found)
+
+
+def has_reduction_under_way(session: Session, row: OrderIntent) -> bool:
+    """Whether another reduction of the same side is at the venue and about to be filled; one that rests is not."""
+    asked = {"account_id": row.account_id, "instrument_id": row.instrument_id, "intent_id": row.intent_id}
+    return bool(read_columns(session, _REDUCING, **asked, side=row.side))
 
 
 def is_order_of_another(session: Session, row: OrderIntent, venue_order_id: str) -> bool:

@@ -656,6 +656,42 @@ def test_where_outcomes_cannot_be_told_apart_one_order_at_a_time_is_on_its_way(
     assert view.state is S.FILLED
 
 
+def test_where_the_venue_does_not_hold_reductions_to_the_position_one_at_a_time_is_on_its_way(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, clock: ManualClock
+) -> None:
+    """Two jobs that close the same position while the market is closed: both orders would be filled when it opens."""
+    venue.order_identity = CLASSES["no id"]
+    desk = make_desk()
+    (bought,) = desk.drive([desk.submit(want("in")).intent_id], timeout_s=10)
+    assert bought.state is S.FILLED
+    clock.wait(10)
+    venue.rests = True
+    out = [desk.submit(want(key, side=OrderSide.SELL, reduce_only=True, ttl_s=600)).intent_id for key in ("a", "b")]
+    desk.drive([out[0]], timeout_s=5)
+    assert desk.advance(out[1]).reason == OrderReason.LANE_BUSY
+    venue.fill(venue.orders[-1], Decimal("0.01"))
+    clock.wait(10)
+    views = desk.drive(out, timeout_s=60)
+    assert views[0].state is S.FILLED
+    assert (views[1].state, views[1].reason) == (S.DENIED, RiskReason.REDUCE_ONLY_UNTRUE)
+    assert len(venue.orders) == 2
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("permanent", None), ("no id", "60000")])
+def test_a_reduction_waits_neither_for_one_that_rests_nor_where_the_venue_sees_to_it(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, clock: ManualClock, kind: str, limit: str | None
+) -> None:
+    venue.order_identity = CLASSES[kind]
+    desk = make_desk()
+    desk.drive([desk.submit(want("in")).intent_id], timeout_s=10)
+    clock.wait(10)
+    venue.rests = True
+    first = desk.submit(want("a", side=OrderSide.SELL, reduce_only=True, limit=limit, ttl_s=600)).intent_id
+    assert desk.drive([first], timeout_s=5)[0].state.is_live_at_venue
+    second = desk.submit(want("b", side=OrderSide.SELL, reduce_only=True, ttl_s=600)).intent_id
+    assert desk.advance(second).state.is_live_at_venue
+
+
 def test_send_by_is_checked_before_the_venue_is_spoken_to(
     desk: OrderDesk, want: Want, venue: ModelVenue, clock: ManualClock
 ) -> None:
