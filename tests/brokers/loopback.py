@@ -89,6 +89,7 @@ class Loopback:
     connections: int = 0
     closed: int = 0
     default: Responder | None = None
+    counting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
@@ -147,7 +148,8 @@ def _serve(listener: socket.socket, server: Loopback) -> None:
             return
         finally:
             sock.close()
-            server.closed += 1
+            with server.counting:
+                server.closed += 1
 
     while not server.stop.is_set():
         try:
