@@ -13,18 +13,18 @@ from collections.abc import Callable
 
 from brokers.errors import AnswerTimedOut, BrokerError
 from brokers.wire import SendTicket
-from tests.brokers.loopback import Request, reply, ticket
+from tests.brokers.loopback import PATIENCE_S, Request, reply, ticket
 
-SHORT_S, LONG_S = 0.6, 30.0
+SHORT_S = 0.6
 
 
 def patience_s(expected: type[BrokerError]) -> float:
     """The time in which an answer must be there: short only where none comes."""
-    return SHORT_S if expected is AnswerTimedOut else LONG_S
+    return SHORT_S if expected is AnswerTimedOut else PATIENCE_S
 
 
 def patient_ticket(expected: type[BrokerError]) -> SendTicket:
-    return ticket(timeout_s=patience_s(expected), send_by_s=LONG_S, valid_s=LONG_S)
+    return ticket(timeout_s=patience_s(expected))
 
 
 def redirect(status: int) -> Callable[[Request, socket.socket], bool]:

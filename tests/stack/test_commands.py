@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 import pytest
@@ -17,15 +15,12 @@ from deployments import runs
 from deployments.home import Addresses, Home
 from deployments.register import connected
 from deployments.warden import MARK_VARIABLE
+from tests.conftest import Eventually
 from tests.proof.process_prefect import processes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("commands"), pytest.mark.timeout(240)]
-
-
-class Eventually(Protocol):
-    def __call__(self, holds: Callable[[], object], *, timeout_s: float = 20.0) -> object: ...
 
 
 def start(module: str, tmp_path: Path) -> subprocess.Popen[bytes]:
@@ -90,7 +85,7 @@ def test_kill_9_of_the_command_leaves_nothing(tmp_path: Path, eventually: Eventu
     assert len(of_this_stack(tmp_path)) >= 4  # the command, server, simulator, worker
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
-    eventually(lambda: not of_this_stack(tmp_path), timeout_s=30.0)
+    eventually(lambda: not of_this_stack(tmp_path))
 
 
 def test_up_says_where_it_is_and_leaves_nothing_when_it_is_stopped_in_a_run(

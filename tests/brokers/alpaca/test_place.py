@@ -40,9 +40,8 @@ from brokers.types import OrderRequest, OrderSide, OrderType, PreparedOrder
 from brokers.wire import WirePhase
 from tests.brokers.alpaca import recorded
 from tests.brokers.alpaca.conftest import BY_CLIENT_ID, ORDERS, says, sent_orders
-from tests.brokers.loopback import API_KEY, API_SECRET, Loopback, drop, eventually, reply, ticket
+from tests.brokers.loopback import API_KEY, API_SECRET, PATIENCE_S, Loopback, drop, eventually, reply, ticket
 from tests.brokers.misbehaving import (
-    LONG_S,
     SHORT_S,
     endless,
     half_body,
@@ -171,7 +170,7 @@ def test_a_stream_of_bytes_without_an_end_is_refused(loopback: Loopback) -> None
         origins=frozenset({Origin.of(loopback.url)}),
         classify=classify,
         clock=SystemClock(),
-        timeout_s=LONG_S,
+        timeout_s=PATIENCE_S,
     )
     client = AlpacaClient(
         base_url=loopback.url, data_url=loopback.url, api_key=API_KEY, api_secret=API_SECRET, guard=guard

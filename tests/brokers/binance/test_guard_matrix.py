@@ -48,9 +48,8 @@ from brokers.types import OrderRequest, OrderSide, OrderType, PreparedOrder
 from brokers.wire import WirePhase
 from tests.brokers.binance.conftest import LINEAR, SPOT, refuses, says
 from tests.brokers.binance.recorded import FUTURES_PLACED, SPOT_PLACED
-from tests.brokers.loopback import API_KEY, API_SECRET, Loopback, Request, drop, eventually, reply, ticket
+from tests.brokers.loopback import API_KEY, API_SECRET, PATIENCE_S, Loopback, Request, drop, eventually, reply, ticket
 from tests.brokers.misbehaving import (
-    LONG_S,
     SHORT_S,
     endless,
     half_body,
@@ -156,7 +155,7 @@ def test_one_order_request_reaches_the_venue(
 def test_an_answer_without_an_end_is_cut_off(broker: BinanceBroker, venue: Loopback) -> None:
     venue.on(FUTURES_ORDER, endless)
     broker._guard.answer_bytes_max = 1_000_000
-    leave = ticket(timeout_s=LONG_S)
+    leave = ticket(timeout_s=PATIENCE_S)
     with pytest.raises(AnswerUnreadable, match="at most 1000000 bytes"):
         broker.place(prepared(broker, LINEAR), leave)
     assert len(venue.to(FUTURES_ORDER)) == 1
@@ -268,11 +267,11 @@ def test_an_unmodified_sdk_behind_the_guard_sends_once_and_nowhere_else(
     sdk = Client(API_KEY, API_SECRET, ping=False)
     sdk.API_URL, sdk.FUTURES_URL = f"{loopback.url}/api", f"{loopback.url}/fapi"
     guard = SendGuard(
-        origins=frozenset({Origin.of(loopback.url)}), classify=classify, clock=SystemClock(), timeout_s=LONG_S
+        origins=frozenset({Origin.of(loopback.url)}), classify=classify, clock=SystemClock(), timeout_s=PATIENCE_S
     )
     GuardedAdapter(guard).mount(sdk.session)
     loopback.on(FUTURES_ORDER, answer)
-    leave = ticket(timeout_s=LONG_S)
+    leave = ticket(timeout_s=PATIENCE_S)
     try:
         with guard.sending(leave, sha256=""):
             sdk.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="1")
