@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -92,8 +92,24 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Each test process begins with other folders: what one has compiled, the others load; else each compiles all."""
+    report = yield
+    worker = getattr(collector.config, "workerinput", None)
+    if worker is not None and isinstance(collector, pytest.Dir) and collector.path == Path(__file__).parent:
+        number, of = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        begin = len(report.result) * (number % of) // of
+        report.result = report.result[begin:] + report.result[:begin]
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # all processes must have them in one order
+        items.sort(key=lambda item: item.path.parts)
     first: dict[str, int] = {}  # tests that share a stack follow one another, also in one process
     for item in items:
         if "stack_keeper" in getattr(item, "fixturenames", ()):
