@@ -13,16 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, sync_playwright
+from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotShown
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "test-artifacts"
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
+LOOK_MS_MAX = 10_000
+LOOKS_MAX = 12
 PRESSES_MAX = 3
 PRESS_S_MAX = 15.0
+expect.set_options(timeout=PATIENCE_MS)  # Playwright's own five seconds are short for a busy machine
 
 
 def chromium() -> str:
@@ -59,6 +63,23 @@ def browser_page(folder: Path) -> Iterator[Page]:
 def shot(page: Page, name: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+def seen(page: Page, text: str) -> Locator:
+    """The first place where the text is shown: the page also holds it where nobody sees it, as a report's source."""
+    return page.get_by_text(text).filter(visible=True).first
+
+
+def reload_until(locator: Locator) -> None:
+    """Reload a page, which does not ask the server again by itself, until it shows something."""
+    for _ in range(LOOKS_MAX):
+        locator.page.reload()
+        try:
+            locator.wait_for(timeout=LOOK_MS_MAX)
+        except NotShown:
+            continue
+        return
+    pytest.fail(f"{locator} was not shown after {LOOKS_MAX} looks; the page: {locator.page.url}")
 
 
 def press(button: Locator, *, until: Callable[[], object]) -> None:

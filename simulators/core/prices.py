@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from simulators.core.money import BASIS_POINT, ONE, ZERO, ceil_to, floor_to, nearest
@@ -62,19 +64,8 @@ class Replay:
     @classmethod
     def read(cls, path: Path, *, columns: Mapping[str, str], time_column: str) -> "Replay":
         """Read a CSV (plain or .gz); `columns` maps a symbol to its column; times are ISO dates or timestamps."""
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        if not rows:
-            raise ValueError(f"replay file {path} holds no rows")
-        absent = sorted({time_column, *columns.values()} - set(rows[0]))
-        if absent:
-            raise ValueError(f"replay file {path} has no column {absent}; it has {sorted(rows[0])}")
-        times = [_epoch_ms(row[time_column]) for row in rows]
-        if any(later <= earlier for earlier, later in pairwise(times)):
-            raise ValueError(f"replay file {path}: column {time_column} must be strictly increasing")
-        values = {symbol: [Decimal(row[column]) for row in rows] for symbol, column in columns.items()}
-        return cls(times, values)
+        now = path.stat()
+        return cls(*_history(path, (now.st_mtime_ns, now.st_size), tuple(columns.items()), time_column))
 
     def start(self, at_ms: int, prices: dict[str, Decimal]) -> None:
         """Take the last row at or before `at_ms` as the present."""
@@ -94,6 +85,26 @@ class Replay:
         self._apply(self._index, prices)
         self._index += 1
         return tuple(self.columns)
+
+
+@lru_cache(maxsize=4)
+def _history(
+    path: Path, version: tuple[int, int], columns: tuple[tuple[str, str], ...], time_column: str
+) -> tuple[Sequence[int], Mapping[str, Sequence[Decimal]]]:
+    """Times and columns of a file; kept, because a venue that is started or reset again reads the same years."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"replay file {path} holds no rows")
+    absent = sorted({time_column, *(column for _, column in columns)} - set(rows[0]))
+    if absent:
+        raise ValueError(f"replay file {path} has no column {absent}; it has {sorted(rows[0])}")
+    times = tuple(_epoch_ms(row[time_column]) for row in rows)
+    if any(later <= earlier for earlier, later in pairwise(times)):
+        raise ValueError(f"replay file {path}: column {time_column} must be strictly increasing")
+    values = {symbol: tuple(Decimal(row[column]) for row in rows) for symbol, column in columns}
+    return times, MappingProxyType(values)
 
 
 def _epoch_ms(text: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 from brokers.bybit.adapter import BybitBroker
 from brokers.clock import SystemClock
 from brokers.factory import open_broker
-from tests.brokers.loopback import Loopback, account_config, instruments_route, server_time, start_loopback
+from tests.brokers.loopback import PATIENCE_S, Loopback, account_config, instruments_route, server_time, start_loopback
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def broker(loopback: Loopback) -> Iterator[BybitBroker]:
     """A Bybit broker on the scripted server, which knows one instrument per product and the time."""
     loopback.on("/v5/market/time", server_time)
     loopback.on("/v5/market/instruments-info", instruments_route)
-    opened = open_broker(account_config(loopback.url, read_timeout_s=3.0, write_timeout_s=3.0), clock=SystemClock())
+    opened = open_broker(
+        account_config(loopback.url, read_timeout_s=PATIENCE_S, write_timeout_s=PATIENCE_S), clock=SystemClock()
+    )
     assert isinstance(opened, BybitBroker)
     yield opened
     opened.close()

@@ -21,6 +21,7 @@ from tests.canaries import LOOPBACK_SECRET
 API_KEY = "loopback-key-000"
 API_SECRET = LOOPBACK_SECRET
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+PATIENCE_S = 30.0  # for what comes at once: a busy machine is not a venue that hangs
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Loopback:
     connections: int = 0
     closed: int = 0
     default: Responder | None = None
+    counting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
@@ -147,7 +149,8 @@ def _serve(listener: socket.socket, server: Loopback) -> None:
             return
         finally:
             sock.close()
-            server.closed += 1
+            with server.counting:
+                server.closed += 1
 
     while not server.stop.is_set():
         try:
@@ -169,7 +172,7 @@ def start_loopback() -> tuple[Loopback, socket.socket]:
     return server, listener
 
 
-def eventually(check: Callable[[], Any], *, timeout_s: float = 5.0) -> Any:
+def eventually(check: Callable[[], Any], *, timeout_s: float = PATIENCE_S) -> Any:
     """Poll until the check gives something true; fail with its last value."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -238,7 +241,7 @@ def server_time(request: Request, sock: socket.socket) -> bool:
     return ok({"timeSecond": str(nano // 10**9), "timeNano": str(nano)})(request, sock)
 
 
-def ticket(*, timeout_s: float = 3.0, send_by_s: float = 5.0, valid_s: float = 5.0) -> SendTicket:
+def ticket(*, timeout_s: float = PATIENCE_S, send_by_s: float = PATIENCE_S, valid_s: float = PATIENCE_S) -> SendTicket:
     return SendTicket(
         send_id="send-1",
         not_after=datetime.now(UTC) + timedelta(seconds=valid_s),

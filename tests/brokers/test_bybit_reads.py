@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import socket
-import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -50,6 +49,7 @@ from tests.brokers.loopback import (
     server_time,
     ticket,
 )
+from tests.brokers.misbehaving import hang
 
 LINEAR, SPOT = InstrumentId("BTC/USDT:USDT"), InstrumentId("BTC/USDT")
 REALTIME, HISTORY = "/v5/order/realtime", "/v5/order/history"
@@ -652,19 +652,12 @@ def test_every_read_raises_only_typed_errors_and_asks_once(
 
 
 def test_a_read_that_hangs_ends_with_its_deadline(loopback: Loopback) -> None:
-    free = threading.Event()
-
-    def hang(_: Request, sock: socket.socket) -> bool:
-        free.wait(5)
-        return False
-
     loopback.on("/v5/market/time", hang)
     with (
         open_broker(account_config(loopback.url, read_timeout_s=0.3), clock=SystemClock()) as broker,
         pytest.raises(AnswerTimedOut, match=r"0\.3 s"),
     ):
         broker.clock_reading()
-    free.set()
 
 
 def test_a_closed_broker_sends_nothing(broker: BybitBroker, loopback: Loopback) -> None:

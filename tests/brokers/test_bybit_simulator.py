@@ -53,6 +53,8 @@ from brokers.types import (
 from brokers.wire import SendTicket, WirePhase
 from simulators import Running, demo_config, running_bybit
 from tests.brokers.loopback import eventually
+from tests.brokers.misbehaving import patience_s
+from tests.still import stand_still
 
 LINEAR, SPOT, AAPL = InstrumentId("BTC/USDT:USDT"), InstrumentId("BTC/USDT"), InstrumentId("AAPL/USDT:USDT")
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -67,7 +69,7 @@ def sim() -> Iterator[Running]:
         yield running
 
 
-def opened(sim: Running, *, key: str = "main-key", secret: str = "main-secret", timeout_s: float = 3.0) -> BybitBroker:
+def opened(sim: Running, *, key: str = "main-key", secret: str = "main-secret", timeout_s: float = 30.0) -> BybitBroker:
     config = AccountConfig(
         account_id=AccountId.parse("bybit.simulated.main"),
         api_key=SecretStr(key),
@@ -88,7 +90,7 @@ def venue(sim: Running) -> Iterator[BybitBroker]:
     broker.close()
 
 
-def leave(*, timeout_s: float = 3.0) -> SendTicket:
+def leave(*, timeout_s: float = 30.0) -> SendTicket:
     return SendTicket(
         send_id=f"send-{next(_numbers)}",
         not_after=datetime.now(UTC) + timedelta(seconds=5),
@@ -106,7 +108,7 @@ def place(
     price: str | None = None,
     trigger: str | None = None,
     link: str = "",
-    timeout_s: float = 3.0,
+    timeout_s: float = 30.0,
     **terms: Any,
 ) -> ClientOrderId:
     """Place one order and return its client id."""
@@ -443,7 +445,7 @@ def test_an_unclear_answer_is_unknown_until_the_order_is_looked_up(
     venue.instruments()
     sim.control.fault(kind, path=CREATE, **fields)
     with pytest.raises(error):
-        place(venue, instrument_id, BUY, "0.1", link="unclear", timeout_s=0.6)
+        place(venue, instrument_id, BUY, "0.1", link="unclear", timeout_s=patience_s(error))
     assert len(sim.control.requests(path=CREATE)) == 1
     orders = eventually(lambda: len(sim.control.orders(account="main")) == int(executed) and [True])
     assert orders
@@ -465,15 +467,18 @@ def test_a_refusal_is_definite_and_leaves_no_order(venue: BybitBroker, sim: Runn
 def test_lagging_reads_show_nothing_then_the_order(venue: BybitBroker, sim: Running) -> None:
     venue.instruments()
     sim.control.set_lags(orders_ms=300)
+    stand_still(sim)
     client_id = place(venue, LINEAR, BUY, "0.1")
     assert venue.find_order(instrument_id=LINEAR, client_order_id=client_id) is None
-    order = eventually(lambda: venue.find_order(instrument_id=LINEAR, client_order_id=client_id))
-    assert order.status is OrderStatus.FILLED
+    stand_still(sim, later_s=1)
+    order = venue.find_order(instrument_id=LINEAR, client_order_id=client_id)
+    assert order is not None and order.status is OrderStatus.FILLED
 
 
 def test_rate_limits_are_typed_and_never_resent() -> None:
     with running_bybit(demo_config()) as sim, opened(sim) as broker:
         broker.connect()
+        stand_still(sim)
         with pytest.raises(RateLimited) as caught:
             for _ in range(15):
                 place(broker, LINEAR, BUY, "0.001", price="30000")

@@ -9,7 +9,6 @@ import contextvars
 import hashlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -71,7 +70,7 @@ def library(request: pytest.FixtureRequest) -> Iterator[str]:
         _OPENED.pop().close()
 
 
-def guarded(*urls: str, clock: Clock | None = None, timeout_s: float = 1.0, **options: Any) -> tuple[SendGuard, Any]:
+def guarded(*urls: str, clock: Clock | None = None, timeout_s: float = 30.0, **options: Any) -> tuple[SendGuard, Any]:
     guard = SendGuard(
         **options,
         origins=frozenset(Origin.of(url) for url in urls),
@@ -295,12 +294,13 @@ def test_send_by_is_checked_again_just_before_the_first_byte(loopback: Loopback,
 
 
 def test_connection_refused_is_not_sent(loopback: Loopback) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    guard, session = guarded(f"http://127.0.0.1:{port}")
-    leave = ticket()
-    with pytest.raises(ConnectFailed, match="nothing was sent"), guard.sending(leave, sha256=""):
-        session.post(f"http://127.0.0.1:{port}{CREATE}", data=b"{}")
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # nobody else can listen there meanwhile
+        port = deaf.getsockname()[1]
+        guard, session = guarded(f"http://127.0.0.1:{port}")
+        leave = ticket()
+        with pytest.raises(ConnectFailed, match="nothing was sent"), guard.sending(leave, sha256=""):
+            session.post(f"http://127.0.0.1:{port}{CREATE}", data=b"{}")
     assert leave.record.sends == 0 and leave.record.phase is WirePhase.CONNECTING
     with pytest.raises(SecondSendRefused), guard.sending(leave, sha256=""):
         pytest.fail("a ticket that was tried once is used")
@@ -319,19 +319,19 @@ def test_unknown_name_is_not_sent(monkeypatch) -> None:
 
 def test_a_resolver_that_hangs_is_cut_off(monkeypatch) -> None:
     _, session = guarded("https://api-testnet.bybit.com", timeout_s=0.3)
-    free = threading.Event()
+    free, ended = threading.Event(), threading.Event()
 
     def hang(host: str, port: int, family: int, kind: int, proto: int = 0, flags: int = 0) -> Any:
         if flags:
             raise socket.gaierror(socket.EAI_NONAME, "not numeric")
-        free.wait(5)
+        free.wait()
+        ended.set()
         raise socket.gaierror(socket.EAI_NONAME, "late")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    started = time.monotonic()
     with pytest.raises(ConnectFailed, match="no address"):
         session.get("https://api-testnet.bybit.com" + READ)
-    assert time.monotonic() - started < 2.0
+    assert not ended.is_set(), "it still hangs"
     free.set()
 
 
@@ -368,10 +368,8 @@ def test_a_failed_handshake_is_not_sent(loopback: Loopback) -> None:
 def test_a_handshake_that_hangs_is_cut_off(silent: int) -> None:
     url = f"https://127.0.0.1:{silent}"
     _, session = guarded(url, timeout_s=0.3)
-    started = time.monotonic()
-    with pytest.raises(ConnectFailed):
+    with pytest.raises(ConnectFailed):  # that it comes back at all is its deadline's doing
         session.get(url + READ)
-    assert time.monotonic() - started < 2.0
 
 
 def test_a_closed_guard_refuses(loopback: Loopback) -> None:
@@ -384,7 +382,7 @@ def test_a_closed_guard_refuses(loopback: Loopback) -> None:
 def test_reads_are_recorded_and_secrets_in_queries_are_not(loopback: Loopback) -> None:
     guard, session = guarded(loopback.url)
     loopback.on(READ, reply(200, "{}", Set_Cookie="s=1", X_Trace="t"))
-    with guard.recording(timeout_s=0.5) as record:
+    with guard.recording(timeout_s=30.0) as record:
         session.get(loopback.url + READ + "?symbol=A&signature=abc123&apiKey=KEY")
     assert "abc123" not in record.url and "KEY" not in record.url and "symbol=A" in record.url
     assert record.response_headers["x-trace"] == "t" and "set-cookie" not in record.response_headers
@@ -396,7 +394,7 @@ def test_an_error_that_quotes_the_url_does_not_quote_the_signature() -> None:
 
     def speak_no_tls() -> None:
         with listener.accept()[0] as sock:
-            sock.recv(100)
+            sock.recv(65_536)  # all of it: what is left unread would break the connection
             sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     threading.Thread(target=speak_no_tls, daemon=True).start()
@@ -465,7 +463,7 @@ def test_many_threads_share_one_session(loopback: Loopback) -> None:
         return reply(200, request.query["n"])(request, sock)
 
     loopback.on(READ, echo)
-    _, session = guarded(loopback.url, timeout_s=5.0)
+    _, session = guarded(loopback.url)
     answers: dict[int, str] = {}
 
     def read(number: int) -> None:

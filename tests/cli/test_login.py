@@ -14,6 +14,7 @@ import requests
 
 from cli import login as login_module
 from cli.main import main
+from deployments import ports
 from simulators import Running, TradeStationControl, running_tradestation
 from simulators.testing import small_tradestation_config
 from simulators.tradestation.config import ClientConfig
@@ -67,8 +68,7 @@ def file(sim: Running[TradeStationControl], tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    return ports.pick(1)[0]
 
 
 class Person:

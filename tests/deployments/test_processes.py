@@ -4,15 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from deployments import processes
 from deployments.processes import StackFailed, Supervisor
 from deployments.warden import MARK_VARIABLE, marked, sweep
+from tests.conftest import Eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 # A child that ignores SIGTERM and puts a grandchild into a session of its own, as a worker does with flow processes.
@@ -37,10 +36,6 @@ try:
 except Stopped as stopped:
     print("stopped by", stopped, flush=True)
 """
-
-
-class Eventually(Protocol):
-    def __call__(self, holds: Callable[[], object], *, timeout_s: float = 20.0) -> object: ...
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +87,7 @@ def _owner(tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
 
 def test_kill_9_of_the_owner_leaves_nothing(tmp_path: Path, eventually: Eventually) -> None:
     process, mark = _owner(tmp_path)
-    assert len(marked(mark)) == 2
+    eventually(lambda: len(marked(mark)) == 2)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
     assert process.stdout is not None

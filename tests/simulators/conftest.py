@@ -64,7 +64,7 @@ class Wire:
             data=payload.encode() if method == "POST" else None,
             headers={**signed, **headers},
             allow_redirects=False,
-            timeout=5,
+            timeout=30,
         )
 
     def get(self, path: str, query: str = "") -> dict[str, Any]:

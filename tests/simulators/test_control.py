@@ -31,9 +31,9 @@ def ask(sim: Running[Control], wire: Any):
     def call(name: str, /, **arguments: Any) -> Any:
         url = f"{sim.url}/_control/{name}"
         reads = name in READS
-        response = wire.session.get(url, params=arguments, timeout=5) if reads else None
+        response = wire.session.get(url, params=arguments, timeout=30) if reads else None
         if response is None:
-            response = wire.session.post(url, data=json.dumps(arguments), timeout=5)
+            response = wire.session.post(url, data=json.dumps(arguments), timeout=30)
         return response.json() if response.status_code == 200 else (response.status_code, response.json()["error"])
 
     return call
@@ -47,7 +47,7 @@ READS = {
 
 def test_health_and_accounts_hide_secrets(ask: Any, sim: Running[Control], wire: Any):
     assert ask("health")["ok"] is True
-    text = wire.session.get(f"{sim.url}/_control/accounts", timeout=5).text
+    text = wire.session.get(f"{sim.url}/_control/accounts", timeout=30).text
     assert "main-key" in text
     assert "main-secret" not in text
 
@@ -131,7 +131,7 @@ def test_bad_control_requests_say_why(ask: Any, name: str, arguments: dict[str, 
 
 
 def test_wrong_verb(sim: Running[Control], wire: Any):
-    response = wire.session.get(f"{sim.url}/_control/reset", timeout=5)
+    response = wire.session.get(f"{sim.url}/_control/reset", timeout=30)
     assert (response.status_code, "wants POST" in response.text) == (400, True)
 
 
@@ -181,10 +181,10 @@ prices: {start: {BTCUSDT: "60000"}, walks: [{symbols: [BTCUSDT]}]}
         announced = json.loads(process.stdout.readline())
         assert announced == json.loads(state.read_text())
         assert announced["pid"] == process.pid
-        health = requests.get(f"{announced['url']}/_control/health", timeout=5).json()
+        health = requests.get(f"{announced['url']}/_control/health", timeout=30).json()
         assert (health["venue"], health["instruments"]) == ("bybit", 1)
         process.send_signal(number)
-        output, errors = process.communicate(timeout=10)
+        output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors) == (0, "", "")
     assert not state.exists()
 
@@ -198,10 +198,10 @@ def test_several_venues_in_one_process(tmp_path: Path):
         assert [line["venue"] for line in announced] == list(names())
         assert [json.loads(line) for line in state.read_text().splitlines()] == announced
         for line in announced:
-            health = requests.get(f"{line['url']}/_control/health", timeout=5).json()
+            health = requests.get(f"{line['url']}/_control/health", timeout=30).json()
             assert (health["venue"], line["pid"]) == (line["venue"], process.pid)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     assert not state.exists()
 
 

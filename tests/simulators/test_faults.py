@@ -1,6 +1,7 @@
 """Every fault does on the wire what it says, and the truth tells whether the engine saw the request."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,13 +100,11 @@ def test_delays(wire: Any, control: Control):
     assert time.monotonic() - began >= 0.3
 
 
-def test_delayed_execution_after_the_client_gave_up(wire: Any, control: Control):
+def test_delayed_execution_after_the_client_gave_up(wire: Any, control: Control, eventually: Callable[..., object]):
     control.fault("delay", path=CREATE, before_s=0.3)
     with pytest.raises(requests.exceptions.ReadTimeout):
         wire.session.post(f"{wire.url}{CREATE}", data=b"{}", timeout=0.1, headers={"X-BAPI-API-KEY": "main-key"})
-    deadline = time.monotonic() + 5
-    while not last_request(control).handled and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: control.requests(path=CREATE) and last_request(control).handled)
     assert last_request(control).handled == 1
 
 
@@ -164,7 +163,7 @@ def test_a_pending_delay_does_not_hold_up_the_end():
         with requests.Session() as session, pytest.raises(requests.exceptions.ReadTimeout):
             sim.control.fault("delay", path="/v5/market/time", before_s=60)
             session.get(f"{sim.url}/v5/market/time", timeout=0.1)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60, "none of the delays was waited for"
 
 
 def test_clock_skew_for_one_request(wire: Any, control: Control):
@@ -298,23 +297,21 @@ def test_a_trickle_arrives_byte_by_byte(wire: Any, control: Control):
     control.fault("trickle", path=CREATE, gap_s=0.0001)
     assert wire.place()["retCode"] == 0
     control.fault("trickle", path=CREATE, gap_s=0.5)
-    response = wire.session.post(f"{wire.url}{CREATE}", data=b"{}", stream=True, timeout=5)
+    response = wire.session.post(f"{wire.url}{CREATE}", data=b"{}", stream=True, timeout=30)
     assert (next(response.iter_content(1)), placed(control)) == (b"{", 1)
     response.close()
 
 
 @pytest.mark.parametrize("config_changes", [{"clock": MANUAL}])
-def test_a_delay_in_the_venues_own_time(wire: Any, control: Control):
+def test_a_delay_in_the_venues_own_time(wire: Any, control: Control, eventually: Callable[..., object]):
     wire.offset_ms = control.health()["gateway_ms"] - time.time_ns() // 1_000_000
     control.fault("delay", path=CREATE, before_venue_s=30)
     with pytest.raises(requests.exceptions.ReadTimeout):
         wire.session.post(f"{wire.url}{CREATE}", data=b"{}", timeout=0.1, headers={"X-BAPI-API-KEY": "main-key"})
+    eventually(lambda: control.requests(path=CREATE))
     control.advance(seconds=29)
     assert last_request(control).handled == 0
-    control.advance(seconds=1)
-    deadline = time.monotonic() + 5
-    while not last_request(control).handled and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: control.advance(seconds=1) and last_request(control).handled)
     assert last_request(control).handled == 1
 
 

@@ -147,8 +147,8 @@ def test_replay_reads_plain_and_packed_files_and_refuses_bad_ones(tmp_path: Path
     packed.write_bytes(gzip.compress(text.encode()))
     for path in (plain, packed):
         replay = Replay.read(path, columns={"AUSDT": "A"}, time_column="Date")
-        assert replay.columns == {"AUSDT": [Decimal("1.5"), Decimal(2)]}
-        assert replay.times_ms == [1577836800000, 1577959200000]
+        assert replay.columns == {"AUSDT": (Decimal("1.5"), Decimal(2))}
+        assert replay.times_ms == (1577836800000, 1577959200000)
     with pytest.raises(ValueError, match="no column"):
         Replay.read(plain, columns={"BUSDT": "B"}, time_column="Date")
     plain.write_text("Date,A\n2020-01-02,1\n2020-01-01,2\n")

@@ -17,8 +17,8 @@ from brokers.ids import Environment
 from deployments import alerting, demo_alerts, runs
 from ledger.engine import Ledger
 from ledger.inbox import AlertStore, InboxState
+from tests.browser import reload_until, seen, shot
 from tests.proof.process_prefect import processes_of
-from tests.stack.test_browser import PATIENCE_MS, shot
 from tests.stack.test_browser import page as page
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_a_killed_drain_is_started_again_and_an_operator_sees_its_alerts(
     ]
 
     page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{second.id}?tab=TaskRuns")
-    expect(page.get_by_text(f"alert {left} exit AAPL").first).to_be_visible(timeout=PATIENCE_MS)
+    reload_until(seen(page, f"alert {left} exit AAPL"))
     shot(page, "6-alerts-tasks")
 
     page_key = "alerts-simulated"  # written by itself some seconds after a drain has begun
@@ -88,8 +88,8 @@ def test_a_killed_drain_is_started_again_and_an_operator_sees_its_alerts(
     eventually(is_written, timeout_s=60.0)
     page.goto(f"{stack.addresses.ui_url}/artifacts/key/{page_key}")
     page.locator("a[href*='/artifacts/artifact/']").first.click()
-    expect(page.get_by_text("Alerts of simulated").first).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("exit AAPL").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(seen(page, "Alerts of simulated")).to_be_visible()
+    expect(seen(page, "exit AAPL")).to_be_visible()
     expect(page.locator("img[src^='data:image']").nth(1)).to_be_visible()  # counts by end, and the way to the order
     shot(page, "7-alerts-page")
     runs.cancel(client, second.id)

@@ -14,7 +14,7 @@ from deployments import runs
 from ledger.auditing import verify_audit
 from ledger.engine import Ledger
 from ledger.tables import ArmingRow
-from tests.stack.test_browser import PATIENCE_MS, RUN_MS_MAX, page, press, shot  # noqa: F401  a fixture
+from tests.stack.test_browser import RUN_MS_MAX, page, press, shot  # noqa: F401  a fixture
 from trading.arming import People, Role
 from trading.arming.people import code_of, read_person_key
 from trading.arming.record import grouped
@@ -54,7 +54,7 @@ def test_another_person_approves_in_the_browser(
         return code_of(read_person_key(files[name]), name=name, role=role, record_sha256=record)
 
     page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{run_id}")
-    expect(page.get_by_text("Suspended").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Suspended").first).to_be_visible()
     _open_resume(page)
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text(grouped(record))).to_be_visible()

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
-from tests.browser import PATIENCE_MS, browser_page, press, shot
+from tests.browser import browser_page, press, reload_until, seen, shot
 
 if TYPE_CHECKING:
     from deployments.processes import Child
@@ -43,7 +43,7 @@ def test_an_operator_rebalances_from_the_form(
 ) -> None:
     page.goto(f"{stack.addresses.ui_url}/deployments")
     page.get_by_placeholder("Search deployments").fill(DEPLOYMENT)  # the list shows ten at a time
-    expect(page.get_by_role("link", name=DEPLOYMENT)).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("link", name=DEPLOYMENT)).to_be_visible()
     shot(page, "1-deployments")
 
     page.get_by_role("link", name=DEPLOYMENT).click()
@@ -72,14 +72,13 @@ def test_an_operator_rebalances_from_the_form(
     page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{started}")
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=RUN_MS_MAX)
     expect(page.get_by_text("Rebalance bybit-simulated-main to us-stocks").first).to_be_visible()
-    page.reload()  # the server shows task runs some seconds late, and the page does not ask again
-    expect(page.get_by_text(re.compile(r"\d+ Task runs"))).to_be_visible(timeout=PATIENCE_MS)
+    reload_until(page.get_by_text(re.compile(r"\d+ Task runs")))  # the server shows them some seconds late
     shot(page, "4-run")
 
     page.get_by_role("tab", name="Artifacts").click()
     page.locator(f"a[href$='/artifacts/key/{DEPLOYMENT}']").click()
     page.locator("a[href*='/artifacts/artifact/']").first.click()
-    expect(page.get_by_text("Target reached").first).to_be_visible()
-    expect(page.get_by_text("AAPL/USDT:USDT").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(seen(page, "Target reached")).to_be_visible()
+    expect(seen(page, "AAPL/USDT:USDT")).to_be_visible()
     expect(page.locator("img[src^='data:image']").first).to_be_visible()
     shot(page, "5-report")

@@ -43,4 +43,4 @@ def test_a_watch_that_is_killed_is_started_again(
     assert client.read_flow_run(first).state_name == "Crashed"
     runs.cancel(client, second)
     eventually(lambda: client.read_flow_run(second).state_name == "Cancelled", timeout_s=60.0)
-    assert not processes_of(second)
+    eventually(lambda: not processes_of(second))

@@ -14,7 +14,7 @@ from brokers.config import AccountConfig
 from brokers.ids import AccountId
 from brokers.types import ProductKind
 from tests.brokers.alpaca import recorded
-from tests.brokers.loopback import API_KEY, API_SECRET, Loopback, Responder, reply
+from tests.brokers.loopback import API_KEY, API_SECRET, PATIENCE_S, Loopback, Responder, reply
 
 ORDERS = "/v2/orders"
 BY_CLIENT_ID = "/v2/orders:by_client_order_id"
@@ -35,8 +35,8 @@ def config_at(url: str, **changes: Any) -> AccountConfig:
         "base_url": url,
         "products": frozenset({ProductKind.EQUITY, ProductKind.SPOT}),
         "settle_currencies": ("USD",),
-        "read_timeout_s": 3.0,
-        "write_timeout_s": 3.0,
+        "read_timeout_s": PATIENCE_S,
+        "write_timeout_s": PATIENCE_S,
     }
     return AccountConfig(**{**values, **changes})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import socket
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -41,13 +40,22 @@ from brokers.types import OrderRequest, OrderSide, OrderType, PreparedOrder
 from brokers.wire import WirePhase
 from tests.brokers.alpaca import recorded
 from tests.brokers.alpaca.conftest import BY_CLIENT_ID, ORDERS, says, sent_orders
-from tests.brokers.loopback import API_KEY, API_SECRET, Loopback, Request, drop, reply, ticket
-from tests.brokers.test_guard_matrix import endless, half_body, reset, trickle_body, trickle_head
+from tests.brokers.loopback import API_KEY, API_SECRET, PATIENCE_S, Loopback, drop, eventually, reply, ticket
+from tests.brokers.misbehaving import (
+    SHORT_S,
+    endless,
+    half_body,
+    hang,
+    patience_s,
+    patient_ticket,
+    reset,
+    trickle_body,
+    trickle_head,
+)
 from tests.egress import hostile_environment
 
 AAPL = InstrumentId("AAPL")
 ID = ClientOrderId("at-0001")
-TIMEOUT_S = 0.4
 REQUEST = OrderRequest(
     instrument_id=AAPL,
     side=OrderSide.BUY,
@@ -56,11 +64,6 @@ REQUEST = OrderRequest(
     limit_price=Decimal("190.1"),
 )
 ACKED = says({**recorded.ORDER, "status": "pending_new"})
-
-
-def hang(_: Request, sock: socket.socket) -> bool:
-    sock.settimeout(TIMEOUT_S * 3)
-    return bool(sock.recv(1) and False)
 
 
 def redirect(status: int) -> Any:
@@ -121,11 +124,12 @@ def test_one_order_request_reaches_the_venue(
     broker: AlpacaBroker, loopback: Loopback, diverted: Loopback, answer: Any, expected: type[BrokerError]
 ) -> None:
     loopback.on(ORDERS, answer)
-    order, leave = prepared(broker), ticket(timeout_s=TIMEOUT_S)
+    order, leave = prepared(broker), patient_ticket(expected)
     with pytest.raises(BrokerError) as caught:
         broker.place(order, leave)
     assert type(caught.value) is expected
-    (sent,) = sent_orders(loopback)
+    assert expected is not AnswerTimedOut or f"{SHORT_S} s" in str(caught.value)
+    (sent,) = eventually(lambda: sent_orders(loopback))
     assert broker.order_requests_sent == 1 and diverted.requests == [] and diverted.connections == 0
     assert "authorization" not in sent.headers and sent.headers["content-type"] == "application/json"
     record = leave.record
@@ -145,14 +149,17 @@ def test_an_unmodified_sdk_with_its_own_retries_cannot_send_twice(
 ) -> None:
     """alpaca-py as it comes repeats a POST on 429 and 504: the guard alone must hold."""
     guard = SendGuard(
-        origins=frozenset({Origin.of(loopback.url)}), classify=classify, clock=SystemClock(), timeout_s=TIMEOUT_S
+        origins=frozenset({Origin.of(loopback.url)}),
+        classify=classify,
+        clock=SystemClock(),
+        timeout_s=patience_s(expected),
     )
     sdk = TradingClient(api_key=API_KEY, secret_key=API_SECRET, url_override=loopback.url)
     sdk._retry_wait = 0
     assert sdk._retry == 3 and set(sdk._retry_codes) == {429, 504}
     GuardedAdapter(guard).mount(sdk._session)
     loopback.on(ORDERS, answer, ACKED)
-    leave = ticket(timeout_s=TIMEOUT_S)
+    leave = patient_ticket(expected)
     with pytest.raises(OutcomeUnknown), guard.sending(leave, sha256=""):
         sdk.submit_order(MarketOrderRequest(symbol="AAPL", qty=1, side="buy", time_in_force="day"))
     assert len(sent_orders(loopback)) == 1 and leave.record.sends == 1 and diverted.connections == 0
@@ -163,7 +170,7 @@ def test_a_stream_of_bytes_without_an_end_is_refused(loopback: Loopback) -> None
         origins=frozenset({Origin.of(loopback.url)}),
         classify=classify,
         clock=SystemClock(),
-        timeout_s=5.0,
+        timeout_s=PATIENCE_S,
     )
     client = AlpacaClient(
         base_url=loopback.url, data_url=loopback.url, api_key=API_KEY, api_secret=API_SECRET, guard=guard

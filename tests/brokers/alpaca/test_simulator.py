@@ -47,6 +47,7 @@ from simulators.core.sessions import SessionConfig, SessionMode
 from simulators.testing_alpaca import small_alpaca_config
 from tests.proof.venues.alpaca import account_at
 from tests.proof.wire_venues import venue_clock
+from tests.still import stand_still
 from trading.market_hours import market_state
 
 AAPL, MSFT, BTC = InstrumentId("AAPL"), InstrumentId("MSFT"), InstrumentId("BTC/USD")
@@ -230,6 +231,7 @@ def test_limits_tell_when_to_ask_again() -> None:
     quota = QuotaConfig(trading=5, data=5)
     with running_alpaca(running(rate_limits=quota)) as sim:
         venue = Venue(sim)
+        stand_still(sim)
         with pytest.raises(RateLimited) as caught:
             for _ in range(10):
                 venue.broker.margin_health()

@@ -16,7 +16,7 @@ from brokers.config import AccountConfig
 from brokers.factory import open_broker
 from brokers.ids import AccountId, InstrumentId
 from tests.brokers.binance.recorded import FUTURES_SYMBOL, SPOT_SYMBOL
-from tests.brokers.loopback import Loopback, Request, Responder, account_config, reply
+from tests.brokers.loopback import PATIENCE_S, Loopback, Request, Responder, account_config, reply
 
 SPOT, LINEAR = InstrumentId("BTC/USDT"), InstrumentId("BTC/USDT:USDT")
 LISTED = (SPOT, LINEAR)
@@ -57,7 +57,7 @@ def exchange_info(row: dict[str, Any]) -> Responder:
 
 def config_at(url: str, **changes: Any) -> AccountConfig:
     values = {"account_id": AccountId.parse("binance.simulated.main"), "instruments": LISTED}
-    return account_config(url, **{**values, "read_timeout_s": 3.0, "write_timeout_s": 3.0, **changes})
+    return account_config(url, **{**values, "read_timeout_s": PATIENCE_S, "write_timeout_s": PATIENCE_S, **changes})
 
 
 def opened(url: str, **changes: Any) -> BinanceBroker:

@@ -57,6 +57,8 @@ from brokers.wire import WirePhase
 from simulators.binance.simulator import RateLimitConfig, running_binance
 from simulators.testing_binance import small_binance_config
 from tests.brokers.loopback import eventually, ticket
+from tests.brokers.misbehaving import patience_s
+from tests.still import stand_still
 
 SPOT, LINEAR = InstrumentId("BTC/USDT"), InstrumentId("BTC/USDT:USDT")
 LISTED = (SPOT, LINEAR, InstrumentId("ETH/USDT"), InstrumentId("ETH/USDT:USDT"))
@@ -74,7 +76,7 @@ def sim() -> Iterator[Any]:
 
 
 def opened(
-    sim: Any, *, key: str = "main-key", secret: str = "", timeout_s: float = 3.0, **changes: Any
+    sim: Any, *, key: str = "main-key", secret: str = "", timeout_s: float = 30.0, **changes: Any
 ) -> BinanceBroker:
     values: dict[str, Any] = {
         "account_id": AccountId.parse("binance.simulated.main"),
@@ -105,7 +107,7 @@ def place(
     price: str | None = None,
     trigger: str | None = None,
     link: str = "",
-    timeout_s: float = 3.0,
+    timeout_s: float = 30.0,
     **terms: Any,
 ) -> ClientOrderId:
     """Place one order and return its client id."""
@@ -478,7 +480,7 @@ def test_an_unclear_answer_is_unknown_until_the_order_is_looked_up(
     venue.clock_reading()
     sim.control.fault(kind, path=PATHS[instrument_id], **fields)
     with pytest.raises(error):
-        place(venue, instrument_id, BUY, "0.1", link="unclear", timeout_s=0.6)
+        place(venue, instrument_id, BUY, "0.1", link="unclear", timeout_s=patience_s(error))
     assert len(sim.control.requests(path=PATHS[instrument_id])) == 1
     assert eventually(lambda: len(sim.control.orders(account="main")) == int(executed))
     order = venue.find_order(instrument_id=instrument_id, client_order_id=ClientOrderId("unclear"))
@@ -488,16 +490,19 @@ def test_an_unclear_answer_is_unknown_until_the_order_is_looked_up(
 def test_lagging_reads_show_nothing_then_the_order(venue: BinanceBroker, sim: Any) -> None:
     venue.instruments()
     sim.control.set_lags(orders_ms=300)
+    stand_still(sim)
     client_id = place(venue, LINEAR, BUY, "0.1")
     assert venue.find_order(instrument_id=LINEAR, client_order_id=client_id) is None
-    order = eventually(lambda: venue.find_order(instrument_id=LINEAR, client_order_id=client_id))
-    assert order.status is OrderStatus.FILLED
+    stand_still(sim, later_s=1)
+    order = venue.find_order(instrument_id=LINEAR, client_order_id=client_id)
+    assert order is not None and order.status is OrderStatus.FILLED
 
 
 def test_rate_limits_are_typed_and_never_sent_again() -> None:
     limits = RateLimitConfig(enabled=True, spot_orders_10s=3)
     with running_binance(small_binance_config(rate_limits=limits)) as sim, opened(sim) as broker:
         broker.connect()
+        stand_still(sim)
         for _ in range(3):
             place(broker, SPOT, BUY, "0.001", price="30000")
         with pytest.raises(RateLimited) as caught:

@@ -14,7 +14,7 @@ from brokers.config import AccountConfig
 from brokers.factory import open_broker
 from brokers.ids import AccountId
 from brokers.okx.adapter import OKXBroker
-from tests.brokers.loopback import API_KEY, API_SECRET, Loopback, Request, Responder, reply
+from tests.brokers.loopback import API_KEY, API_SECRET, PATIENCE_S, Loopback, Request, Responder, reply
 from tests.brokers.okx.recorded import (
     CONFIG_ROW,
     ETH_SWAP_ROW,
@@ -71,8 +71,8 @@ def config_at(url: str, **changes: Any) -> AccountConfig:
         "api_secret": SecretStr(API_SECRET),
         "api_passphrase": SecretStr(PASSPHRASE),
         "base_url": url,
-        "read_timeout_s": 3.0,
-        "write_timeout_s": 3.0,
+        "read_timeout_s": PATIENCE_S,
+        "write_timeout_s": PATIENCE_S,
     }
     return AccountConfig(**{**values, **changes})
 

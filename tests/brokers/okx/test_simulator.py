@@ -58,7 +58,9 @@ from simulators.core.config import ClockConfig
 from simulators.okx.simulator import OKXLimitConfig
 from simulators.testing_okx import small_okx_config
 from tests.brokers.loopback import eventually
+from tests.brokers.misbehaving import patience_s
 from tests.brokers.okx.conftest import V5, config_at
+from tests.still import stand_still
 
 LINEAR, SPOT, ETH = InstrumentId("BTC/USDT:USDT"), InstrumentId("BTC/USDT"), InstrumentId("ETH/USDT:USDT")
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -89,7 +91,7 @@ def venue(sim: Running[OKXControl]) -> Iterator[OKXBroker]:
         yield broker
 
 
-def leave(*, timeout_s: float = 3.0) -> SendTicket:
+def leave(*, timeout_s: float = 30.0) -> SendTicket:
     return SendTicket(
         send_id=f"send-{next(_numbers)}",
         not_after=datetime.now(UTC) + timedelta(seconds=5),
@@ -106,7 +108,7 @@ def place(
     *,
     price: str | None = None,
     link: str = "",
-    timeout_s: float = 3.0,
+    timeout_s: float = 30.0,
     **terms: Any,
 ) -> ClientOrderId:
     """Place one order and return its client id."""
@@ -467,7 +469,7 @@ def test_an_unclear_answer_is_unknown_until_the_order_is_looked_up(
     venue.instruments()
     sim.control.fault(kind, path=ORDER, method="POST", **fields)
     with pytest.raises(error):
-        place(venue, SPOT, BUY, "0.1", price="58000", link="unclear", timeout_s=0.6)
+        place(venue, SPOT, BUY, "0.1", price="58000", link="unclear", timeout_s=patience_s(error))
     assert len(sim.control.requests(path=ORDER)) == 1
     assert eventually(lambda: len(sim.control.orders(account="main")) == int(executed) and [True])
     order = venue.find_order(instrument_id=SPOT, client_order_id=ClientOrderId("unclear"))
@@ -506,16 +508,19 @@ def test_a_client_id_is_free_again_after_the_end_of_its_order(venue: OKXBroker, 
 def test_lagging_reads_show_nothing_then_the_order(venue: OKXBroker, sim: Running[OKXControl]) -> None:
     venue.instruments()
     sim.control.set_lags(orders_ms=300)
+    stand_still(sim)
     client_id = place(venue, LINEAR, BUY, "1")
     assert venue.find_order(instrument_id=LINEAR, client_order_id=client_id) is None
-    order = eventually(lambda: venue.find_order(instrument_id=LINEAR, client_order_id=client_id))
-    assert order.status is OrderStatus.FILLED
+    stand_still(sim, later_s=1)
+    order = venue.find_order(instrument_id=LINEAR, client_order_id=client_id)
+    assert order is not None and order.status is OrderStatus.FILLED
 
 
 def test_rate_limits_are_typed_and_never_resent() -> None:
     limits = OKXLimitConfig(per_window={ORDER: 5})
     with running_okx(small_okx_config(rate_limits=limits)) as sim, opened(sim) as broker:
         broker.connect()
+        stand_still(sim)
         with pytest.raises(RateLimited) as caught:
             for _ in range(8):
                 place(broker, LINEAR, BUY, "1", price="58000")

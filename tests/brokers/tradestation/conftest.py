@@ -18,7 +18,7 @@ from brokers.factory import open_broker
 from brokers.ids import AccountId
 from brokers.tradestation.adapter import TradeStationBroker
 from brokers.tradestation.tokens import Tokens, TokenStore
-from tests.brokers.loopback import Loopback, Responder, reply
+from tests.brokers.loopback import PATIENCE_S, Loopback, Responder, reply
 from tests.brokers.tradestation.recorded import ACCOUNT, ACCOUNTS, MES_SYMBOL, MSFT_SYMBOL, body
 from tests.canaries import LOOPBACK_CLIENT_SECRET
 
@@ -55,8 +55,8 @@ def config_at(url: str, folder: Path, **changes: Any) -> AccountConfig:
         "settle_currencies": ("USD",),
         "venue_account": ACCOUNT,
         "secrets_folder": folder,
-        "read_timeout_s": 3.0,
-        "write_timeout_s": 3.0,
+        "read_timeout_s": PATIENCE_S,
+        "write_timeout_s": PATIENCE_S,
     }
     return AccountConfig(**{**values, **changes})
 

@@ -159,9 +159,8 @@ def a_late_order_is_not_executed(scene: Scene) -> None:
     short = replace(scene.ticket(timeout_s=0.4), not_after=scene.clock.now() + timedelta(seconds=2))
     with pytest.raises(OutcomeUnknown):
         scene.send(prepared, short)
-    scene.control.advance(seconds=4)
-    (late,) = scene.requests_since(number, Verb.PLACE)
-    eventually(lambda: late.handled)
+    (late,) = eventually(lambda: scene.requests_since(number, Verb.PLACE))
+    eventually(lambda: scene.control.advance(seconds=4) and late.handled)  # the delay counts from its arrival
     assert len(scene.control.orders(scene.owner)) == (0 if scene.identity.deadline_s_max else 1)
 
 

@@ -80,7 +80,7 @@ class Wire:
             data=body.encode() if method == "POST" else None,
             headers=found,
             allow_redirects=False,
-            timeout=5,
+            timeout=30,
         )
 
     def get(self, path: str, query: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from simulators import OKXControl
 from simulators.okx.limits import RollingLimit
 from simulators.okx.simulator import OKXLimitConfig
+from tests.still import stand_still
 
 SWAP = "BTC-USDT-SWAP"
 ORDER = json.dumps({"instId": SWAP, "tdMode": "cross", "side": "buy", "ordType": "market", "sz": "1"})
@@ -104,11 +106,11 @@ def test_read_only_key_may_not_write(wire_of: Callable[..., Any], control: OKXCo
 def test_signature_covers_the_exact_bytes_and_the_query(wire: Any, control: OKXControl):
     prepared = wire.send("POST", "/trade/order", body=ORDER).request
     prepared.body = ORDER.replace('"1"', '"2"').encode()
-    assert wire.session.send(prepared, timeout=5).json()["code"] == "50113"
+    assert wire.session.send(prepared, timeout=30).json()["code"] == "50113"
     assert len(control.orders("main")) == 1
     asked = wire.send("GET", "/trade/fills", "instType=SWAP").request
     asked.url = asked.url.replace("SWAP", "SPOT")
-    assert wire.session.send(asked, timeout=5).json()["code"] == "50113"
+    assert wire.session.send(asked, timeout=30).json()["code"] == "50113"
 
 
 @pytest.mark.parametrize(
@@ -134,8 +136,8 @@ def test_unknown_path_and_wrong_method(wire: Any):
 
 def test_public_reads_need_no_signature(wire: Any, sim: Any):
     for path in ("public/time", f"market/ticker?instId={SWAP}", "public/instruments?instType=SPOT", "system/status"):
-        assert wire.session.get(f"{sim.url}/api/v5/{path}", timeout=5).json()["code"] == "0"
-    assert wire.session.get(f"{sim.url}/api/v5/account/config", timeout=5).json()["code"] == "50103"
+        assert wire.session.get(f"{sim.url}/api/v5/{path}", timeout=30).json()["code"] == "0"
+    assert wire.session.get(f"{sim.url}/api/v5/account/config", timeout=30).json()["code"] == "50103"
 
 
 def test_requests_are_logged_without_secrets(wire: Any, control: OKXControl):
@@ -171,10 +173,15 @@ def test_an_order_past_its_deadline_is_refused(wire: Any, control: OKXControl, p
         assert [order.price for order in control.orders("main")] == [59_000]
 
 
-def test_an_order_that_is_held_up_expires(wire: Any, control: OKXControl):
-    control.fault("delay", path="/api/v5/trade/order", before_s=0.2)
-    deadline = str(round((time.time() + 0.1) * 1000))
-    assert wire.send("POST", "/trade/order", body=ORDER, expTime=deadline).json()["code"] == "50037"
+def test_an_order_that_is_held_up_expires(sim: Any, wire: Any, control: OKXControl, eventually: Callable[..., object]):
+    control.fault("delay", path="/api/v5/trade/order", before_venue_s=1)
+    deadline = str(stand_still(sim) + 20_000)
+    with ThreadPoolExecutor(1) as other:
+        answer = other.submit(wire.later(25).send, "POST", "/trade/order", body=ORDER, expTime=deadline)
+        eventually(lambda: control.requests(path="/api/v5/trade/order"))
+        passing = iter(range(21, 50))
+        eventually(lambda: stand_still(sim, later_s=next(passing)) and answer.done())
+    assert answer.result().json()["code"] == "50037"
     assert control.orders("main") == []
 
 
@@ -209,7 +216,8 @@ LIMITED = {"rate_limits": OKXLimitConfig(per_window={"/api/v5/trade/order": 2, "
 
 
 @pytest.mark.parametrize("config_changes", [LIMITED], ids=["two"])
-def test_limits_are_by_user_and_instrument(wire: Any, wire_of: Callable[..., Any]):
+def test_limits_are_by_user_and_instrument(sim: Any, wire: Any, wire_of: Callable[..., Any]):
+    stand_still(sim)
     responses = [wire.send("POST", "/trade/order", body=ORDER) for _ in range(3)]
     assert [r.status_code for r in responses] == [200, 200, 429]
     assert responses[-1].json() == {"code": "50011", "data": [], "msg": "Too Many Requests"}
@@ -222,7 +230,8 @@ def test_limits_are_by_user_and_instrument(wire: Any, wire_of: Callable[..., Any
 
 
 @pytest.mark.parametrize("config_changes", [{"rate_limits": OKXLimitConfig()}], ids=["documented"])
-def test_documented_limits_hold_over_two_seconds_or_their_own_span(wire: Any, control: OKXControl):
+def test_documented_limits_hold_over_two_seconds_or_their_own_span(sim: Any, wire: Any, control: OKXControl):
+    stand_still(sim)
     assert [wire.get("/account/config")["code"] for _ in range(6)] == ["0"] * 5 + ["50011"]
     assert [wire.get("/system/status")["code"] for _ in range(2)] == ["0", "50011"]
     control.set_skew(2_001)
@@ -232,7 +241,8 @@ def test_documented_limits_hold_over_two_seconds_or_their_own_span(wire: Any, co
 
 
 @pytest.mark.parametrize("config_changes", [{"rate_limits": OKXLimitConfig(account_max=3, status=200)}], ids=["three"])
-def test_the_account_has_a_limit_of_its_own(wire: Any):
+def test_the_account_has_a_limit_of_its_own(sim: Any, wire: Any):
+    stand_still(sim)
     order = json.loads(ORDER)
     both = wire.post("/trade/batch-orders", [order, order])
     assert both["code"] == "0"
@@ -246,7 +256,8 @@ def test_the_account_has_a_limit_of_its_own(wire: Any):
     [{"rate_limits": OKXLimitConfig(per_window={"/api/v5/public/time": 1}, status=200)}],
     ids=["status-200"],
 )
-def test_a_limit_may_come_with_http_200(wire: Any):
+def test_a_limit_may_come_with_http_200(sim: Any, wire: Any):
+    stand_still(sim)
     responses = [wire.send("GET", "/public/time") for _ in range(2)]
     assert [(r.status_code, r.json()["code"]) for r in responses] == [(200, "0"), (200, "50011")]
 

@@ -45,7 +45,7 @@ class Wire:
         self.session.trust_env = False
 
     def form(self, path: str, **fields: str) -> requests.Response:
-        return self.session.post(f"{self.url}{path}", data=fields, timeout=5)
+        return self.session.post(f"{self.url}{path}", data=fields, timeout=30)
 
     def refresh(self, **changes: str) -> requests.Response:
         return self.form(
@@ -66,7 +66,7 @@ class Wire:
         return self
 
     def send(
-        self, method: str, path: str, body: Any = None, *, timeout_s: float = 5, **options: Any
+        self, method: str, path: str, body: Any = None, *, timeout_s: float = 30, **options: Any
     ) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         data = None if body is None else json.dumps(body) if not isinstance(body, str) else body

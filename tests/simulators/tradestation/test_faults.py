@@ -257,14 +257,14 @@ def test_it_runs_as_a_process_and_says_how_to_sign_in(tmp_path: Path):
             "client_secret": client["client_secret"],
             "refresh_token": client["refresh_tokens"][0],
         }
-        answer = requests.post(f"{line['url']}/oauth/token", data=form, timeout=5)
+        answer = requests.post(f"{line['url']}/oauth/token", data=form, timeout=30)
         assert answer.status_code == 200
         assert client["accounts"] == [EQUITIES, FUTURES]
         remote = RemoteControl(line["url"], control=TradeStationControl)
         assert remote.health()["venue"] == "tradestation"
         assert remote.expire_access_tokens() == 1
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     assert not state.exists()
 
 
@@ -316,9 +316,9 @@ def test_a_route_fee_is_told_apart(tmp_path: Path):
     with running_tradestation(config) as sim:
         order = sim.control.place_order("SIM1M", "AAPL", "buy", 10)
         wire = {"grant_type": "refresh_token", "client_id": "some-id", "client_secret": "some-secret"}
-        token = requests.post(f"{sim.url}/oauth/token", data={**wire, "refresh_token": "some-refresh"}, timeout=5)
+        token = requests.post(f"{sim.url}/oauth/token", data={**wire, "refresh_token": "some-refresh"}, timeout=30)
         headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
-        answer = requests.get(f"{sim.url}/v3/brokerage/accounts/SIM1M/orders", headers=headers, timeout=5)
+        answer = requests.get(f"{sim.url}/v3/brokerage/accounts/SIM1M/orders", headers=headers, timeout=30)
         (row,) = answer.json()["Orders"]
         assert (row["CommissionFee"], row["UnbundledRouteFee"]) == ("1", "0.05")
         assert order.fees == (("USD", Decimal("1.05")),)

@@ -53,7 +53,7 @@ def listen(wire: Any) -> Iterator[Callable[[str], Reader]]:
 
     def make(path: str) -> Reader:
         headers = {"Authorization": f"Bearer {wire.token}"}
-        opened.append(wire.session.get(f"{wire.url}{path}", headers=headers, stream=True, timeout=5))
+        opened.append(wire.session.get(f"{wire.url}{path}", headers=headers, stream=True, timeout=30))
         return Reader(opened[-1])
 
     yield make
@@ -305,7 +305,7 @@ def test_only_so_many_streams_of_a_kind(wire: Any, listen: Callable[[str], Reade
 
 
 def test_a_stream_needs_a_token_and_its_scope(wire: Any, sim: Running[TradeStationControl]):
-    assert requests.get(f"{sim.url}{ORDERS}", timeout=5).status_code == 401
+    assert requests.get(f"{sim.url}{ORDERS}", timeout=30).status_code == 401
     assert wire.send("GET", f"{ORDERS}/{','.join(map(str, range(51)))}").status_code == 400
 
 
@@ -320,7 +320,7 @@ def test_a_client_that_leaves_is_forgotten(
     wire: Any, sim: Running[TradeStationControl], control: TradeStationControl, eventually: Callable[..., None]
 ):
     host, port = sim.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as raw:
+    with socket.create_connection((host, int(port)), timeout=30) as raw:
         head = f"GET {ORDERS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {wire.token}\r\n\r\n"
         raw.sendall(head.encode())
         assert b"200" in raw.recv(1000)
