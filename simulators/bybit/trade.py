@@ -231,7 +231,7 @@ def realtime(context: Context) -> Row:
     named = _named(context, kind)
     if symbol:
         context.venue.instrument(kind, symbol)
-    if named is None and kind is MarketKind.LINEAR and not (symbol or coin or base):
+    if kind is MarketKind.LINEAR and not (symbol or coin or base):
         raise bad_request("params error: symbol, settleCoin or baseCoin is required")
     every = context.me.orders_newest_first(_orders_view(context), before=params.before())
     orders: Iterable[Order]

@@ -419,8 +419,9 @@ def test_an_order_is_looked_up_live_then_in_history(broker: BybitBroker, loopbac
     loopback.on(HISTORY, ok(listing([order_row()], "more")))
     found = broker.find_order(instrument_id=LINEAR, client_order_id=ClientOrderId("at-1"))
     assert found is not None and found.venue_order_id == VenueOrderId("o-1")
-    for path in (REALTIME, HISTORY):
-        assert loopback.to(path)[0].query == {"category": "linear", "orderLinkId": "at-1"}
+    asked = {"category": "linear", "orderLinkId": "at-1"}
+    assert loopback.to(HISTORY)[0].query == asked
+    assert loopback.to(REALTIME)[0].query == {**asked, "symbol": "BTCUSDT"}  # documented as required of contracts
     by_venue_id = broker.find_order(instrument_id=SPOT, venue_order_id=VenueOrderId("o-1"))
     assert by_venue_id is not None and loopback.to(HISTORY)[1].query == {"category": "spot", "orderId": "o-1"}
 
@@ -764,6 +765,10 @@ def test_orders_and_fills_in_what_is_no_longer_listed_are_found(broker: BybitBro
     loopback.on(REALTIME, ok(listing([order_row(symbol="LUNAUSDT", orderLinkId="a1")])))
     found = broker.find_order(instrument_id=gone, client_order_id=ClientOrderId("a1"))
     assert found is not None and found.instrument_id == gone
+    assert loopback.to(REALTIME)[0].query == {"category": "spot", "orderLinkId": "a1"}
+    contract = InstrumentId("LUNA/USDT:USDT")
+    assert broker.find_order(instrument_id=contract, venue_order_id=VenueOrderId("o-1")) is not None
+    assert loopback.to(REALTIME)[1].query == {"category": "linear", "orderId": "o-1", "settleCoin": "USDT"}
     now = datetime.now(UTC)
 
     def send(request: Request, sock: socket.socket) -> bool:
