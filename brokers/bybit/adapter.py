@@ -347,7 +347,8 @@ class BybitBroker(Broker):
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
         """Cancel by id. On spot Bybit looks among active orders only unless told otherwise ("Cancel Order",
-        `orderFilter`): what is not there is looked for among the conditional orders that have not triggered."""
+        `orderFilter`): what is not there is looked for among the conditional orders that have not triggered, and among
+        the take-profit and stop-loss orders that a person left."""
         market = self._book.known(instrument_id)
         wanted = _order_filter(client_order_id, venue_order_id)
         try:
@@ -355,7 +356,10 @@ class BybitBroker(Broker):
         except OrderNotFound:
             if market.product is not ProductKind.SPOT:
                 raise
-        return self._cancel(market, orderFilter="StopOrder", **wanted)
+        try:
+            return self._cancel(market, orderFilter="StopOrder", **wanted)
+        except OrderNotFound:
+            return self._cancel(market, orderFilter="tpslOrder", **wanted)
 
     def _cancel(self, market: Market, **wanted: str) -> WireRecord:
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:

@@ -558,19 +558,22 @@ def test_cancel_sends_one_id_and_keeps_the_evidence(broker: BybitBroker, loopbac
         broker.cancel(instrument_id=LINEAR, client_order_id=ClientOrderId("at-1"))
 
 
-def test_a_spot_stop_order_is_cancelled_among_the_conditional_orders(broker: BybitBroker, loopback: Loopback) -> None:
-    """As documented: without `orderFilter` Bybit looks among active spot orders only."""
+@pytest.mark.parametrize("kind", ["StopOrder", "tpslOrder"])
+def test_a_spot_order_that_waits_is_cancelled_among_its_kind(
+    broker: BybitBroker, loopback: Loopback, kind: str
+) -> None:
+    """As documented: without `orderFilter` Bybit looks among active spot orders only; a kill must end every kind."""
 
     def send(request: Request, sock: socket.socket) -> bool:
-        if request.json.get("orderFilter") == "StopOrder":
+        if request.json.get("orderFilter") == kind:
             return ok({"orderId": "o-1", "orderLinkId": "at-1"})(request, sock)
         return refuse(170213, "Order does not exist.")(request, sock)
 
     loopback.on("/v5/order/cancel", send)
     record = broker.cancel(instrument_id=SPOT, client_order_id=ClientOrderId("at-1"))
-    first, second = loopback.to("/v5/order/cancel")
+    first, *_, last = loopback.to("/v5/order/cancel")
     assert first.json == {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "at-1"}
-    assert second.json == {**first.json, "orderFilter": "StopOrder"} and record.request_body == second.body
+    assert last.json == {**first.json, "orderFilter": kind} and record.request_body == last.body
 
 
 def self_trade() -> list[dict[str, Any]]:

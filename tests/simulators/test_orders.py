@@ -129,6 +129,14 @@ def test_spot_stop_limit(wire: Any, control: Control):
     assert wire.order("b", "spot")["orderStatus"] == "Filled"
 
 
+def test_a_spot_order_that_waits_is_cancelled_by_its_kind_alone(wire: Any):
+    order = {"category": "spot", "symbol": "BTCUSDT", **LIMIT, "price": "61500", "qty": "0.01"}
+    wire.place(**order, triggerPrice="61000", orderFilter="StopOrder", orderLinkId="b")
+    named = {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "b"}
+    assert wire.post("/v5/order/cancel", **named)["retCode"] == 170213
+    assert wire.post("/v5/order/cancel", **named, orderFilter="StopOrder")["retCode"] == 0
+
+
 def test_resting_reduce_only_order_dies_with_its_position(wire: Any):
     wire.place(qty="3")
     wire.place(**LIMIT, side="Sell", price="209", qty="3", reduceOnly=True, orderLinkId="take")
