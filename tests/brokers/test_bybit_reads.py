@@ -532,7 +532,7 @@ def test_cash_events_keep_the_venue_order_within_one_millisecond(broker: BybitBr
     loopback.on(LOG, ok(listing(rows, "again")), ok(listing(rows[:1], "again")))
     now = datetime.now(UTC)
     found = broker.cash_events(since=now - timedelta(days=1), until=now)
-    assert [event.event_id for event in found] == ["log-1", "log-2", "log-3"]
+    assert [event.event_id.partition("@")[0] for event in found] == ["log-1", "log-2", "log-3"]
     assert sum(event.amount for event in found) == Decimal("9.9")
     assert found[0].instrument_id is None and str(found[1].instrument_id) == "BTC/USDT:USDT"
     assert loopback.to(LOG)[0].query["accountType"] == "UNIFIED"

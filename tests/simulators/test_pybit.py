@@ -101,7 +101,8 @@ def test_amend(pybit: HTTP, control: Control):
     (order,) = control.orders("main")
     assert (order.price, order.qty) == (Decimal("195.5"), 3)
     pybit.amend_order(category="linear", symbol="AAPLUSDT", orderLinkId="a", price="201")
-    assert the_one(pybit.get_open_orders(category="linear", settleCoin="USDT", orderLinkId="a"))["orderStatus"] == "Filled"
+    row = the_one(pybit.get_open_orders(category="linear", settleCoin="USDT", orderLinkId="a"))
+    assert row["orderStatus"] == "Filled"
 
 
 def test_cancel_all(pybit: HTTP, control: Control):
