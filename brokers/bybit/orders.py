@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from decimal import Decimal
+from functools import reduce
 
 from brokers.bybit.fields import (
     Row,
@@ -23,8 +24,10 @@ from brokers.bybit.fields import (
 )
 from brokers.bybit.instruments import Market
 from brokers.errors import AnswerUnreadable
-from brokers.fields import member, require_echo
+from brokers.fields import member, require_echo, rows
 from brokers.ids import AccountId, ClientOrderId, TradeId, VenueOrderId
+from brokers.rounding import MONEY
+from brokers.strictjson import decode
 from brokers.types import (
     CashEvent,
     CashEventKind,
@@ -195,7 +198,11 @@ def is_fill(row: Row) -> bool:
 
 
 def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
-    fee = number_or_zero(row, "execFee")
+    """One execution. Taxes that Bybit takes beside its fee (GST, VAT, …: `extraFees`) are a part of the fee here, where
+    they are in its currency."""
+    own = number_or_zero(row, "execFee")
+    currency = text(row, "feeCurrency") or fee_currency(row, market, own)
+    fee = reduce(MONEY.add, (amount for coin, amount in _extra_fees(row) if coin == currency), own)
     return Fill(
         account_id=account_id,
         trade_id=_trade_id(row),
@@ -206,11 +213,24 @@ def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
         quantity=number(row, "execQty"),
         price=number(row, "execPrice"),
         fee=fee,
-        fee_currency=text(row, "feeCurrency") or fee_currency(row, market, fee),
+        fee_currency=currency,
         liquidity=_liquidity(row),
         time=moment(row, "execTime"),
         kind=required(row, "execType").lower(),
     )
+
+
+def _extra_fees(row: Row) -> list[tuple[str, Decimal]]:
+    """Coin and amount of each. Documented as text, shown as a list: both are read; "" is none."""
+    found = row.get("extraFees")
+    if isinstance(found, str) and found:
+        try:
+            found = decode(found)
+        except ValueError as error:
+            raise AnswerUnreadable(f"extraFees must be a list, was {found[:80]!r}") from error
+    return [
+        (required(item, "feeCoin"), number(item, "fee")) for item in rows({"extraFees": found or None}, "extraFees")
+    ]
 
 
 def _trade_id(row: Row) -> TradeId:

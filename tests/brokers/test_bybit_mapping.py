@@ -420,6 +420,32 @@ def test_which_executions_are_fills(kind: str, counts: bool) -> None:
     assert orders.fill({**FILL_SPOT, "execType": kind}, BTC, account_id=ACCOUNT).kind == kind.lower()
 
 
+GST = [{"feeCoin": "USDT", "feeType": "GST", "subFeeType": "IND_GST", "feeRate": "0.000099", "fee": "0.004613796"}]
+
+
+@pytest.mark.parametrize(
+    ("extra", "fee"),
+    [
+        (GST, "0.030245996"),
+        (json.dumps(GST), "0.030245996"),
+        ([{**GST[0], "feeCoin": "IDR"}], "0.0256322"),
+        ("", "0.0256322"),
+        (None, "0.0256322"),
+    ],
+)
+def test_taxes_beside_the_fee_are_paid_too(extra: object, fee: str) -> None:
+    """As a live account in India showed an execution of SOLUSDT (documented on the page "Execution")."""
+    row = {**FILL_SPOT, "execFee": "0.0256322", "feeCurrency": "USDT", "extraFees": extra}
+    found = orders.fill(row, BTC, account_id=ACCOUNT)
+    assert (found.fee, found.fee_currency) == (Decimal(fee), "USDT")
+
+
+@pytest.mark.parametrize("extra", ["GST", "1", [{"fee": "1"}], [{"feeCoin": "USDT"}], 1])
+def test_taxes_that_cannot_be_read(extra: object) -> None:
+    with pytest.raises(AnswerUnreadable):
+        orders.fill({**FILL_SPOT, "extraFees": extra}, BTC, account_id=ACCOUNT)
+
+
 LOG_ROW = {
     "id": "592324_XRPUSDT_161440249321",
     "symbol": "BTCUSDT",
