@@ -66,6 +66,7 @@ _STATUSES = {
 _EXPIRY_REASONS = frozenset(
     {"EC_PostOnlyWillTakeLiquidity", "EC_NoImmediateQtyToFill", "EC_NoEnoughQtyToFill", "EC_CancelForNoFullFill"}
 )
+_BLOCK_TRADE = "Block trade"  # "Block trade-Limit", "Block trade Roll Back": agreed elsewhere, at a price
 _POSITION_SIDES = {0: None, 1: PositionSide.LONG, 2: PositionSide.SHORT}
 NOT_FILLS = frozenset({"Funding", "Settle"})
 
@@ -154,6 +155,8 @@ def _side(row: Row) -> OrderSide:
 
 def _order_type(row: Row) -> OrderType:
     name = text(row, "orderType")
+    if name.startswith(_BLOCK_TRADE):
+        return OrderType.LIMIT
     if name not in ("Market", "Limit"):
         raise AnswerUnreadable(f"orderType must be Market or Limit, was {name!r}")
     is_stop = positive_or_none(row, "triggerPrice") is not None

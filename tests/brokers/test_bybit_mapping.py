@@ -350,6 +350,13 @@ def test_a_spot_order_placed_by_value_counts_what_it_bought() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["Block trade-Limit", "Block trade Roll Back"])
+def test_a_block_trade_that_a_person_made_does_not_hide_the_others(name: str) -> None:
+    """Documented on the page "Get Order History"."""
+    found = orders.order({**ORDER_NEW, "orderType": name, "orderStatus": "Filled"}, BTC, account_id=ACCOUNT)
+    assert found.order_type is OrderType.LIMIT and found.limit_price == 102000
+
+
 @pytest.mark.parametrize(
     "change",
     [
