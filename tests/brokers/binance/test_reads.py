@@ -610,9 +610,9 @@ def test_two_changes_under_one_id_are_never_read_as_one(venue: Loopback, minutes
         {**COMMISSION_INCOME, "income": "-0.02", "time": at(hours=2)},
     ]
     venue.on("/fapi/v1/income", serving(rows, 1000))
-    with opened(venue.url, products=frozenset({ProductKind.LINEAR}), instruments=(LINEAR,)) as futures:
-        with pytest.raises(AnswerUnreadable, match="one id must name one change"):
-            futures.cash_events(since=START, until=START + timedelta(days=1))
+    futures = opened(venue.url, products=frozenset({ProductKind.LINEAR}), instruments=(LINEAR,))
+    with futures as broker, pytest.raises(AnswerUnreadable, match="one id must name one change"):
+        broker.cash_events(since=START, until=START + timedelta(days=1))
 
 
 def test_a_transfer_between_both_wallets_of_an_account_is_told_with_both_sides(venue: Loopback) -> None:
