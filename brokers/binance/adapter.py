@@ -316,13 +316,18 @@ class BinanceBroker(Broker):
                 found.setdefault(event.event_id, event)
         if self._has(ProductKind.LINEAR):
             for event in self._income(since, until):
-                found.setdefault(event.event_id, event)
+                known = found.setdefault(event.event_id, event)
+                if known != event:
+                    raise AnswerUnreadable(
+                        f"income {event.event_id} is shown with {known.amount} and with {event.amount} "
+                        f"{event.currency}; one id must name one change of the wallet"
+                    )
         return tuple(sorted(found.values(), key=lambda event: event.time))
 
     def _income(self, since: datetime, until: datetime) -> Iterator[CashEvent]:
         for start, end in windows(ProductKind.LINEAR, since, until, now=self._client.venue_now()):
             read = _asking(self._client.futures_income_history)
-            for row in pages(read, start=start, end=end, identity=orders.income_id):
+            for row in pages(read, start=start, end=end, identity=by("incomeType", "tranId", "asset", "income")):
                 symbol = text(row, "symbol")
                 market = self._book.market(ProductKind.LINEAR, symbol) if symbol else None
                 event: CashEvent = self._mapped(orders.cash_event, row, market)

@@ -184,7 +184,7 @@ def read_answer(status: int, body: bytes, *, headers: Mapping[str, str], is_orde
         raise AnswerUnreadable("answer is neither an object nor a list of objects", text=_start(body))
     refusal = codes.own_code(answer)
     if refusal is not None:
-        raise codes.code_error(*refusal, headers=headers)
+        raise codes.code_error(*refusal, headers=headers, is_order=is_order)
     return answer
 
 

@@ -112,7 +112,10 @@ HTTP_STATUSES: Mapping[int, HttpRow] = {
     429: HttpRow(RateLimited, RateLimited),
     451: HttpRow(PermissionRefused, PermissionRefused),
 }
-_REFUSED_AT_5XX = (-1003, -1008)  # documented as refused whatever the status; of any other 5XX nothing is known
+_BUSY = (-1003, -1008)
+# Of an overload one wording is documented as a refusal, at whatever status. The other one came from live futures for an
+# order that had been placed (github.com/banbox/banbot/issues/114).
+_OVERLOADED, _THROTTLED = -1008, "throttled by system-level protection"
 
 
 def own_code(answer: Any) -> tuple[int, str] | None:
@@ -123,15 +126,21 @@ def own_code(answer: Any) -> tuple[int, str] | None:
     return code, str(answer.get("msg", ""))[:300]
 
 
-def code_error(code: int, text: str, *, headers: Mapping[str, str]) -> BrokerError:
+def code_error(code: int, text: str, *, headers: Mapping[str, str], is_order: bool = False) -> BrokerError:
     """The typed error of a refusal; AnswerUnreadable when the code is not documented."""
     error = _error_of(code, text)
+    if is_order and code == _OVERLOADED and not _is_throttled(code, text):
+        error = VenueFaulted
     if error is None:
         return AnswerUnreadable(f"Binance answered the unknown code {code}: {text}", code=str(code), text=text)
     hint = "" if code == -2010 and error is not DuplicateClientOrderId else _HINTS.get(code, "")
     message = f"Binance answered {code}: {text}" + (f" ({hint})" if hint else "")
     retry_after_s = asked_to_wait_s(headers, most_s=RETRY_AFTER_S_MAX) if error is RateLimited else None
     return error(message, code=str(code), text=text, retry_after_s=retry_after_s)
+
+
+def _is_throttled(code: int, text: str) -> bool:
+    return code == _OVERLOADED and _THROTTLED in text.lower()
 
 
 def _error_of(code: int, text: str) -> type[BrokerError] | None:
@@ -145,10 +154,10 @@ def _error_of(code: int, text: str) -> type[BrokerError] | None:
 
 def status_error(status: int, body: bytes, *, headers: Mapping[str, str], is_order: bool) -> BrokerError:
     """The typed error of an HTTP status other than 200. Below 500 Binance's own code counts; a 5XX is no failure of
-    an order unless its code is documented as one ("do not treat this as a failure operation")."""
+    an order unless it is documented as one ("do not treat this as a failure operation")."""
     own = _own_code_of(body)
-    if own is not None and (status < 500 or own[0] in _REFUSED_AT_5XX):
-        return code_error(*own, headers=headers)
+    if own is not None and (status < 500 or _is_throttled(*own) or (not is_order and own[0] in _BUSY)):
+        return code_error(*own, headers=headers, is_order=is_order)
     text = own[1] if own is not None else body[:200].decode("utf-8", "replace")
     code = str(status) if own is None else f"{status} {own[0]}"
     row = HTTP_STATUSES.get(status)

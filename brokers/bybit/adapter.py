@@ -254,8 +254,8 @@ class BybitBroker(Broker):
     ) -> Order | None:
         market = self._book.known(instrument_id)
         wanted = _order_filter(client_order_id, venue_order_id)
-        for read in (self._client.get_open_orders, self._client.get_order_history):
-            found = listed(self._result(read, category=market.category, **wanted))
+        for read, scope in ((self._client.get_open_orders, _scope_of(market)), (self._client.get_order_history, {})):
+            found = listed(self._result(read, category=market.category, **wanted, **scope))
             for row in found:
                 if all(text(row, name) == value for name, value in wanted.items()):
                     return self._order(market.product, row)
@@ -347,7 +347,8 @@ class BybitBroker(Broker):
         venue_order_id: VenueOrderId | None = None,
     ) -> WireRecord:
         """Cancel by id. On spot Bybit looks among active orders only unless told otherwise ("Cancel Order",
-        `orderFilter`): what is not there is looked for among the conditional orders that have not triggered."""
+        `orderFilter`): what is not there is looked for among the conditional orders that have not triggered, and among
+        the take-profit and stop-loss orders that a person left."""
         market = self._book.known(instrument_id)
         wanted = _order_filter(client_order_id, venue_order_id)
         try:
@@ -355,7 +356,10 @@ class BybitBroker(Broker):
         except OrderNotFound:
             if market.product is not ProductKind.SPOT:
                 raise
-        return self._cancel(market, orderFilter="StopOrder", **wanted)
+        try:
+            return self._cancel(market, orderFilter="StopOrder", **wanted)
+        except OrderNotFound:
+            return self._cancel(market, orderFilter="tpslOrder", **wanted)
 
     def _cancel(self, market: Market, **wanted: str) -> WireRecord:
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:
@@ -446,6 +450,14 @@ class BybitBroker(Broker):
         if known is not None and self._clock.now() - known[1] <= MARGIN_MODE_AGE_MAX:
             return known[0]
         return self._read_margin_mode()
+
+
+def _scope_of(market: Market) -> dict[str, str]:
+    """What a reading of open orders in contracts must name beside an id ("Get Open & Closed Orders": "either symbol,
+    baseCoin, settleCoin is required"): the symbol, or its currency where the name may be refused."""
+    if market.product is ProductKind.SPOT:
+        return {}
+    return {"symbol": market.symbol} if market.is_listed else {"settleCoin": market.settle}
 
 
 def _order_filter(client_order_id: ClientOrderId | None, venue_order_id: VenueOrderId | None) -> dict[str, str]:

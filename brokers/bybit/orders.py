@@ -6,7 +6,9 @@ Source: Bybit V5 documentation, pages "Place Order", "Get Open & Closed Orders",
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
+from functools import reduce
 
 from brokers.bybit.fields import (
     Row,
@@ -22,8 +24,10 @@ from brokers.bybit.fields import (
 )
 from brokers.bybit.instruments import Market
 from brokers.errors import AnswerUnreadable
-from brokers.fields import member, require_echo
+from brokers.fields import member, require_echo, rows
 from brokers.ids import AccountId, ClientOrderId, TradeId, VenueOrderId
+from brokers.rounding import MONEY
+from brokers.strictjson import decode
 from brokers.types import (
     CashEvent,
     CashEventKind,
@@ -62,6 +66,7 @@ _STATUSES = {
 _EXPIRY_REASONS = frozenset(
     {"EC_PostOnlyWillTakeLiquidity", "EC_NoImmediateQtyToFill", "EC_NoEnoughQtyToFill", "EC_CancelForNoFullFill"}
 )
+_BLOCK_TRADE = "Block trade"  # "Block trade-Limit", "Block trade Roll Back": agreed elsewhere, at a price
 _POSITION_SIDES = {0: None, 1: PositionSide.LONG, 2: PositionSide.SHORT}
 NOT_FILLS = frozenset({"Funding", "Settle"})
 
@@ -150,6 +155,8 @@ def _side(row: Row) -> OrderSide:
 
 def _order_type(row: Row) -> OrderType:
     name = text(row, "orderType")
+    if name.startswith(_BLOCK_TRADE):
+        return OrderType.LIMIT
     if name not in ("Market", "Limit"):
         raise AnswerUnreadable(f"orderType must be Market or Limit, was {name!r}")
     is_stop = positive_or_none(row, "triggerPrice") is not None
@@ -194,7 +201,11 @@ def is_fill(row: Row) -> bool:
 
 
 def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
-    fee = number_or_zero(row, "execFee")
+    """One execution. Taxes that Bybit takes beside its fee (GST, VAT, …: `extraFees`) are a part of the fee here, where
+    they are in its currency."""
+    own = number_or_zero(row, "execFee")
+    currency = text(row, "feeCurrency") or fee_currency(row, market, own)
+    fee = reduce(MONEY.add, (amount for coin, amount in _extra_fees(row) if coin == currency), own)
     return Fill(
         account_id=account_id,
         trade_id=_trade_id(row),
@@ -205,11 +216,24 @@ def fill(row: Row, market: Market, *, account_id: AccountId) -> Fill:
         quantity=number(row, "execQty"),
         price=number(row, "execPrice"),
         fee=fee,
-        fee_currency=text(row, "feeCurrency") or fee_currency(row, market, fee),
+        fee_currency=currency,
         liquidity=_liquidity(row),
         time=moment(row, "execTime"),
         kind=required(row, "execType").lower(),
     )
+
+
+def _extra_fees(row: Row) -> list[tuple[str, Decimal]]:
+    """Coin and amount of each. Documented as text, shown as a list: both are read; "" is none."""
+    found = row.get("extraFees")
+    if isinstance(found, str) and found:
+        try:
+            found = decode(found)
+        except ValueError as error:
+            raise AnswerUnreadable(f"extraFees must be a list, was {found[:80]!r}") from error
+    return [
+        (required(item, "feeCoin"), number(item, "fee")) for item in rows({"extraFees": found or None}, "extraFees")
+    ]
 
 
 def _trade_id(row: Row) -> TradeId:
@@ -248,7 +272,7 @@ def cash_event(row: Row, market: Market | None, *, account_id: AccountId) -> Cas
     currency = required(row, "currency")
     return CashEvent(
         account_id=account_id,
-        event_id=required(row, "id"),
+        event_id=_event_id(row),
         kind=_cash_kind(row),
         currency=currency,
         amount=number(row, "change"),
@@ -259,6 +283,16 @@ def cash_event(row: Row, market: Market | None, *, account_id: AccountId) -> Cas
         balance_after=number_or_none(row, "cashBalance"),
         venue_kind=text(row, "type"),
     )
+
+
+def _event_id(row: Row) -> str:
+    """`id` with the time, and what else tells rows apart in short.
+
+    Bybit calls the id unique, and its own example shows a settlement under the id of the trade before it: a second
+    change of the wallet, as the balances after both prove.
+    """
+    rest = "|".join(text(row, name) for name in ("type", "currency", "tradeId", "orderId"))
+    return f"{required(row, 'id')}@{text(row, 'transactionTime')}-{hashlib.sha256(rest.encode()).hexdigest()[:8]}"
 
 
 def _cash_kind(row: Row) -> CashEventKind:

@@ -35,6 +35,8 @@ _TIMES = {name: tif for tif, name in TIMES.items()}
 _DIRECTIONS = {1: TriggerDirection.RISE, 2: TriggerDirection.FALL}
 _ZERO_FILL_ENDS = frozenset({OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.DEACTIVATED})
 
+_FILTERS = ("Order", "tpslOrder", "StopOrder")
+
 
 def create(context: Context) -> Row:
     """POST /v5/order/create: an acknowledgement only."""
@@ -114,7 +116,7 @@ def _direction(context: Context, kind: MarketKind, symbol: str, trigger: Decimal
         return None
     if kind is MarketKind.LINEAR:
         return _DIRECTIONS.get(context.params.integer("triggerDirection", 0) or 0)
-    if context.params.choice("orderFilter", ("Order", "tpslOrder", "StopOrder"), default="Order") == "Order":
+    if context.params.choice("orderFilter", _FILTERS, default="Order") == "Order":
         raise BybitError(170201, "Invalid orderFilter parameter")
     last = context.venue.board.last(context.venue.instrument(kind, symbol))
     return TriggerDirection.RISE if trigger > last else TriggerDirection.FALL
@@ -149,8 +151,11 @@ def amend(context: Context) -> Row:
 
 
 def cancel(context: Context) -> Row:
-    """POST /v5/order/cancel: an acknowledgement only."""
+    """POST /v5/order/cancel: an acknowledgement only. On spot what waits for its price is found by its kind alone."""
     order = _find_open(context)
+    wanted = context.params.choice("orderFilter", _FILTERS, default="Order")
+    if order.request.kind is MarketKind.SPOT and (wanted == "Order") is (order.status is OrderStatus.UNTRIGGERED):
+        raise Refusal(Reason.ORDER_NOT_FOUND)
     context.venue.cancel(context.me, order.order_id)
     return {"orderId": order.order_id, "orderLinkId": order.client_id}
 
@@ -231,7 +236,7 @@ def realtime(context: Context) -> Row:
     named = _named(context, kind)
     if symbol:
         context.venue.instrument(kind, symbol)
-    if named is None and kind is MarketKind.LINEAR and not (symbol or coin or base):
+    if kind is MarketKind.LINEAR and not (symbol or coin or base):
         raise bad_request("params error: symbol, settleCoin or baseCoin is required")
     every = context.me.orders_newest_first(_orders_view(context), before=params.before())
     orders: Iterable[Order]

@@ -350,6 +350,13 @@ def test_a_spot_order_placed_by_value_counts_what_it_bought() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["Block trade-Limit", "Block trade Roll Back"])
+def test_a_block_trade_that_a_person_made_does_not_hide_the_others(name: str) -> None:
+    """Documented on the page "Get Order History"."""
+    found = orders.order({**ORDER_NEW, "orderType": name, "orderStatus": "Filled"}, BTC, account_id=ACCOUNT)
+    assert found.order_type is OrderType.LIMIT and found.limit_price == 102000
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -418,6 +425,32 @@ def test_liquidity_is_unknown_where_the_row_does_not_say() -> None:
 def test_which_executions_are_fills(kind: str, counts: bool) -> None:
     assert orders.is_fill({**FUNDING, "execType": kind}) is counts
     assert orders.fill({**FILL_SPOT, "execType": kind}, BTC, account_id=ACCOUNT).kind == kind.lower()
+
+
+GST = [{"feeCoin": "USDT", "feeType": "GST", "subFeeType": "IND_GST", "feeRate": "0.000099", "fee": "0.004613796"}]
+
+
+@pytest.mark.parametrize(
+    ("extra", "fee"),
+    [
+        (GST, "0.030245996"),
+        (json.dumps(GST), "0.030245996"),
+        ([{**GST[0], "feeCoin": "IDR"}], "0.0256322"),
+        ("", "0.0256322"),
+        (None, "0.0256322"),
+    ],
+)
+def test_taxes_beside_the_fee_are_paid_too(extra: object, fee: str) -> None:
+    """As a live account in India showed an execution of SOLUSDT (documented on the page "Execution")."""
+    row = {**FILL_SPOT, "execFee": "0.0256322", "feeCurrency": "USDT", "extraFees": extra}
+    found = orders.fill(row, BTC, account_id=ACCOUNT)
+    assert (found.fee, found.fee_currency) == (Decimal(fee), "USDT")
+
+
+@pytest.mark.parametrize("extra", ["GST", "1", [{"fee": "1"}], [{"feeCoin": "USDT"}], 1])
+def test_taxes_that_cannot_be_read(extra: object) -> None:
+    with pytest.raises(AnswerUnreadable):
+        orders.fill({**FILL_SPOT, "extraFees": extra}, BTC, account_id=ACCOUNT)
 
 
 LOG_ROW = {

@@ -419,8 +419,9 @@ def test_an_order_is_looked_up_live_then_in_history(broker: BybitBroker, loopbac
     loopback.on(HISTORY, ok(listing([order_row()], "more")))
     found = broker.find_order(instrument_id=LINEAR, client_order_id=ClientOrderId("at-1"))
     assert found is not None and found.venue_order_id == VenueOrderId("o-1")
-    for path in (REALTIME, HISTORY):
-        assert loopback.to(path)[0].query == {"category": "linear", "orderLinkId": "at-1"}
+    asked = {"category": "linear", "orderLinkId": "at-1"}
+    assert loopback.to(HISTORY)[0].query == asked
+    assert loopback.to(REALTIME)[0].query == {**asked, "symbol": "BTCUSDT"}  # documented as required of contracts
     by_venue_id = broker.find_order(instrument_id=SPOT, venue_order_id=VenueOrderId("o-1"))
     assert by_venue_id is not None and loopback.to(HISTORY)[1].query == {"category": "spot", "orderId": "o-1"}
 
@@ -531,7 +532,7 @@ def test_cash_events_keep_the_venue_order_within_one_millisecond(broker: BybitBr
     loopback.on(LOG, ok(listing(rows, "again")), ok(listing(rows[:1], "again")))
     now = datetime.now(UTC)
     found = broker.cash_events(since=now - timedelta(days=1), until=now)
-    assert [event.event_id for event in found] == ["log-1", "log-2", "log-3"]
+    assert [event.event_id.partition("@")[0] for event in found] == ["log-1", "log-2", "log-3"]
     assert sum(event.amount for event in found) == Decimal("9.9")
     assert found[0].instrument_id is None and str(found[1].instrument_id) == "BTC/USDT:USDT"
     assert loopback.to(LOG)[0].query["accountType"] == "UNIFIED"
@@ -557,19 +558,22 @@ def test_cancel_sends_one_id_and_keeps_the_evidence(broker: BybitBroker, loopbac
         broker.cancel(instrument_id=LINEAR, client_order_id=ClientOrderId("at-1"))
 
 
-def test_a_spot_stop_order_is_cancelled_among_the_conditional_orders(broker: BybitBroker, loopback: Loopback) -> None:
-    """As documented: without `orderFilter` Bybit looks among active spot orders only."""
+@pytest.mark.parametrize("kind", ["StopOrder", "tpslOrder"])
+def test_a_spot_order_that_waits_is_cancelled_among_its_kind(
+    broker: BybitBroker, loopback: Loopback, kind: str
+) -> None:
+    """As documented: without `orderFilter` Bybit looks among active spot orders only; a kill must end every kind."""
 
     def send(request: Request, sock: socket.socket) -> bool:
-        if request.json.get("orderFilter") == "StopOrder":
+        if request.json.get("orderFilter") == kind:
             return ok({"orderId": "o-1", "orderLinkId": "at-1"})(request, sock)
         return refuse(170213, "Order does not exist.")(request, sock)
 
     loopback.on("/v5/order/cancel", send)
     record = broker.cancel(instrument_id=SPOT, client_order_id=ClientOrderId("at-1"))
-    first, second = loopback.to("/v5/order/cancel")
+    first, *_, last = loopback.to("/v5/order/cancel")
     assert first.json == {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "at-1"}
-    assert second.json == {**first.json, "orderFilter": "StopOrder"} and record.request_body == second.body
+    assert last.json == {**first.json, "orderFilter": kind} and record.request_body == last.body
 
 
 def self_trade() -> list[dict[str, Any]]:
@@ -757,6 +761,10 @@ def test_orders_and_fills_in_what_is_no_longer_listed_are_found(broker: BybitBro
     loopback.on(REALTIME, ok(listing([order_row(symbol="LUNAUSDT", orderLinkId="a1")])))
     found = broker.find_order(instrument_id=gone, client_order_id=ClientOrderId("a1"))
     assert found is not None and found.instrument_id == gone
+    assert loopback.to(REALTIME)[0].query == {"category": "spot", "orderLinkId": "a1"}
+    contract = InstrumentId("LUNA/USDT:USDT")
+    assert broker.find_order(instrument_id=contract, venue_order_id=VenueOrderId("o-1")) is not None
+    assert loopback.to(REALTIME)[1].query == {"category": "linear", "orderId": "o-1", "settleCoin": "USDT"}
     now = datetime.now(UTC)
 
     def send(request: Request, sock: socket.socket) -> bool:

@@ -83,7 +83,8 @@ class Wire:
         return answer["result"]["list"]
 
     def order(self, link_id: str, category: str = "linear") -> dict[str, Any]:
-        (row,) = self.rows("/v5/order/realtime", f"category={category}&orderLinkId={link_id}")
+        scope = "&settleCoin=USDT" if category == "linear" else ""
+        (row,) = self.rows("/v5/order/realtime", f"category={category}&orderLinkId={link_id}{scope}")
         return row
 
 

@@ -86,7 +86,7 @@ def test_faults_lags_limits_and_reset(ask: Any, wire: Any):
     assert ask("clear_faults", fault_id=identity) == 1
     ask("set_lags", orders_ms=60_000)
     wire.place(orderLinkId="x")
-    assert wire.rows("/v5/order/realtime", "category=linear&orderLinkId=x") == []
+    assert wire.rows("/v5/order/realtime", "category=linear&settleCoin=USDT&orderLinkId=x") == []
     ask("reset")
     assert ask("orders", account="main") == []
     assert ask("requests") == []

@@ -112,7 +112,7 @@ def test_not_found_for_a_while_after_placement(wire: Any, control: Control):
     control.fault("not_found", path="/v5/order/*", method="GET", young_s=30, times=None)
     wire.place(orderLinkId="x")
     for path in ("/v5/order/realtime", "/v5/order/history"):
-        assert wire.rows(path, "category=linear&orderLinkId=x") == []
+        assert wire.rows(path, "category=linear&settleCoin=USDT&orderLinkId=x") == []
     control.clear_faults()
     assert wire.order("x")["orderStatus"] == "Filled"
 
@@ -120,7 +120,7 @@ def test_not_found_for_a_while_after_placement(wire: Any, control: Control):
 def test_stale_reads(wire: Any, control: Control):
     wire.place(orderLinkId="x")
     control.fault("stale", path="/v5/*", method="GET", stale_s=60, times=None)
-    assert wire.rows("/v5/order/realtime", "category=linear&orderLinkId=x") == []
+    assert wire.rows("/v5/order/realtime", "category=linear&settleCoin=USDT&orderLinkId=x") == []
     assert wire.rows("/v5/execution/list") == []
     (row,) = wire.rows("/v5/position/list", "category=linear&symbol=AAPLUSDT")
     assert row["size"] == "0"

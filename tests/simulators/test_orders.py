@@ -129,6 +129,14 @@ def test_spot_stop_limit(wire: Any, control: Control):
     assert wire.order("b", "spot")["orderStatus"] == "Filled"
 
 
+def test_a_spot_order_that_waits_is_cancelled_by_its_kind_alone(wire: Any):
+    order = {"category": "spot", "symbol": "BTCUSDT", **LIMIT, "price": "61500", "qty": "0.01"}
+    wire.place(**order, triggerPrice="61000", orderFilter="StopOrder", orderLinkId="b")
+    named = {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "b"}
+    assert wire.post("/v5/order/cancel", **named)["retCode"] == 170213
+    assert wire.post("/v5/order/cancel", **named, orderFilter="StopOrder")["retCode"] == 0
+
+
 def test_resting_reduce_only_order_dies_with_its_position(wire: Any):
     wire.place(qty="3")
     wire.place(**LIMIT, side="Sell", price="209", qty="3", reduceOnly=True, orderLinkId="take")
@@ -155,10 +163,10 @@ def test_one_order_turns_a_position_round(wire: Any, control: Control):
 def test_acknowledgement_is_not_a_live_order(wire: Any, control: Control):
     assert wire.place(orderLinkId="x")["retCode"] == 0
     for path in ("/v5/order/realtime", "/v5/order/history"):
-        assert wire.rows(path, "category=linear&orderLinkId=x") == []
+        assert wire.rows(path, "category=linear&settleCoin=USDT&orderLinkId=x") == []
     assert control.positions("main") == []
     control.advance(seconds=1)
-    assert wire.rows("/v5/order/realtime", "category=linear&orderLinkId=x") == []
+    assert wire.rows("/v5/order/realtime", "category=linear&settleCoin=USDT&orderLinkId=x") == []
     control.advance(seconds=1)
     row = wire.order("x")
     assert (row["orderStatus"], row["createdTime"], row["updatedTime"]) == (
@@ -211,7 +219,7 @@ def test_each_read_has_its_own_lag(wire: Any, control: Control):
         window = f"category=linear&startTime={begin - 1000}&endTime={begin + 60_000}"
         wallet = wire.get("/v5/account/wallet-balance", "accountType=UNIFIED")["result"]["list"][0]["coin"][0]
         found = {
-            "orders": wire.rows("/v5/order/realtime", "category=linear&orderLinkId=x"),
+            "orders": wire.rows("/v5/order/realtime", "category=linear&settleCoin=USDT&orderLinkId=x"),
             "executions": wire.rows("/v5/execution/list", window),
             "positions": wire.rows("/v5/position/list", "category=linear&settleCoin=USDT"),
             "entries": wire.rows("/v5/account/transaction-log", window),
@@ -274,7 +282,7 @@ def test_transaction_log_defaults_to_a_day(wire: Any, control: Control):
 def test_realtime_forgets_beyond_500_closed_orders(wire: Any):
     for number in range(502):
         wire.place(orderLinkId=f"n{number}")
-    assert wire.rows("/v5/order/realtime", "category=linear&orderLinkId=n1") == []
+    assert wire.rows("/v5/order/realtime", "category=linear&settleCoin=USDT&orderLinkId=n1") == []
     assert wire.order("n2")["orderStatus"] == "Filled"
     assert len(wire.rows("/v5/order/history", "category=linear&orderLinkId=n1")) == 1
     assert wire.rows("/v5/order/realtime", "category=linear&settleCoin=USDT") == []

@@ -48,7 +48,7 @@ def test_market_order_fills_and_every_read_agrees(pybit: HTTP, control: Control)
     (truth,) = control.orders("main")
     assert (ack["orderId"], ack["orderLinkId"]) == (truth.order_id, "m-1")
     for row in (
-        the_one(pybit.get_open_orders(category="linear", orderLinkId="m-1")),
+        the_one(pybit.get_open_orders(category="linear", settleCoin="USDT", orderLinkId="m-1")),
         the_one(pybit.get_order_history(category="linear", orderId=ack["orderId"])),
     ):
         assert row["orderStatus"] == "Filled"
@@ -88,7 +88,7 @@ def test_limit_order_fills_at_its_own_price_when_the_market_comes(pybit: HTTP, c
         category="linear", symbol="AAPLUSDT", side="Buy", orderType="Limit", qty="2", price="190", orderLinkId="l-1"
     )
     control.set_price("AAPLUSDT", 185)
-    row = the_one(pybit.get_open_orders(category="linear", orderLinkId="l-1"))
+    row = the_one(pybit.get_open_orders(category="linear", settleCoin="USDT", orderLinkId="l-1"))
     assert (row["orderStatus"], row["avgPrice"]) == ("Filled", "190")
     assert the_one(pybit.get_executions(category="linear"))["isMaker"] is True
 
@@ -101,7 +101,8 @@ def test_amend(pybit: HTTP, control: Control):
     (order,) = control.orders("main")
     assert (order.price, order.qty) == (Decimal("195.5"), 3)
     pybit.amend_order(category="linear", symbol="AAPLUSDT", orderLinkId="a", price="201")
-    assert the_one(pybit.get_open_orders(category="linear", orderLinkId="a"))["orderStatus"] == "Filled"
+    row = the_one(pybit.get_open_orders(category="linear", settleCoin="USDT", orderLinkId="a"))
+    assert row["orderStatus"] == "Filled"
 
 
 def test_cancel_all(pybit: HTTP, control: Control):

@@ -165,6 +165,7 @@ def test_order_counts(wire: Any):
     [
         ("/v5/position/list", "category=linear"),
         ("/v5/order/realtime", "category=linear"),
+        ("/v5/order/realtime", "category=linear&orderLinkId=x"),
         ("/v5/position/list", "category=spot&symbol=BTCUSDT"),
         ("/v5/order/history", "category=linear&startTime=1&endTime=900000000"),
         ("/v5/execution/list", "category=linear&limit=0"),

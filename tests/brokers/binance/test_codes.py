@@ -152,6 +152,14 @@ def test_http_statuses(status: int, on_order: type[BrokerError], otherwise: type
         (b'{"code":-1001,"msg":"Internal error; unable to process your request."}', VenueFaulted, "Internal"),
         (b"Service Unavailable.", VenueFaulted, "Service"),
         (b'{"code":-1008,"msg":"Request throttled by system-level protection."}', RateLimited, "throttled"),
+        # As live futures answered for an order that had been placed (github.com/banbox/banbot/issues/114).
+        (
+            b'{"code":-1008,"msg":"Server is currently overloaded with other requests. Please try again in a few '
+            b'minutes."}',
+            VenueFaulted,
+            "overloaded",
+        ),
+        (b'{"code":-1003,"msg":"Too many requests queued."}', VenueFaulted, "queued"),
     ],
 )
 def test_a_5xx_is_never_a_failure_of_the_order_but_where_its_code_says_so(
@@ -159,6 +167,14 @@ def test_a_5xx_is_never_a_failure_of_the_order_but_where_its_code_says_so(
 ) -> None:
     found = status_error(status, body, headers={}, is_order=True)
     assert type(found) is error and text in found.text
+
+
+@pytest.mark.parametrize("status", [200, 429, 503])
+def test_an_overload_is_a_limit_to_a_read_and_proves_nothing_of_an_order(status: int) -> None:
+    body = b'{"code":-1008,"msg":"Server is currently overloaded with other requests."}'
+    for is_order, error in ((True, VenueFaulted), (False, RateLimited)):
+        with pytest.raises(error):
+            read_answer(status, body, headers={}, is_order=is_order)
 
 
 @pytest.mark.parametrize(

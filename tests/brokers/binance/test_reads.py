@@ -603,6 +603,18 @@ def test_wallet_changes_are_those_of_futures_and_only_where_there_is_nothing_els
         assert spot.partial_cash_events(**window) == () and not spot.capabilities.cash_event_products
 
 
+@pytest.mark.parametrize("minutes", [120, 121])
+def test_two_changes_under_one_id_are_never_read_as_one(venue: Loopback, minutes: int) -> None:
+    rows = [
+        {**COMMISSION_INCOME, "time": at(minutes=minutes)},
+        {**COMMISSION_INCOME, "income": "-0.02", "time": at(hours=2)},
+    ]
+    venue.on("/fapi/v1/income", serving(rows, 1000))
+    futures = opened(venue.url, products=frozenset({ProductKind.LINEAR}), instruments=(LINEAR,))
+    with futures as broker, pytest.raises(AnswerUnreadable, match="one id must name one change"):
+        broker.cash_events(since=START, until=START + timedelta(days=1))
+
+
 def test_a_transfer_between_both_wallets_of_an_account_is_told_with_both_sides(venue: Loopback) -> None:
     rows = [{**TRANSFER_INCOME, "time": at(hours=1)}, {**COMMISSION_INCOME, "time": at(hours=2)}]
     venue.on("/fapi/v1/income", serving(rows, 1000))

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from brokers.binance import codes
 from brokers.clock import epoch_ms
-from brokers.errors import VenueFaulted
+from brokers.errors import RateLimited, VenueFaulted
 from brokers.ids import InstrumentId
 from simulators import running_binance
 from simulators.core.config import PricesConfig
@@ -64,7 +64,7 @@ _WORDS = {
 }
 
 
-_AT_503 = (-1016,)  # told with a status that is no failure of an order
+_AT_503 = (-1008, -1016)  # told with a status that is no failure of an order
 
 
 def _errors() -> Iterable[ErrorRow]:
@@ -72,7 +72,8 @@ def _errors() -> Iterable[ErrorRow]:
         ((code, _WORDS.get(code, "the venue's words")), VenueFaulted if code in _AT_503 else error)
         for code, error in sorted(codes.CODES.items())
     ]
-    return [*rows, *(((-2010, words), error) for words, error in codes._TEXTS)]
+    throttled = ((-1008, "Request throttled by system-level protection."), RateLimited)
+    return [*rows, throttled, *(((-2010, words), error) for words, error in codes._TEXTS)]
 
 
 _SPOT_PAIRS = (("BTC", "USDT"), ("LTC", "USDT"), ("SOL", "USDT"), ("LTC", "BTC"))

@@ -65,7 +65,7 @@ VENUE = WireVenue(
             resting="2900",
             crossing="3030.00",
             level_notional="12",
-            cancel_requests_max=2,  # not among the active orders: once more among the conditional ones
+            cancel_requests_max=3,  # not among the active orders: once more among each kind that waits for a price
             codes={**_CODES, "maintenance": 170_191, "no_money": 170_131},
         ),
     ),
