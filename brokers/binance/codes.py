@@ -114,7 +114,7 @@ HTTP_STATUSES: Mapping[int, HttpRow] = {
 }
 _BUSY = (-1003, -1008)
 # Of an overload one wording is documented as a refusal, at whatever status. The other one came from live futures for an
-# order that had been placed (github.com/banbox/banbot/issues/114).
+# order that had been placed, as its sender reported.
 _OVERLOADED, _THROTTLED = -1008, "throttled by system-level protection"
 
 

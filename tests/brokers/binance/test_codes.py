@@ -152,7 +152,7 @@ def test_http_statuses(status: int, on_order: type[BrokerError], otherwise: type
         (b'{"code":-1001,"msg":"Internal error; unable to process your request."}', VenueFaulted, "Internal"),
         (b"Service Unavailable.", VenueFaulted, "Service"),
         (b'{"code":-1008,"msg":"Request throttled by system-level protection."}', RateLimited, "throttled"),
-        # As live futures answered for an order that had been placed (github.com/banbox/banbot/issues/114).
+        # As live futures answered for an order that had been placed.
         (
             b'{"code":-1008,"msg":"Server is currently overloaded with other requests. Please try again in a few '
             b'minutes."}',
