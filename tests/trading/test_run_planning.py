@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,15 +63,27 @@ def _rows(ledger: Ledger) -> dict[str, int]:
         }
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folders = [tmp_path_factory.mktemp(name) for name in ("bybit", "tradestation")]
+@contextmanager
+def opened(folders: list[Path]) -> Iterator[Scene]:
     with ExitStack() as stack:
         crypto = stack.enter_context(stage(folders[0]))
         sim, shares = stack.enter_context(tradestation(folders[1], clock=QuickClock()))
         for runtime in (crypto.runtime, shares):
             runtime.broker.connect()
         yield Scene(crypto.sim, crypto.runtime, sim, shares)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with opened([tmp_path_factory.mktemp(name) for name in ("bybit", "tradestation")]) as found:
+        yield found
+
+
+@pytest.fixture
+def own_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """For a test that trades: what trading costs cannot be put back."""
+    with opened([tmp_path_factory.mktemp(name) for name in ("bybit", "tradestation")]) as found:
+        yield found
 
 
 def portfolio(**changes: Any) -> Portfolio:
@@ -242,8 +255,8 @@ def test_steps_are_named_after_the_run(scene: Scene) -> None:
     assert said and all(name.endswith(" for run-7") for name in said)
 
 
-def test_a_cooldown_counts_from_the_last_rebalance_that_traded(scene: Scene) -> None:
-    runtime = scene.runtimes[CRYPTO]
+def test_a_cooldown_counts_from_the_last_rebalance_that_traded(own_scene: Scene) -> None:
+    runtime = own_scene.runtimes[CRYPTO]
     book = portfolio(quote_currency="USDT", targets={BTC: "0.1"}, cooldown_s=3600)
     assert read_account_view(runtime, book, step=call_directly).last_traded_at is None
     ended = rebalance(runtime, book, business_key="cooldown-1").plan

@@ -96,6 +96,7 @@ def fast_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(tempfile.mkdtemp(dir=memory, prefix="years-"))
 
 
+@pytest.mark.timeout(900)  # the longest of all, and most of it is work
 def test_years_of_rebalancing_end_with_equal_books(fast_directory: Path) -> None:
     diary = Diary()
     with stage(fast_directory, clock=VenueClock(START), config=venue_config()) as on:
