@@ -412,10 +412,10 @@ def test_a_second_stop_under_the_same_id_stops(
     view = desk.submit(order)
     view = desk.advance(view.intent_id)
     assert view.state is S.ACKED and view.client_order_id is not None
+    (first,) = venue.orders
+    first.status, first.visible_at = OrderStatus.CANCELLED, venue.now() + timedelta(days=1)
     double = venue.prepare_order(order.request, view.client_order_id)
     venue._accept(double, venue.now() + timedelta(seconds=5), at=venue.now())
-    first, _ = venue.orders
-    first.visible_at = venue.now() + timedelta(days=1)
     assert make_desk("next").sweep().sightings.duplicates == (str(view.client_order_id),)
     assert halted(ledger, venue)
 
