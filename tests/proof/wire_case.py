@@ -310,7 +310,7 @@ def _play_read(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     case = stage.case
     if case.fault.before == "sweep":
         return wire_stops.play_sweep(stage)
-    if case.verb in wire_stops.LISTS and not wire_stops.meets_proof(case.product, case.fault):
+    if case.verb in wire_stops.LISTS and not wire_stops.is_turn(case.product, case.fault):
         return wire_stops.play_list(stage, decoy)
     needs_ladder = case.verb in (Verb.OPEN_ORDERS, Verb.ORDER_HISTORY, Verb.POSITIONS)
     is_placed = not needs_ladder
@@ -497,7 +497,7 @@ def is_case(venue: WireVenue, product: Product, verb: Verb, fault: WireFault) ->
         return not fault.of_stops and Case(venue, product, verb, fault).wanted is not None
     if stop.of_few and fault.name not in FEW.get(verb, frozenset()):
         return False
-    if verb is Verb.FILLS and not wire_stops.meets_proof(product, fault):
-        return False  # the other venue has it
+    if verb is Verb.FILLS and not (stop.of_few or wire_stops.is_turn(product, fault)):
+        return False
     is_known = verb is not Verb.POSITIONS and fault.name not in wire_stops.AS_OTHERS
     return is_known and Case(venue, product, verb, fault).wanted is not None

@@ -32,6 +32,7 @@ _VALID = timedelta(seconds=4)
 CROWD = 60  # of each of two seconds: together more than a page of any list of stops
 LISTS = frozenset({Verb.OPEN_ORDERS, Verb.ORDER_HISTORY})
 S = IntentState
+_LIKE_OTHERS = 8
 _ROWS = tuple(fault.name for fault in (*FAULTS, *STOP_FAULTS))
 
 
@@ -130,10 +131,9 @@ def play_sweep(stage: Stage) -> tuple[IntentView, End]:
     return through(stage, view), End.FILLED
 
 
-def meets_proof(product: Product, fault: WireFault) -> bool:
-    """Whether a fault of a list is met by a proof of absence, as with ordinary orders; see `Stop.proves_turn`."""
-    stop = product.stop
-    return stop is None or (_ROWS.index(fault.name) // 2) % 2 == stop.proves_turn
+def is_turn(product: Product, fault: WireFault) -> bool:
+    """Whether it is one of the faults whose play is that of ordinary orders; see `Stop.list_turn`."""
+    return product.stop is None or (_ROWS.index(fault.name) // 2) % _LIKE_OTHERS == product.stop.list_turn
 
 
 def play_list(stage: Stage, decoy: Any) -> tuple[IntentView, End]:

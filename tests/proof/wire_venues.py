@@ -32,8 +32,10 @@ class Stop:
     market goes then. `rests_at` is the limit of one that rests after its trigger, and is filled at `back`.
 
     `of_few`: it is the ordinary order with more fields, so that a few faults show it. Otherwise every fault is played,
-    of several products of a venue (`shares`) each on one, in turn (`turn`). Half of the faults of lists (`proves_turn`)
-    are met by a proof of absence, and half by a look at a stop that waits, at two venues the one and the other half.
+    of several products of a venue (`shares`) each on one, in turn (`turn`). A fault of a list of
+    orders is met by a look at a stop that waits, and one in eight (`list_turn`) by a proof of absence, which takes four
+    times as long and is no different from that of other orders; fills, which no service of their own shows, meet one in
+    eight.
     """
 
     trigger: str
@@ -43,7 +45,7 @@ class Stop:
     of_few: bool = False
     shares: int = 1
     turn: int = 0
-    proves_turn: int = 0
+    list_turn: int = 0
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ VENUE = WireVenue(
             name="linear stop",
             crossing="60900",
             cancel_requests_max=2,
-            stop=Stop("60600", "60700", rests_at="60300", back="60200", proves_turn=1),
+            stop=Stop("60600", "60700", rests_at="60300", back="60200", list_turn=4),
             paths=_PATHS_OF_STOPS,
         ),
         replace(
