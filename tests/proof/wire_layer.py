@@ -241,7 +241,10 @@ def _on_the_order(result: Played) -> Iterator[Finding]:
     if result.unread:
         yield OTHER, f"the last sweep could not read: {result.unread}"
     yield from _on_sightings(result, len(lived))
-    is_anothers = case.product.stop is not None and case.fault.before in ("other", "trigger")  # it waits, and is a person's
+    is_anothers = case.product.stop is not None and case.fault.before in (
+        "other",
+        "trigger",
+    )  # it waits, and is a person's
     if any(order.is_open for order in lived) and not is_anothers:
         yield ORPHANED, "an order of ours is still open at the venue"
     if case.fault.end is End.PARTLY and not 0 < view.filled_quantity < view.request.quantity:

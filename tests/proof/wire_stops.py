@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from brokers.ids import ClientOrderId
     from tests.proof.wire_case import Stage
 
-# Nothing of these faults is a stop's own: its fills come long after the acknowledgement, see STOP_FAULTS for the others.
+# Nothing of these faults is a stop's own: its fills come long after the acknowledgement.
 AS_OTHERS = frozenset({"fills before the acknowledgement"})
 DRIVE_S, REST_S = 3_000.0, 60.0
 _VALID = timedelta(seconds=4)
@@ -138,7 +138,7 @@ def is_turn(product: Product, fault: WireFault) -> bool:
 
 def play_list(stage: Stage, decoy: Any) -> tuple[IntentView, End]:
     """The list is read while the stop waits in it."""
-    from tests.proof import wire_case  # noqa: PLC0415 - it plays the other cases by this module
+    from tests.proof import wire_case
 
     view = stage.desk.submit(stage.wanted())
     (view,) = stage.desk.drive([view.intent_id], timeout_s=DRIVE_S, until=lambda one: one.state in _LIVES)

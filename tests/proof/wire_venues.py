@@ -72,7 +72,7 @@ class Product:
 
     @property
     def holds_ids(self) -> bool:
-        """Whether our id is refused again while the order that has it lives: a stop waits, others are filled at once."""
+        """Whether our id is refused again while the order that has it lives: a stop waits."""
         return self.has_permanent_ids or self.stop is not None
 
 

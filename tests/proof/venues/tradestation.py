@@ -110,9 +110,7 @@ VENUE = WireVenue(
     name="tradestation",
     account_id=ACCOUNT,
     owner="SIM123456M",
-    products=(
-        _SHARE,
-    ),
+    products=(_SHARE,),
     stops=(
         replace(
             _SHARE,
