@@ -38,7 +38,7 @@ LAYERS: Mapping[str, Layer] = {
     "model": Layer("tests.proof.model_layer:run", "production's decisions, modelled venues", 1_000_000, 20_000, turn=1),
     "mutants": Layer("tests.proof.mutants_layer:run", "one rule taken away at a time", 5_000, 1_200),
     "histories": Layer("tests.proof.histories_layer:run", "the real desk on real ledgers", 4_000, 1_000),
-    "wire": Layer("tests.proof.wire_layer:run", "real SDKs over simulators", 2_774, 100),
+    "wire": Layer("tests.proof.wire_layer:run", "real SDKs over simulators", 3_393, 100),
     "processes": Layer(
         "tests.proof.process_layer:run_untimed", "real processes, killed and stopped", 100, 10, waits=True
     ),

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from brokers.binance import algos
 from brokers.bybit import codes
 from brokers.errors import OrderInvalid
+from brokers.okx.stops import Stops
 from brokers.transport import GuardedAdapter
 from tests.egress import egress
-from tests.proof import wire_layer
+from tests.proof import wire_case, wire_layer, wire_stops
 from tests.proof.layers import LAYERS
 from tests.proof.wire_case import Case
-from tests.proof.wire_faults import FAULTS, READS, End, Verb
+from tests.proof.wire_faults import FAULTS, READS, STOP_FAULTS, End, Verb
 
 _READS = sorted(READS)
 
@@ -36,7 +38,12 @@ def _is_in_the_cut(case: Case) -> bool:
     return case.verb is turn and (is_read_only or number % 3 == 0) and is_linear is bool(number // len(_READS) % 2)
 
 
-CUT = [case.name for case in wire_layer.cases() if _is_in_the_cut(case)]
+def _of_stops() -> list[str]:
+    """One in thirteen of the table of stops: some of each verb, at each venue other faults."""
+    return [case.name for case in wire_layer.cases() if case.product.stop is not None][::13]
+
+
+CUT = [case.name for case in wire_layer.cases() if case.product.stop is None and _is_in_the_cut(case)] + _of_stops()
 
 
 @pytest.mark.parametrize("name", CUT)
@@ -52,8 +59,18 @@ def test_the_table_names_each_case_once_and_every_fault_has_one() -> None:
     names = [case.name for case in wire_layer.cases()]
     assert len(names) == len(set(names)) > 600
     assert LAYERS["wire"].full == len(names), "at full strength every case is played once"
-    assert {case.fault.name for case in wire_layer.cases()} == {fault.name for fault in FAULTS}
-    assert {case.fault.name for case in wire_layer.cases() if case.name in CUT} == {fault.name for fault in FAULTS}
+    faults = {fault.name for fault in FAULTS}
+    assert {case.fault.name for case in wire_layer.cases()} == faults | {fault.name for fault in STOP_FAULTS}
+    assert faults <= {case.fault.name for case in wire_layer.cases() if case.name in CUT}
+
+
+@pytest.mark.parametrize("venue", ["okx", "binance"])
+def test_every_fault_of_placing_cancelling_and_finding_is_played_on_stops_of_a_service_of_their_own(venue: str) -> None:
+    cases = [case for case in wire_layer.cases() if case.venue.name == venue]
+    for verb in set(Verb) - {Verb.FILLS, Verb.POSITIONS}:
+        ordinary = {case.fault.name for case in cases if case.verb is verb and case.product.stop is None}
+        of_stops = {case.fault.name for case in cases if case.verb is verb and case.product.name.endswith(" stop")}
+        assert ordinary - wire_stops.AS_OTHERS <= of_stops
 
 
 def test_run_and_replay_report_one_row_and_one_command() -> None:
@@ -96,6 +113,25 @@ def test_a_transport_that_sends_twice_is_found(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(GuardedAdapter, "send", twice)
     found = {invariant for invariant, _ in wire_layer.judged("bybit spot place: wrong content type", 0).findings}
     assert {wire_layer.DUPLICATED, "I14"} <= found
+
+
+def test_a_cancel_that_ends_at_the_trigger_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stops, "open_children", lambda *_: [])
+    monkeypatch.setattr(wire_case, "DRIVE_S", 60.0)  # nothing comes of it however long it is waited for
+    name = next(case.name for case in wire_layer.cases() if _is_of(case, "okx", "at request 0 of a cancel; it rests"))
+    assert wire_layer.ORPHANED in {invariant for invariant, _ in wire_layer.judged(name, 0).findings}
+
+
+def test_a_triggered_order_that_is_taken_for_one_of_its_own_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(algos, "child_number", lambda row: "")
+    for module in (wire_case, wire_stops):
+        monkeypatch.setattr(module, "DRIVE_S", 60.0)
+    name = next(case.name for case in wire_layer.cases() if _is_of(case, "binance", "at request 1 of a sweep"))
+    assert wire_layer.STUCK in {invariant for invariant, _ in wire_layer.judged(name, 0).findings}
+
+
+def _is_of(case: Case, venue: str, words: str) -> bool:
+    return case.venue.name == venue and case.product.name.endswith(" stop") and words in case.fault.name
 
 
 def test_a_call_over_its_bound_is_found_unless_it_was_slow_once_only(monkeypatch: pytest.MonkeyPatch) -> None:

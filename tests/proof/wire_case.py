@@ -25,7 +25,8 @@ from ledger.engine import Ledger
 from ledger.states import IntentState
 from tests.brokers.loopback import Loopback, start_loopback
 from tests.egress import egress, hostile_environment
-from tests.proof.wire_faults import READS, Arm, End, Known, Verb, WireFault, ending, expected
+from tests.proof import wire_stops
+from tests.proof.wire_faults import FEW, READS, Arm, End, Known, Verb, WireFault, ending, expected
 from tests.proof.wire_ledger import empty_ledger
 from tests.proof.wire_venues import Product, WireVenue
 from tests.trading.simulated import VenueClock
@@ -58,12 +59,16 @@ class Case:
     def has_permanent_ids(self) -> bool:
         return self.product.has_permanent_ids
 
+    def targets(self, role: str) -> tuple[dict[str, str], ...]:
+        """What a fault on each of the role's paths has to match."""
+        return self.venue.targets(role, self.product)
+
     @property
     def wanted(self) -> Known | None:
         """What a call of the verb must prove; None where there is no such case."""
-        own = self.venue.proves(self.fault, self.verb)
+        own = (self.product.proves or self.venue.proves)(self.fault, self.verb)
         if own is ...:
-            return expected(self.fault, self.verb, has_permanent_ids=self.has_permanent_ids)
+            return expected(self.fault, self.verb, has_permanent_ids=self.product.holds_ids)
         return own  # type: ignore[return-value]
 
     @property
@@ -87,8 +92,8 @@ class Call:
 class Watched:
     """The adapter with a stop-watch and the simulator's counters around each call of a verb."""
 
-    def __init__(self, broker: Any, sim: Any, venue: WireVenue) -> None:
-        self._broker, self._sim, self._venue = broker, sim, venue
+    def __init__(self, broker: Any, sim: Any, case: Case) -> None:
+        self._broker, self._sim, self._case = broker, sim, case
         self.calls: list[Call] = []
         self.main_faults: set[str] = set()
         self.around: dict[Verb, Callable[[], Any]] = {}  # a context entered around the next call of the verb, once
@@ -121,10 +126,13 @@ class Watched:
 
     def _note(self, verb: Verb, known: Known, error: str, seconds: float, number: int, *, is_refused: bool) -> None:
         requests = self._sim.control.requests(since=number)
+        venue, product = self._case.venue, self._case.product
         own = [
-            r for r in requests if self._venue.covers(verb, r.path, r.method) and (verb in READS or r.method != "GET")
+            r
+            for r in requests
+            if venue.covers(verb, r.path, r.method, product=product) and (verb in READS or r.method != "GET")
         ]
-        orders = [r for r in requests if r.path in self._venue.order_paths and r.method == "POST"]
+        orders = [r for r in requests if r.path in venue.order_paths and r.method == "POST"]
         faulted = is_refused or any(set(request.faults) & self.main_faults for request in requests)
         self.calls.append(Call(verb, known, error, seconds, len(own), len(orders), faulted))
 
@@ -154,6 +162,9 @@ class Played:
     unread: str
     fired: int
     end: End
+    placed_by_others: int = 0  # order requests that the harness itself sent
+    mid_sightings: Any = ()  # of a sweep in the moment of a trigger
+    is_in_time: bool = True  # whether the price moved in its moment
 
 
 class Stage:
@@ -166,8 +177,10 @@ class Stage:
         self.ledger = stack.enter_context(empty_ledger(case.venue.account_id.environment, self.clock))
         self._stack = stack
         self.watched, self.desk = self.open_desk("worker-1")
-        self.main_ids: list[str] = []
         self.all_ids: list[str] = []
+        self.placed_by_others = 0
+        self.mid_sightings: Any = ()
+        self.moment: wire_stops.Moment | None = None
 
     def open_desk(self, worker: str) -> tuple[Watched, OrderDesk]:
         """A process's own adapter and desk over the same venue and ledger."""
@@ -175,7 +188,7 @@ class Stage:
         broker = self._stack.enter_context(
             open_broker(case.venue.configure(self.sim.url, case.deadline_s), clock=self.clock)
         )
-        watched = Watched(broker, self.sim, case.venue)
+        watched = Watched(broker, self.sim, case)
         policy = RiskPolicy.for_environment(Environment.SIMULATED)
         desk = OrderDesk(
             ledger=self.ledger,
@@ -189,7 +202,7 @@ class Stage:
 
     def wanted(self, *, resting: bool = False) -> WantedOrder:
         product = self.case.product
-        request = OrderRequest(
+        request = wire_stops.request(product, self.case.fault) or OrderRequest(
             instrument_id=product.instrument_id,
             side=OrderSide.BUY,
             order_type=OrderType.LIMIT if resting else OrderType.MARKET,
@@ -209,7 +222,7 @@ class Stage:
         if fields.get("location") == "decoy":
             fields["location"] = f"{decoy.url}/elsewhere"
         role = self.case.verb.value if arm.role == "verb" else arm.role
-        for target in self.case.venue.targets(role):
+        for target in self.case.targets(role):
             armed = self.sim.control.fault(arm.kind, **target, times=arm.times or None, **fields)
             self.all_ids.append(armed)
             if arm.is_main:
@@ -234,7 +247,7 @@ def played(case: Case, *, seed: int) -> Iterator[Played]:
         stage = Stage(case, sim, stack)
         if seed:
             noise = random.Random(f"{seed} {case.name}").choice(("", "find_order", "positions", "fills"))
-            for target in case.venue.targets(noise) if noise else ():
+            for target in case.targets(noise) if noise else ():
                 noisy = {**target, "method": "GET"}
                 sim.control.fault("status", **noisy, times=None, probability=0.05, status=503)
         with egress().recording() as seen:
@@ -248,41 +261,63 @@ def _play_place(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     if fault.arms_before_start:
         stage.arm_all(decoy)
     wanted = stage.wanted()
-    _PREPARED.get(fault.before, _nothing)(stage, wanted)
+    PREPARED.get(fault.before, _nothing)(stage, wanted)
     if not fault.arms_before_start:
         stage.arm_all(decoy)
+    wire_stops.expect_moment(stage)
     view = stage.desk.submit(wanted)
-    views = stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)
+    if fault.withdrawn:
+        stage.desk.advance(view.intent_id)
+        stage.desk.cancel(view.intent_id, reason="proof")
+    view = _to_its_end(stage, view)
+    if fault.withdrawn and not fault.rests:
+        return view, wire_stops.raced(stage)
     end = stage.case.venue.ends(fault, Verb.PLACE)
-    return views[0], end or ending(fault, has_permanent_ids=stage.case.has_permanent_ids)
+    return view, end or ending(fault, has_permanent_ids=stage.case.product.holds_ids)
+
+
+def _to_its_end(stage: Stage, view: IntentView) -> IntentView:
+    """Drive the order until it is over; a stop through its trigger."""
+    if stage.case.product.stop is not None and not stage.case.fault.withdrawn:
+        return wire_stops.through(stage, view)
+    return stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)[0]
 
 
 def _play_cancel(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     """A resting order that is taken back."""
     is_partly = stage.case.fault.before == "partly"
     if is_partly:
-        for target in stage.case.venue.targets(Verb.PLACE):
+        for target in stage.case.targets(Verb.PLACE):
             stage.sim.control.fault("partial_fill", **target, ratio="0.5")
     view = stage.desk.submit(stage.wanted(resting=True))
     (view,) = stage.desk.drive([view.intent_id], timeout_s=2.0)
+    if is_partly and stage.case.product.stop is not None:
+        wire_stops.price_goes(stage, stage.case.product.stop.beyond)
+        (view,) = stage.desk.drive([view.intent_id], timeout_s=60.0, until=lambda one: one.filled_quantity > 0)
     rests = S.PARTIALLY_FILLED if is_partly else S.WORKING
     assert view.state is rests, f"the order must rest before it is cancelled, was {view.state} {view.reason}"
-    _PREPARED.get(stage.case.fault.before, _nothing)(stage, None)
+    PREPARED.get(stage.case.fault.before, _nothing)(stage, None)
     stage.arm_all(decoy)
+    wire_stops.expect_moment(stage)
     stage.desk.cancel(view.intent_id, reason="proof")
-    return stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)[0], End.CANCELLED
+    (view,) = stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)
+    return view, wire_stops.raced(stage) if stage.case.fault.of_stops else End.CANCELLED
 
 
 def _play_read(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     """An order whose outcome is unknown and must be found out by spoiled reads; where the protocol has no need of
     that read, it is made once by itself."""
     case = stage.case
+    if case.fault.before == "sweep":
+        return wire_stops.play_sweep(stage)
+    if case.verb in wire_stops.LISTS and not wire_stops.is_turn(case.product, case.fault):
+        return wire_stops.play_list(stage, decoy)
     needs_ladder = case.verb in (Verb.OPEN_ORDERS, Verb.ORDER_HISTORY, Verb.POSITIONS)
     is_placed = not needs_ladder
-    for target in case.venue.targets(Verb.PLACE):
+    for target in case.targets(Verb.PLACE):
         stage.sim.control.fault("execute_then_drop" if is_placed else "drop", **target)
     wanted = stage.wanted()
-    prepare = _PREPARED.get(case.fault.before, _nothing)
+    prepare = PREPARED.get(case.fault.before, _nothing)
 
     @contextmanager
     def armed() -> Iterator[None]:
@@ -300,12 +335,12 @@ def _play_read(stage: Stage, decoy: Loopback) -> tuple[IntentView, End]:
     if needs_ladder and case.has_permanent_ids:  # otherwise the same id is simply sent again
         view = stage.desk.advance(view.intent_id)
         stage.desk.cancel(view.intent_id, reason="proof")
-    (view,) = stage.desk.drive([view.intent_id], timeout_s=DRIVE_S)
+    view = _to_its_end(stage, view)
     if _looks_by_its_id(case):
         stage.clock.wait(15.0)  # looks at single orders share what was read some seconds ago
         stage.arm_all(decoy)
     if not any(call.verb is case.verb and call.is_faulted for call in stage.watched.calls):
-        _read_once(stage, view)
+        read_once(stage, view)
     usual = End.EXPIRED if needs_ladder and case.has_permanent_ids else End.FILLED
     return view, case.venue.ends(case.fault, case.verb) or usual
 
@@ -315,7 +350,7 @@ def _looks_by_its_id(case: Case) -> bool:
     return case.verb is Verb.FIND_ORDER and not case.venue.shows_our_ids
 
 
-def _read_once(stage: Stage, view: IntentView) -> None:
+def read_once(stage: Stage, view: IntentView) -> None:
     now = stage.clock.now()
     window = {"since": now - timedelta(hours=1), "until": now + timedelta(seconds=1)}
     arguments: dict[Verb, dict[str, Any]] = {
@@ -356,6 +391,9 @@ def _refuse(stage: Stage, wanted: WantedOrder | None) -> None:
 def _foreign(stage: Stage, wanted: WantedOrder | None, *, quantity: Decimal) -> None:
     assert wanted is not None
     product = stage.case.product
+    if product.stop is not None:
+        wire_stops.place_before(stage, wanted, _first_id(stage, wanted), quantity=quantity)
+        return
     stage.sim.control.place_order(
         account=stage.case.venue.owner,
         symbol=product.symbol,
@@ -377,6 +415,8 @@ def _other(stage: Stage, wanted: WantedOrder | None) -> None:
 def _crowd(stage: Stage, wanted: WantedOrder | None) -> None:
     """More than one page of other orders, open and done."""
     product = stage.case.product
+    if product.stop is not None:
+        wire_stops.crowd(stage, product.stop)
     for number in range(60):
         price = {} if number % 2 else {"price": product.resting}
         stage.sim.control.place_order(
@@ -395,7 +435,15 @@ def _levels(stage: Stage, wanted: WantedOrder | None) -> None:
     stage.sim.control.set_liquidity(symbol=product.symbol, level_notional=product.level_notional, levels=5)
 
 
-_PREPARED = {"refuse": _refuse, "same": _same, "other": _other, "crowd": _crowd, "levels": _levels}
+PREPARED = {
+    "refuse": _refuse,
+    "same": _same,
+    "other": _other,
+    "crowd": _crowd,
+    "levels": _levels,
+    "trigger": lambda stage, wanted: wire_stops.other_trigger(stage, wanted, _first_id(stage, wanted)),
+    "copies": lambda stage, wanted: wire_stops.fill_first_copy(stage),
+}
 _PLAYS = {Verb.PLACE: _play_place, Verb.CANCEL: _play_cancel}
 
 
@@ -406,6 +454,7 @@ def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, seen: li
     _wait_for_late_requests(stage)
     fired = sum(int(str(fault["fired"])) for fault in stage.sim.control.faults())
     fired += stage.case.fault.before not in ("", "levels", "partly")  # what the harness did itself
+    fired += stage.moment is not None and stage.moment.is_over
     stage.sim.control.clear_faults()
     believed = view.state
     _, desk = stage.open_desk("worker-2")
@@ -424,6 +473,9 @@ def _at_rest(stage: Stage, view: IntentView, end: End, decoy: Loopback, seen: li
         unread=swept.unread,
         fired=fired,
         end=end,
+        placed_by_others=stage.placed_by_others,
+        mid_sightings=stage.mid_sightings,
+        is_in_time=stage.moment is None or stage.moment.is_over,
     )
 
 
@@ -440,4 +492,12 @@ def _wait_for_late_requests(stage: Stage) -> None:
 
 
 def is_case(venue: WireVenue, product: Product, verb: Verb, fault: WireFault) -> bool:
-    return Case(venue, product, verb, fault).wanted is not None
+    stop = product.stop
+    if stop is None:
+        return not fault.of_stops and Case(venue, product, verb, fault).wanted is not None
+    if stop.of_few and fault.name not in FEW.get(verb, frozenset()):
+        return False
+    if verb is Verb.FILLS and not (stop.of_few or wire_stops.is_turn(product, fault)):
+        return False
+    is_known = verb is not Verb.POSITIONS and fault.name not in wire_stops.AS_OTHERS
+    return is_known and Case(venue, product, verb, fault).wanted is not None

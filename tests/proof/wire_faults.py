@@ -83,6 +83,10 @@ class WireFault:
     before: str = ""  # what the harness itself does: see wire_layer._PREPARED
     arms_before_start: bool = False
     ttl_s: float = 900.0
+    of_stops: bool = False
+    at: int | None = None  # the price goes through a stop's trigger before the so manieth request: see wire_stops
+    rests: bool = False  # the stop has a limit at which it rests once it has triggered
+    withdrawn: bool = False  # taken back while it is not known whether it was placed
 
 
 def _one(name: str, kind: str, place: Known | None, cancel: Any = ..., read: Any = ..., **options: Any) -> WireFault:
@@ -209,11 +213,97 @@ _READ_VIEWS = (
 FAULTS: tuple[WireFault, ...] = (*_CONNECTION, *_ANSWERS, *_VIEWS, *_READ_VIEWS)
 
 
+# -- stops: the moment in between -------------------------------------------------------------------------------
+_DROPPED, _BROKEN = Arm("drop"), Arm("status", fields={"status": 500})
+_LIMITED = Arm("status", fields={"status": 429, "retry_after_s": 1})
+_HIDDEN = _soft("not_found", "orders", young_s=20)
+_OLD_LISTS = _soft("stale", "every_read", stale_s=45)
+_OLD_FILLS = _soft("stale", "fills", stale_s=10)
+
+
+def _moment(name: str, at: int, *arms: Arm, **options: Any) -> WireFault:
+    return WireFault(f"triggers at request {at}{name}", arms, of_stops=True, at=at, **options)
+
+
+_AFTER_PLACING = tuple(
+    _moment(f" after it was placed, answer lost{name}", at, _LOST, *arms, place=U, **options)
+    for at, most in ((1, 7), (2, 7), (3, 2))
+    for name, arms, options in (
+        ("", (), {}),
+        (", not shown for 20 s", (_HIDDEN,), {}),
+        ("; it rests then", (), {"rests": True}),
+        (", every read 45 s stale", (_OLD_LISTS,), {}),
+        (", fills 10 s late and several", (_OLD_FILLS,), {"before": "levels"}),
+        (", taken back", (), {"withdrawn": True}),
+        (", taken back; it rests then", (), {"withdrawn": True, "rests": True, "end": End.CANCELLED}),
+    )[:most]
+)
+_AFTER_AN_ANSWER = tuple(_moment(" after it was placed", at, place=Y) for at in (1, 2))
+_IN_A_CANCEL = tuple(
+    _moment(f" of a cancel{name}{words}", at, *arms, cancel=known, rests=rests, end=End.CANCELLED if rests else None)
+    for at in (0, 1, 2)
+    for words, rests in (("", False), ("; it rests then", True))
+    for name, arms, known in (
+        ("", (), Y),
+        (", executed, answer dropped", (_LOST,), U),
+        (", dropped", (_DROPPED,), U),
+        (", HTTP 500", (_BROKEN,), U),
+        (", HTTP 429", (_LIMITED,), R),
+    )
+    if at == 0 or (arms and (at == 1 or name.startswith(", executed")))
+)
+_IN_A_SWEEP = tuple(_moment(" of a sweep", at, read=Y, before="sweep") for at in range(6))
+_TWICE = (
+    WireFault(
+        "request duplicated on the wire, the first copy is filled before the second arrives",
+        (Arm("duplicate", fields={"copies": 2}),),
+        place=Y,
+        of_stops=True,
+        before="copies",
+        end=End.DOUBLED,
+        end_linear=End.DOUBLED,
+    ),
+    WireFault(
+        "id used before, another trigger",
+        place=Known.EXISTS,
+        of_stops=True,
+        before="trigger",
+        end=End.PERSON,
+        end_linear=End.PERSON,
+    ),
+)
+STOP_FAULTS: tuple[WireFault, ...] = (*_AFTER_PLACING, *_AFTER_AN_ANSWER, *_IN_A_CANCEL, *_IN_A_SWEEP, *_TWICE)
+# What shows that a stop is the ordinary order with more fields.
+FEW: Mapping[Verb, frozenset[str]] = {
+    Verb.PLACE: frozenset(
+        {
+            "request dropped",
+            "executed, answer dropped",
+            "executed, HTTP 503",
+            "id used before, same terms",
+            "triggers at request 1 after it was placed, answer lost",
+            "triggers at request 1 after it was placed, answer lost, taken back; it rests then",
+        }
+    ),
+    Verb.CANCEL: frozenset(
+        {
+            "executed, answer dropped",
+            "triggers at request 0 of a cancel",
+            "triggers at request 0 of a cancel, dropped; it rests then",
+        }
+    ),
+    Verb.FIND_ORDER: frozenset({"HTTP 500"}),
+    Verb.OPEN_ORDERS: frozenset({"triggers at request 1 of a sweep"}),
+}
+
+
 def expected(fault: WireFault, verb: Verb, *, has_permanent_ids: bool) -> Known | None:
     """What a call of this verb under the fault must prove; None where there is no such case."""
     if verb is Verb.PLACE:
         return fault.place_linear or fault.place if has_permanent_ids else fault.place
-    return fault.cancel if verb is Verb.CANCEL else fault.read
+    if verb is Verb.CANCEL:
+        return fault.cancel
+    return fault.read if fault.before != "sweep" or verb is Verb.OPEN_ORDERS else None
 
 
 def ending(fault: WireFault, *, has_permanent_ids: bool) -> End:

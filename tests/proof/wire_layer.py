@@ -27,7 +27,7 @@ from ledger.tables import OrderAttempt, OrderRow, OrderSend
 from tests.proof.result import Failure, LayerResult
 from tests.proof.venues import VENUES
 from tests.proof.wire_case import SLACK_S, Case, Played, is_case, played
-from tests.proof.wire_faults import FAULTS, End, Verb, varied
+from tests.proof.wire_faults import FAULTS, STOP_FAULTS, End, Verb, varied
 from tests.proof.wire_venues import WireVenue
 
 LAYER = "wire"
@@ -62,7 +62,7 @@ class Verdict:
 @cache
 def cases() -> tuple[Case, ...]:
     """The whole table."""
-    return tuple(
+    ordinary = (
         Case(venue, product, verb, fault)
         for venue in VENUES
         for product in venue.products
@@ -70,6 +70,19 @@ def cases() -> tuple[Case, ...]:
         for fault in FAULTS
         if is_case(venue, product, verb, fault)
     )
+    return (*ordinary, *_stops())
+
+
+def _stops() -> Iterator[Case]:
+    """Each fault of a verb on one of a venue's kinds of stops, in turn."""
+    for venue in VENUES:
+        for product in venue.stops:
+            assert product.stop is not None
+            for verb in Verb:
+                for number, fault in enumerate((*FAULTS, *STOP_FAULTS), start=list(Verb).index(verb)):
+                    is_turn = number % product.stop.shares == product.stop.turn
+                    if is_turn and is_case(venue, product, verb, fault):
+                        yield Case(venue, product, verb, fault)
 
 
 @cache
@@ -174,7 +187,7 @@ def _on_the_wire(result: Played) -> Iterator[Finding]:
         sends = len(session.exec(select(OrderSend)).all())
     paths = result.case.venue.order_paths
     requests = [r for r in result.sim.control.requests(method="POST") if r.path in paths]
-    if len(requests) > sends:
+    if len(requests) - result.placed_by_others > sends:
         yield "I14", f"{sends} sends were committed, {len(requests)} order requests reached the venue"
     if result.decoy.connections or result.decoy.requests:
         yield OTHER, f"{result.decoy.connections} connections to another origin"
@@ -184,6 +197,8 @@ def _on_the_wire(result: Played) -> Iterator[Finding]:
         yield OTHER, f"connections to {elsewhere[:3]}, pinned is port {port}"
     if not result.fired:
         yield OTHER, "the fault never fired: the case shows nothing"
+    if not result.is_in_time:
+        yield OTHER, "the price did not move in its moment: the case shows nothing"
 
 
 def _on_the_calls(result: Played, *, is_varied: bool) -> Iterator[Finding]:
@@ -226,7 +241,11 @@ def _on_the_order(result: Played) -> Iterator[Finding]:
     if result.unread:
         yield OTHER, f"the last sweep could not read: {result.unread}"
     yield from _on_sightings(result, len(lived))
-    if any(order.is_open for order in lived):
+    is_anothers = case.product.stop is not None and case.fault.before in (
+        "other",
+        "trigger",
+    )  # it waits, and is a person's
+    if any(order.is_open for order in lived) and not is_anothers:
         yield ORPHANED, "an order of ours is still open at the venue"
     if case.fault.end is End.PARTLY and not 0 < view.filled_quantity < view.request.quantity:
         yield OTHER, f"{view.filled_quantity} of {view.request.quantity} filled, must be a part"
@@ -234,6 +253,8 @@ def _on_the_order(result: Played) -> Iterator[Finding]:
 
 def _on_sightings(result: Played, lived: int) -> Iterator[Finding]:
     """A second order under our id, which no client can prevent where ids are not permanent, must stop everything."""
+    if result.mid_sightings:
+        yield DUPLICATED, f"a sweep in the moment of the trigger found {result.mid_sightings}"
     if result.end is not End.DOUBLED:
         if result.sightings:
             yield OTHER, f"the last sweep found {result.sightings}"

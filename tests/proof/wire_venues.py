@@ -27,8 +27,33 @@ SELDOM: Mapping[Verb, int] = {Verb.PLACE: 12, Verb.CANCEL: 24, Verb.FIND_ORDER: 
 
 
 @dataclass(frozen=True)
+class Stop:
+    """The prices of a stop order that buys into a rise: it waits for `trigger`, above the market; `beyond` is where the
+    market goes then. `rests_at` is the limit of one that rests after its trigger, and is filled at `back`.
+
+    `of_few`: it is the ordinary order with more fields, so that a few faults show it. Otherwise every fault is played,
+    of several products of a venue (`shares`) each on one, in turn (`turn`). A fault of a list of
+    orders is met by a look at a stop that waits, and one in eight (`list_turn`) by a proof of absence, which takes four
+    times as long and is no different from that of other orders; fills, which no service of their own shows, meet one in
+    eight.
+    """
+
+    trigger: str
+    beyond: str
+    rests_at: str
+    back: str
+    of_few: bool = False
+    shares: int = 1
+    turn: int = 0
+    list_turn: int = 0
+
+
+@dataclass(frozen=True)
 class Product:
-    """One kind of instrument of a venue. Terms are texts; `resting` is a price away from the market."""
+    """One kind of instrument of a venue. Terms are texts; `resting` is a price away from the market.
+
+    With `stop` its orders are stops; `paths` then holds what these have of their own.
+    """
 
     name: str
     instrument_id: InstrumentId
@@ -41,12 +66,20 @@ class Product:
     cancel_requests_max: int = 1
     codes: Mapping[str, int | tuple[int, str]] = field(default_factory=dict)  # with the words, where these decide
     has_permanent_ids: bool = False
+    stop: Stop | None = None
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    proves: Callable[[WireFault, Verb], Known | EllipsisType | None] | None = None  # instead of the venue's
+
+    @property
+    def holds_ids(self) -> bool:
+        """Whether our id is refused again while the order that has it lives: a stop waits."""
+        return self.has_permanent_ids or self.stop is not None
 
 
 @dataclass(frozen=True)
 class WireVenue:
     """`paths` maps a verb, or a role, to the paths of its requests; a path may end in `*`, and begin with a method and
-    a blank where verbs share it ("POST /v2/orders").
+    a blank where verbs share it ("POST /v2/orders"). `stops` are products whose orders are stops.
 
     `proves` and `ends` hold what differs from the table at this venue: what a call under a fault proves (None: there is
     no such case), and where the history ends. `fills_are_totals`: an order has one fill, told at its end. `trade_id`:
@@ -63,6 +96,7 @@ class WireVenue:
     paths: Mapping[str, tuple[str, ...]]
     start: Callable[[datetime], AbstractContextManager[Any]]
     configure: Callable[[str, float], AccountConfig]
+    stops: tuple[Product, ...] = ()
     proves: Callable[[WireFault, Verb], Known | EllipsisType | None] = lambda fault, verb: ...
     ends: Callable[[WireFault, Verb], End | None] = lambda fault, verb: None
     fills_are_totals: bool = False
@@ -71,19 +105,22 @@ class WireVenue:
     in_suite: Mapping[Verb, int] = field(default_factory=lambda: SELDOM)
     turn: int = 0
 
-    def targets(self, role: str) -> tuple[dict[str, str], ...]:
+    def targets(self, role: str, product: Product | None = None) -> tuple[dict[str, str], ...]:
         """What a fault on each of the role's paths has to match."""
-        parts = [own.rpartition(" ") for own in self.paths[role]]
+        paths = self.paths if product is None else {**self.paths, **product.paths}
+        parts = [own.rpartition(" ") for own in paths[role]]
         return tuple({"path": path, "method": method} if method else {"path": path} for method, _, path in parts)
 
-    def covers(self, verb: str, path: str, method: str = "") -> bool:
+    def covers(self, verb: str, path: str, method: str = "", *, product: Product | None = None) -> bool:
         """Whether a request to this path, by this method where it is known, is one of the verb."""
         return any(
             (path == own["path"] or (own["path"].endswith("*") and path.startswith(own["path"][:-1])))
             and method in ("", own.get("method", method))
-            for own in self.targets(verb)
+            for own in self.targets(verb, product)
         )
 
     @property
     def order_paths(self) -> tuple[str, ...]:
-        return tuple(target["path"] for target in self.targets(Verb.PLACE))
+        """Where orders go, stops too."""
+        targets = (target for product in (None, *self.stops) for target in self.targets(Verb.PLACE, product))
+        return tuple(dict.fromkeys(target["path"] for target in targets))

@@ -33,7 +33,6 @@ _KNOWN = select(
     col(OrderIntent.state),
     col(OrderIntent.client_order_id),
     col(OrderIntent.venue_order_id),
-    col(OrderIntent.trigger_price),
 ).where(
     col(OrderAttempt.intent_id) == col(OrderIntent.intent_id),
     col(OrderAttempt.client_order_id).in_(bindparam("identities", expanding=True)),
@@ -96,7 +95,6 @@ class _Known:
     state: str
     client_order_id: str | None  # of the intent's newest attempt
     venue_order_id: str | None
-    trigger_price: Decimal | None
 
 
 def _known(ctx: DeskContext, client_order_ids: Collection[str]) -> dict[str, _Known]:
@@ -181,9 +179,8 @@ def _adopt_late(
 
 
 def _is_second(row: OrderIntent | _Known, venue_order_id: str) -> bool:
-    """Another order under a known one's id: the wire or the venue doubled it. (A trigger order may be renumbered.)"""
-    is_other = bool(venue_order_id and row.venue_order_id and venue_order_id != row.venue_order_id)
-    return is_other and row.trigger_price is None
+    """Another order under a known one's id: the wire or the venue doubled it. A stop has one number, here, for good."""
+    return bool(venue_order_id and row.venue_order_id and venue_order_id != row.venue_order_id)
 
 
 def _open_risk(ctx: DeskContext, session: Session, row: OrderIntent) -> Decimal:

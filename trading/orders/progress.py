@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from brokers.capabilities import OrderIdentity
+from brokers.rounding import decimal_text
 from brokers.types import Order, OrderRequest, OrderStatus, OrderType
 from ledger.states import IntentState
 from trading.orders.protocol import ProtocolLimits
@@ -108,15 +109,17 @@ def terms_difference(request: OrderRequest, order: Order) -> str:
     if request.order_type is not order.order_type:
         return f"order_type must be {request.order_type}, was {order.order_type}"
     if request.order_type in _PRICED and request.limit_price != order.limit_price:
-        return f"limit_price must be {_plain(request.limit_price)}, was {_plain(order.limit_price)}"
+        return f"limit_price must be {_told(request.limit_price)}, was {_told(order.limit_price)}"
+    if None not in (request.trigger_price, order.trigger_price) and request.trigger_price != order.trigger_price:
+        return f"trigger_price must be {_told(request.trigger_price)}, was {_told(order.trigger_price)}"
     is_cut = request.reduce_only and order.quantity < request.quantity
     if order.quantity != request.quantity and not is_cut:
         return f"quantity must be {request.quantity}, was {order.quantity}"
     return ""
 
 
-def _plain(value: Decimal | None) -> Decimal | None:
-    return None if value is None else value.normalize()
+def _told(value: Decimal | None) -> str:
+    return "none" if value is None else decimal_text(value)
 
 
 def _done(known: Known, order: Order, fills_quantity: Decimal, now: datetime, limits: ProtocolLimits) -> Progress:

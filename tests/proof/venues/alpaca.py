@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from types import EllipsisType
 from typing import Any
@@ -19,7 +20,7 @@ from simulators import running_alpaca
 from simulators.alpaca.config import CryptoFees, FeesConfig
 from simulators.testing_alpaca import small_alpaca_config
 from tests.proof.wire_faults import End, Known, Verb, WireFault
-from tests.proof.wire_venues import Product, WireVenue, venue_clock
+from tests.proof.wire_venues import Product, Stop, WireVenue, venue_clock
 
 
 @contextmanager
@@ -103,23 +104,24 @@ _CODES: Mapping[str, int | tuple[int, str]] = {
     "no_money": (40_310_000, "insufficient buying power"),
 }
 _ORDERS = ("GET /v2/orders:by_client_order_id", "GET /v2/orders/*", "GET /v2/orders")
+_SHARE = Product(
+    "equity",
+    InstrumentId("AAPL"),
+    "AAPL",
+    "linear",
+    quantity="10",
+    resting="195.00",
+    crossing="202.00",
+    level_notional="800",
+    codes=_CODES,
+    has_permanent_ids=True,
+)
 VENUE = WireVenue(
     name="alpaca",
     account_id=ACCOUNT,
     owner="main",
     products=(
-        Product(
-            "equity",
-            InstrumentId("AAPL"),
-            "AAPL",
-            "linear",
-            quantity="10",
-            resting="195.00",
-            crossing="202.00",
-            level_notional="800",
-            codes=_CODES,
-            has_permanent_ids=True,
-        ),
+        _SHARE,
         Product(
             "crypto",
             InstrumentId("BTC/USD"),
@@ -131,6 +133,14 @@ VENUE = WireVenue(
             level_notional="250",
             codes=_CODES,
             has_permanent_ids=True,
+        ),
+    ),
+    stops=(
+        replace(
+            _SHARE,
+            name="equity stop",
+            crossing="203.00",
+            stop=Stop("202.00", "202.50", rests_at="201.00", back="200.50", of_few=True),
         ),
     ),
     paths={

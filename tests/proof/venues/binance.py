@@ -20,7 +20,7 @@ from brokers.ids import AccountId, InstrumentId
 from simulators import running_binance
 from simulators.testing_binance import small_binance_config
 from tests.proof.wire_faults import Known, Verb, WireFault
-from tests.proof.wire_venues import Product, WireVenue, venue_clock
+from tests.proof.wire_venues import Product, Stop, WireVenue, venue_clock
 
 
 class NamedTruth:
@@ -93,7 +93,8 @@ class NamedSim:
 
 @contextmanager
 def _start(start: datetime) -> Iterator[Any]:
-    with running_binance(small_binance_config(clock=venue_clock(start))) as running:
+    config = small_binance_config(clock=venue_clock(start), conditional_orders_max=500)
+    with running_binance(config) as running:
         yield NamedSim(running)
 
 
@@ -142,32 +143,56 @@ _HISTORY = ("/api/v3/allOrders", "/fapi/v1/allOrders", "/fapi/v1/allAlgoOrders")
 _FILLS = ("/api/v3/myTrades", "/fapi/v1/userTrades")
 _POSITIONS = ("/fapi/v3/positionRisk",)
 _PLACE = (f"POST {_LINEAR_ORDER}", f"POST {_SPOT_ORDER}", f"POST {_ALGO_ORDER}")
+_CONTRACT = Product(
+    "linear",
+    _LINEAR,
+    "BTCUSDT",
+    "linear",
+    quantity="0.010",
+    resting="58000",
+    crossing="60600.00",
+    level_notional="250",
+    codes={**_CODES, "no_money": (-2019, "Margin is insufficient.")},
+)
+_PAIR = Product(
+    "spot",
+    _SPOT,
+    "ETHUSDT",
+    "spot",
+    quantity="0.0100",
+    resting="2900",
+    crossing="3030.00",
+    level_notional="12",
+    codes={**_CODES, "no_money": (-2010, "Account has insufficient balance for requested action.")},
+)
+# A stop in a contract is an order of the algo service until it triggers, and one of the engine from then on.
+_PATHS_OF_STOPS = {
+    Verb.PLACE: (f"POST {_ALGO_ORDER}",),
+    Verb.CANCEL: (f"DELETE {_ALGO_ORDER}", f"DELETE {_LINEAR_ORDER}"),
+    Verb.FIND_ORDER: (f"GET {_ALGO_ORDER}",),
+    Verb.OPEN_ORDERS: ("/fapi/v1/openAlgoOrders",),
+    Verb.ORDER_HISTORY: ("/fapi/v1/allAlgoOrders",),
+    "order": (f"POST {_ALGO_ORDER}",),
+}
 VENUE = WireVenue(
     name="binance",
     account_id=_ID,
     owner="main",
-    products=(
-        Product(
-            "linear",
-            _LINEAR,
-            "BTCUSDT",
-            "linear",
-            quantity="0.010",
-            resting="58000",
-            crossing="60600.00",
-            level_notional="250",
-            codes={**_CODES, "no_money": (-2019, "Margin is insufficient.")},
+    products=(_CONTRACT, _PAIR),
+    stops=(
+        replace(
+            _CONTRACT,
+            name="linear stop",
+            crossing="60900",
+            cancel_requests_max=2,
+            stop=Stop("60600", "60700", rests_at="60300", back="60200", list_turn=4),
+            paths=_PATHS_OF_STOPS,
         ),
-        Product(
-            "spot",
-            _SPOT,
-            "ETHUSDT",
-            "spot",
-            quantity="0.0100",
-            resting="2900",
-            crossing="3030.00",
-            level_notional="12",
-            codes={**_CODES, "no_money": (-2010, "Account has insufficient balance for requested action.")},
+        replace(
+            _PAIR,
+            name="spot stop",
+            crossing="3045",
+            stop=Stop("3030", "3035", rests_at="3015", back="3010", of_few=True),
         ),
     ),
     paths={

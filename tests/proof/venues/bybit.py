@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from brokers.ids import AccountId, InstrumentId
 from simulators import running_bybit
 from simulators.testing import small_config
 from tests.proof.wire_faults import Verb
-from tests.proof.wire_venues import Product, WireVenue, venue_clock
+from tests.proof.wire_venues import Product, Stop, WireVenue, venue_clock
 
 
 @contextmanager
@@ -39,34 +40,47 @@ def _account(url: str, timeout_s: float) -> AccountConfig:
 
 
 _CODES = {"unknown": 987_654, "ambiguous": 10_016, "busy": 10_006}
+_LINEAR = Product(
+    "linear",
+    InstrumentId("BTC/USDT:USDT"),
+    "BTCUSDT",
+    "linear",
+    quantity="0.010",
+    resting="58000",
+    crossing="60600.00",
+    level_notional="250",
+    codes={**_CODES, "maintenance": 110_063, "no_money": 110_007},
+    has_permanent_ids=True,
+)
+_SPOT = Product(
+    "spot",
+    InstrumentId("ETH/USDT"),
+    "ETHUSDT",
+    "spot",
+    quantity="0.0100",
+    resting="2900",
+    crossing="3030.00",
+    level_notional="12",
+    cancel_requests_max=3,  # not among the active orders: once more among each kind that waits for a price
+    codes={**_CODES, "maintenance": 170_191, "no_money": 170_131},
+)
 VENUE = WireVenue(
     name="bybit",
     account_id=_ID,
     owner="main",
-    products=(
-        Product(
-            "linear",
-            InstrumentId("BTC/USDT:USDT"),
-            "BTCUSDT",
-            "linear",
-            quantity="0.010",
-            resting="58000",
-            crossing="60600.00",
-            level_notional="250",
-            codes={**_CODES, "maintenance": 110_063, "no_money": 110_007},
-            has_permanent_ids=True,
+    products=(_LINEAR, _SPOT),
+    stops=(
+        replace(
+            _LINEAR,
+            name="linear stop",
+            crossing="60900",
+            stop=Stop("60600", "60700", rests_at="60300", back="60200", of_few=True),
         ),
-        Product(
-            "spot",
-            InstrumentId("ETH/USDT"),
-            "ETHUSDT",
-            "spot",
-            quantity="0.0100",
-            resting="2900",
-            crossing="3030.00",
-            level_notional="12",
-            cancel_requests_max=3,  # not among the active orders: once more among each kind that waits for a price
-            codes={**_CODES, "maintenance": 170_191, "no_money": 170_131},
+        replace(
+            _SPOT,
+            name="spot stop",
+            crossing="3045",
+            stop=Stop("3030", "3035", rests_at="3015", back="3010", of_few=True),
         ),
     ),
     paths={

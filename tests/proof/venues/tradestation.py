@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,7 @@ from brokers.ids import InstrumentId
 from simulators import running_tradestation
 from simulators.testing import small_tradestation_config
 from tests.proof.wire_faults import End, Known, Verb, WireFault
-from tests.proof.wire_venues import Product, WireVenue, venue_clock
+from tests.proof.wire_venues import Product, Stop, WireVenue, venue_clock
 from tests.trading.simulated_tradestation import ACCOUNT, connection_at, log_in
 
 
@@ -88,27 +89,34 @@ def _ends(fault: WireFault, verb: Verb) -> End | None:
 
 _PATH = "/v3/brokerage/accounts/SIM123456M"
 _ORDERS = (f"{_PATH}/orders", f"{_PATH}/historicalorders")
+_SHARE = Product(
+    "equity",
+    InstrumentId("AAPL"),
+    "AAPL",
+    "linear",
+    quantity="10",
+    resting="195.00",
+    crossing="202.00",
+    level_notional="800",
+    codes={
+        "unknown": 418,
+        "ambiguous": 500,
+        "busy": 429,
+        "maintenance": (200, "Order failed. Reason: The market is closed"),
+        "no_money": (200, "Order failed. Reason: Your order exceeds your available buying power"),
+    },
+)
 VENUE = WireVenue(
     name="tradestation",
     account_id=ACCOUNT,
     owner="SIM123456M",
-    products=(
-        Product(
-            "equity",
-            InstrumentId("AAPL"),
-            "AAPL",
-            "linear",
-            quantity="10",
-            resting="195.00",
-            crossing="202.00",
-            level_notional="800",
-            codes={
-                "unknown": 418,
-                "ambiguous": 500,
-                "busy": 429,
-                "maintenance": (200, "Order failed. Reason: The market is closed"),
-                "no_money": (200, "Order failed. Reason: Your order exceeds your available buying power"),
-            },
+    products=(_SHARE,),
+    stops=(
+        replace(
+            _SHARE,
+            name="equity stop",
+            crossing="203.00",
+            stop=Stop("202.00", "202.50", rests_at="201.00", back="200.50", of_few=True),
         ),
     ),
     paths={

@@ -118,6 +118,15 @@ def test_other_terms_under_our_id_go_to_a_person(changes: dict[str, object], nam
     assert result.detail.startswith(name)
 
 
+def test_a_stop_that_waits_for_another_price_is_another_order() -> None:
+    terms = {"order_type": OrderType.STOP_MARKET, "limit_price": None}
+    stop = replace(REQUEST, **terms, trigger_price=Decimal("51000"))
+    assert not terms_difference(stop, order(OrderStatus.WORKING, **terms, trigger_price=Decimal("51000.0")))
+    assert not terms_difference(stop, order(OrderStatus.WORKING, **terms)), "a venue need not show it any more"
+    other = order(OrderStatus.WORKING, **terms, trigger_price=Decimal("52000"))
+    assert terms_difference(stop, other) == "trigger_price must be 51000, was 52000"
+
+
 def test_equal_terms_in_other_digits_are_equal() -> None:
     assert not terms_difference(REQUEST, order(OrderStatus.WORKING, limit_price=Decimal("50000.00")))
 

@@ -17,7 +17,7 @@ from brokers.capabilities import IdScope
 from brokers.clock import ManualClock
 from brokers.errors import AnswerTimedOut, RateLimited
 from brokers.ids import ClientOrderId, Environment
-from brokers.types import ClockReading, OrderSide, OrderStatus
+from brokers.types import ClockReading, OrderSide, OrderStatus, OrderType
 from ledger.controls import effective_control, set_control
 from ledger.engine import Ledger
 from ledger.states import ControlState, IntentState
@@ -406,6 +406,25 @@ def test_a_second_order_under_the_same_id_stops(
     if not is_known:
         with ledger.write() as session:
             session.get_one(OrderIntent, str(view.intent_id)).venue_order_id = None
+    assert make_desk("next").sweep().sightings.duplicates == (str(view.client_order_id),)
+    assert halted(ledger, venue)
+
+
+def test_a_second_stop_under_the_same_id_stops(
+    make_desk: MakeDesk, want: Want, venue: ModelVenue, ledger: Ledger
+) -> None:
+    """Also where the first is over and no list shows it any more: a stop keeps its number through its trigger."""
+    venue.order_identity = CLASSES["open only, deadline"]
+    desk, order = make_desk(), want()
+    terms = {"order_type": OrderType.STOP_MARKET, "limit_price": None, "trigger_price": Decimal("51000")}
+    order = replace(order, request=replace(order.request, **terms))
+    view = desk.submit(order)
+    view = desk.advance(view.intent_id)
+    assert view.state is S.ACKED and view.client_order_id is not None
+    (first,) = venue.orders
+    first.status, first.visible_at = OrderStatus.CANCELLED, venue.now() + timedelta(days=1)
+    double = venue.prepare_order(order.request, view.client_order_id)
+    venue._accept(double, venue.now() + timedelta(seconds=5), at=venue.now())
     assert make_desk("next").sweep().sightings.duplicates == (str(view.client_order_id),)
     assert halted(ledger, venue)
 
