@@ -182,7 +182,9 @@ def _stood(breaks: BreakEvidence, identity: str, run_id: int) -> bool:
     return seen[-1] != BreakStep.CLEARED.value if seen else not steps
 
 
-_SEEN = frozenset({BreakStep.SUSPECTED.value, BreakStep.OPENED.value, BreakStep.CONFIRMED.value, BreakStep.CLEARED.value})
+_SEEN = frozenset(
+    {BreakStep.SUSPECTED.value, BreakStep.OPENED.value, BreakStep.CONFIRMED.value, BreakStep.CLEARED.value}
+)
 
 
 def _row_findings(evidence: BalanceEvidence) -> Iterator[str]:

@@ -54,13 +54,10 @@ class History(Resolver):
                 self.sleep()
             if step.action is Action.WAIT:
                 due = step.at
-            else:
-                due, now = row.next_check_at, time.database
+            else:  # while the outcome is unknown it must be due on both clocks
+                due, now = row.next_check_at, self.both_clocks() if row.state is S.UNKNOWN else time.database
             if due is not None and due > now:
                 wait_s = (due - now).total_seconds() + CLOCK_TICK_S
-                if row.state is S.UNKNOWN and step.action is not Action.WAIT:  # it must be due on both clocks
-                    ahead_s = time.database_off_s - time.machine_off_s - self.offset_s
-                    wait_s += ahead_s if ahead_s > 0 else 0.0
                 if time.steps:  # a sweep looks again every few seconds: whoever waits sees a clock that stepped
                     wait_s = min(wait_s, max(time.steps[0][0] - time.true_s, 0.0) + CLOCK_TICK_S)
                 left_s = until_s - time.true_s

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 S = IntentState
 CALLED_DEAD = (S.REFUSED, S.EXPIRED, S.DENIED, S.WITHDRAWN)
+_CALLED_PLACED = (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED)
 ENDED = frozenset({*CALLED_DEAD, S.FILLED, S.CANCELLED, S.VENUE_EXPIRED, S.NEEDS_HUMAN, S.ADOPTED_LATE})
 _TAKES = frozenset({Action.RELEASE, Action.TAKE_OVER, Action.QUERY, Action.LADDER, Action.RESEND})
-_UNRESOLVED = frozenset({S.SENDING, S.UNKNOWN})
 _BY_ABSENCE = frozenset({Action.LADDER, Action.CONFIRM_ABSENT, Action.GIVE_TO_PERSON})
 LIMITS = ProtocolLimits()  # as production runs, whatever a mutant does to its own
 _HALT_S = 0.25  # the last byte after a halt is committed
@@ -68,17 +68,19 @@ class Monitor:
         return not protocol.may_resend(intent, history.identity, history.time.database, history.limits)
 
     def moves(self, held: tuple[IntentState, int], to_state: IntentState) -> None:
-        row = self.history.row
-        if (row.state, row.epoch) != held:
+        row, from_state = self.history.row, held[0]
+        if row.state is not from_state or row.epoch != held[1]:
             self.find("I8", f"moved from {held[0].value} at epoch {held[1]}, was {row.state.value} at {row.epoch}")
-        if (held[0], to_state) not in MOVES:
+        if (from_state, to_state) not in MOVES:
             self.find("moves", f"no move leads from {held[0].value} to {to_state.value}")
-        venue = self.history.venue
-        if to_state is S.ADOPTED_LATE and not venue.lies and any(not order.is_rejected for order in venue.orders):
-            self.find("I3", f"was called {held[0].value} and was seen afterwards")
+        if to_state is S.ADOPTED_LATE:
+            venue = self.history.venue
+            if not venue.lies and any(not order.is_rejected for order in venue.orders):
+                self.find("I3", f"was called {held[0].value} and was seen afterwards")
         if to_state is S.NEEDS_HUMAN:
             return  # its reason is judged in the end
-        if held[0] in _UNRESOLVED and to_state not in _UNRESOLVED:
+        was_unresolved = from_state is S.UNKNOWN or from_state is S.SENDING
+        if was_unresolved and to_state is not S.UNKNOWN and to_state is not S.SENDING:
             self._resolved()
 
     def commits(self, sent: Sent) -> None:
@@ -159,20 +161,26 @@ class Monitor:
             self.find("I1", f"{self.placed} orders at the venue, {row.state.value}")
         if placed and row.state in CALLED_DEAD:
             self.find("I3", f"lives at the venue, called {row.state.value} {row.reason}")
-        self._close_claims(any(order.attempt == row.attempt for order in venue.orders))
+        self._close_claims()
 
-    def _close_claims(self, is_at_venue: bool) -> None:
-        history = self.history
-        row, venue = history.row, history.venue
-        if row.state in (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED) and not is_at_venue:
+    def _close_claims(self) -> None:
+        row = self.history.row
+        if row.state in _CALLED_PLACED and not self._is_at_venue():
             self.find("I4", f"called {row.state.value}, not at the venue")
-        is_refused = row.attempt in venue.refusals or any(order.is_rejected for order in venue.orders)
-        if row.state is S.REFUSED and not is_refused:
+        if row.state is S.REFUSED and not self._is_refused():
             self.find("I4", "called refused, the venue did not refuse it")
-        if row.reason == OrderReason.ACKED_NOT_VISIBLE and not is_at_venue:
+        if row.reason == OrderReason.ACKED_NOT_VISIBLE and not self._is_at_venue():
             self.find("I4", "acknowledged, and the venue never had it")
         if row.state is S.DENIED:
             self.find("I4", "called denied, nothing was wrong with it")
+
+    def _is_at_venue(self) -> bool:
+        attempt = self.history.row.attempt
+        return any([order.attempt == attempt for order in self.history.venue.orders])
+
+    def _is_refused(self) -> bool:
+        venue = self.history.venue
+        return self.history.row.attempt in venue.refusals or any(order.is_rejected for order in venue.orders)
 
     def _close_lied(self) -> None:
         """The venue broke A1: what no proof can prevent must be noticed, and must stop everything."""
