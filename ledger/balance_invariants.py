@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select
 from sqlmodel import Session
 
+from brokers.rounding import decimal_text
 from ledger.break_invariants import BreakEvidence
 from ledger.break_tables import Adjustment
 from ledger.reading import read_columns, read_rows, table_of
@@ -44,6 +45,11 @@ class Run(NamedTuple):
     outcome: str
     summary: Mapping[str, Any]
     started_at: datetime
+
+    @property
+    def has_news(self) -> bool:
+        """Whether its equations count wallet changes that were not rows yet."""
+        return bool(self.summary["news"].get("cash_events"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def _row_sums(session: Session, run: Run, entries: Iterable[Adjustment]) -> RowS
     """None where the rows cannot tell: the venue's news were counted before they were rows, or the opening is newer."""
     read_at = datetime.fromisoformat(run.summary["venue_read_at"])
     opening = latest_snapshot(session, run.account_id, purpose=SnapshotPurpose.BASELINE)
-    if run.summary.get("news", {}).get("cash_events") or opening is None or opening.taken_at >= read_at:
+    if run.has_news or opening is None or opening.taken_at >= read_at:
         return None
     table = table_of(CashEventRow)
     changes = session.connection().execute(
@@ -142,17 +148,16 @@ def balance_findings(evidence: BalanceEvidence, breaks: BreakEvidence) -> Iterat
             by_currency[row.account_id, row.currency].append(row.break_id)
     for run in evidence.runs:
         for entry in run.summary["equations"]:
-            about = f"equation of {entry['currency']} in run {run.run_id} of {run.account_id}"
-            yield from (f"{about}: {problem}" for problem in _problems(entry))
-            if entry["state"] in _CARRIED:
-                carriers = by_currency[run.account_id, entry["currency"]]
-                if not any(_stood(breaks, identity, run.run_id) for identity in carriers):
-                    yield f"{about}: {entry['difference']} is left over ({entry['state']}), and no break carries it"
-            elif entry["state"] not in _EVEN and run.outcome == ReconciliationOutcome.CLEAN.value:
-                if not run.summary.get("news", {}).get("cash_events"):
-                    yield f"{about}: it is {entry['state']}, and the run was called clean"
+            about, carriers = _about(entry["currency"], run), by_currency[run.account_id, entry["currency"]]
+            is_carried = any(_stood(breaks, identity, run.run_id) for identity in carriers)
+            for problem in (*_problems(entry), *_left_over(entry, run, is_carried=is_carried)):
+                yield f"{about}: {problem}"
     yield from _row_findings(evidence)
     yield from _entry_findings(evidence.entries)
+
+
+def _about(currency: str, run: Run) -> str:
+    return f"equation of {currency} in run {run.run_id} of {run.account_id}"
 
 
 _EVEN = frozenset({"holds", "fees_due", "not_compared"})
@@ -164,15 +169,25 @@ def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     figures = {name: Decimal(entry[name]) for name in ("opening", "expected", "venue", "difference", "tolerance")}
     made_of = _sum((figures["opening"], *(Decimal(amount) for amount in entry["terms"].values())))
     if made_of != figures["expected"]:
-        yield f"opening and terms add up to {made_of}, expected is {figures['expected']}"
+        yield f"opening and terms add up to {decimal_text(made_of)}, expected is {entry['expected']}"
     rest = _EXACT.subtract(figures["venue"], figures["expected"])
+    told = decimal_text(rest)
     if rest != figures["difference"]:
-        yield f"the venue showed {rest} beyond what is expected, the difference is {figures['difference']}"
+        yield f"the venue showed {told} beyond what is expected, the difference is {entry['difference']}"
     least = -_sum((figures["tolerance"], Decimal(entry["unposted"]))) if entry["state"] == "fees_due" else None
     if entry["state"] == "holds" and abs(rest) > figures["tolerance"]:
-        yield f"it is said to hold, {rest} is left over, the tolerance is {figures['tolerance']}"
+        yield f"it is said to hold, {told} is left over, the tolerance is {entry['tolerance']}"
     if least is not None and not least <= rest < 0:
-        yield f"{rest} is left over, fees to come explain {least} to 0"
+        yield f"{told} is left over, fees to come explain {decimal_text(least)} to 0"
+
+
+def _left_over(entry: Mapping[str, Any], run: Run, *, is_carried: bool) -> Iterator[str]:
+    """A rest that nothing accounts for. While the run still had to import something, a rest may be just that."""
+    if entry["state"] in _CARRIED and not is_carried:
+        yield f"{entry['difference']} is left over ({entry['state']}), and no break carries it"
+    is_judged = entry["state"] in _CARRIED or entry["state"] in _EVEN
+    if not is_judged and run.outcome == ReconciliationOutcome.CLEAN.value and not run.has_news:
+        yield f"it is {entry['state']}, and the run was called clean"
 
 
 def _stood(breaks: BreakEvidence, identity: str, run_id: int) -> bool:
@@ -193,14 +208,14 @@ def _row_findings(evidence: BalanceEvidence) -> Iterator[str]:
         run = runs[rows.run_id]
         stored = {entry["currency"]: entry for entry in run.summary["equations"]}
         for currency in sorted(stored.keys() | rows.sums.keys()):
-            about = f"equation of {currency} in run {run.run_id} of {run.account_id}"
+            about = _about(currency, run)
             entry, opening = stored.get(currency), rows.openings.get(currency, ZERO)
             if entry is not None and Decimal(entry["opening"]) != opening:
-                yield f"{about}: it opens with {entry['opening']}, the opening reading is {opening}"
+                yield f"{about}: it opens with {entry['opening']}, the opening reading is {decimal_text(opening)}"
             expected = ZERO if entry is None else Decimal(entry["expected"])
             sums = rows.sums.get(currency, (ZERO,))
             if expected not in sums:
-                yield f"{about}: expected is {expected}, the rows on record add up to {sums[-1]}"
+                yield f"{about}: expected is {decimal_text(expected)}, the rows add up to {decimal_text(sums[-1])}"
 
 
 def _entry_findings(entries: Iterable[Adjustment]) -> Iterator[str]:
@@ -213,7 +228,8 @@ def _entry_findings(entries: Iterable[Adjustment]) -> Iterator[str]:
         if other is None or other.reverses is not None or _side_of(other) != _side_of(entry):
             yield f"correcting entry {entry.adjustment_id} takes back {entry.reverses}, which is no such entry"
         elif _EXACT.add(entry.amount, other.amount) != 0:
-            yield f"correcting entries {entry.reverses} and {entry.adjustment_id} leave {entry.amount + other.amount}"
+            left = decimal_text(_EXACT.add(entry.amount, other.amount))
+            yield f"correcting entries {entry.reverses} and {entry.adjustment_id} leave {left}"
         if entry.reverses in taken_back:
             yield f"correcting entry {entry.reverses} is taken back twice"
         taken_back.add(entry.reverses)

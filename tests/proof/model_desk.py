@@ -190,9 +190,9 @@ class Process:
     def both_clocks(self) -> datetime:
         """The earlier of the database's time and the venue's."""
         time = self.time
-        if time.true_s + time.machine_off_s + self.offset_s >= time.true_s + time.database_off_s:
+        if time.machine_off_s + self.offset_s >= time.database_off_s:
             return time.database
-        return self.venue_now()
+        return at(time.true_s + time.machine_off_s + self.offset_s)
 
     def control_stops(self) -> bool:
         return self.row.is_halted or self.halted_s[0] <= self.time.true_s < self.halted_s[1]

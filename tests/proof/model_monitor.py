@@ -9,9 +9,10 @@ withdrawn, expired or later than a second after its commit. I14 sends and attemp
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from brokers.capabilities import IdScope
+from brokers.capabilities import IdScope, OrderIdentity
 from ledger.states import IntentState
 from tests.proof.model_venue import FOREVER_S
 from trading.orders import protocol
@@ -33,6 +34,11 @@ _HALT_S = 0.25  # the last byte after a halt is committed
 _SLACK_S = 1.5  # error of clock readings and the time that reads take
 
 
+@lru_cache(maxsize=64)
+def _as_open_only(identity: OrderIdentity) -> OrderIdentity:
+    return replace(identity, id_scope=IdScope.OPEN_ONLY)
+
+
 class Monitor:
     """The findings of one history: (invariant, sentence)."""
 
@@ -41,6 +47,7 @@ class Monitor:
         self.findings: list[tuple[str, str]] = []
         self.left: dict[int, int] = {}  # requests that left, by attempt
         self.disturbed_s = self.since_s = -FOREVER_S
+        self.may_resend = history.identity.id_scope is IdScope.PERMANENT
         self.by_absence = self.is_stuck = self.is_lost = False
         self.placed = 0
 
@@ -57,14 +64,12 @@ class Monitor:
         leased = intent.lease_until
         if leased is not None and action in _TAKES and leased > self.history.time.database:
             self.find("I8", f"{action.value} took a lease that was not over")
-        if not self.by_absence:
-            self.by_absence = action in _BY_ABSENCE or (action is Action.QUERY and self._must_prove(intent))
+        if self.may_resend and not self.by_absence:
+            self.by_absence = self._must_prove(intent) if action is Action.QUERY else action in _BY_ABSENCE
 
     def _must_prove(self, intent: IntentSnapshot) -> bool:
         """Whether an id that is kept for ever may not be sent again now: the bound of the proof of absence holds."""
         history = self.history
-        if history.identity.id_scope is not IdScope.PERMANENT:
-            return False
         return not protocol.may_resend(intent, history.identity, history.time.database, history.limits)
 
     def moves(self, held: tuple[IntentState, int], to_state: IntentState) -> None:
@@ -123,8 +128,8 @@ class Monitor:
         """The protocol's own bound; where faults went on, so long after the last of them."""
         history = self.history
         identity, limits, time = history.identity, LIMITS, history.time
-        if self.by_absence and identity.id_scope is IdScope.PERMANENT:  # it was no longer to be sent again
-            identity = replace(identity, id_scope=IdScope.OPEN_ONLY)
+        if self.by_absence:  # an id that is kept for ever was no longer to be sent again
+            identity = _as_open_only(identity)
         bound_s = protocol.resolution_bound_s(identity, limits)
         after_s = limits.lease_s + history.query_every_s_max + (limits.ladders_min + 1) * limits.ladder_gap_s
         bound_s = max(bound_s, self.disturbed_s - self.since_s + after_s)
@@ -176,7 +181,7 @@ class Monitor:
 
     def _is_at_venue(self) -> bool:
         attempt = self.history.row.attempt
-        return any([order.attempt == attempt for order in self.history.venue.orders])
+        return any(order.attempt == attempt for order in self.history.venue.orders)
 
     def _is_refused(self) -> bool:
         venue = self.history.venue
