@@ -195,6 +195,8 @@ class Process:
         return at(time.true_s + time.machine_off_s + self.offset_s)
 
     def control_stops(self) -> bool:
+        if not self.may_be_stopped:
+            return self.row.is_halted
         return self.row.is_halted or self.halted_s[0] <= self.time.true_s < self.halted_s[1]
 
     def want_cancel(self) -> None:

@@ -27,6 +27,7 @@ S = IntentState
 CALLED_DEAD = (S.REFUSED, S.EXPIRED, S.DENIED, S.WITHDRAWN)
 _CALLED_PLACED = (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED)
 ENDED = frozenset({*CALLED_DEAD, S.FILLED, S.CANCELLED, S.VENUE_EXPIRED, S.NEEDS_HUMAN, S.ADOPTED_LATE})
+_MOVES_FROM = {state: frozenset(end for start, end in MOVES if start is state) for state in S}
 _TAKES = frozenset({Action.RELEASE, Action.TAKE_OVER, Action.QUERY, Action.LADDER, Action.RESEND})
 _BY_ABSENCE = frozenset({Action.LADDER, Action.CONFIRM_ABSENT, Action.GIVE_TO_PERSON})
 LIMITS = ProtocolLimits()  # as production runs, whatever a mutant does to its own
@@ -76,7 +77,7 @@ class Monitor:
         row, from_state = self.history.row, held[0]
         if row.state is not from_state or row.epoch != held[1]:
             self.find("I8", f"moved from {held[0].value} at epoch {held[1]}, was {row.state.value} at {row.epoch}")
-        if (from_state, to_state) not in MOVES:
+        if to_state not in _MOVES_FROM[from_state]:
             self.find("moves", f"no move leads from {held[0].value} to {to_state.value}")
         if to_state is S.ADOPTED_LATE:
             venue = self.history.venue

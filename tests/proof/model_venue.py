@@ -65,13 +65,8 @@ class Draws(Random):
         super(Random, self).seed(seed)
 
 
-class _Seconds(dict[int, datetime]):
-    def __missing__(self, second: int) -> datetime:
-        found = self[second] = START + timedelta(seconds=second)
-        return found
-
-
-_SECONDS = _Seconds()
+# Every second of a history, those before the start (a clock that stepped back) at the end, where -1 finds the last one.
+_SECONDS = tuple(START + timedelta(seconds=second) for second in (*range(40_000), *range(-10_000, 0)))
 _MILLISECONDS = tuple(timedelta(milliseconds=number) for number in range(1_000))
 
 

@@ -335,16 +335,17 @@ def _sending(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, lim
 def _unknown(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
     if judge(intent.answers) is not S.UNKNOWN:
         return _APPLY_ANSWER
-    if _is_later(intent.next_check_at, now):
-        return Step(Action.WAIT, at=intent.next_check_at)
+    next_check_at = intent.next_check_at
+    if next_check_at is not None and next_check_at > now:
+        return Step(Action.WAIT, None, next_check_at)
     if may_resend(intent, identity, now, limits):
         settled_at = _settled_at(intent, limits)
         if now >= settled_at:
             return _RESEND
-        return Step(Action.QUERY, at=_query_again_at(intent, now, settled_at, limits))
+        return Step(Action.QUERY, None, _query_again_at(intent, now, settled_at, limits))
     proof_at = absence_provable_at(intent, identity, limits)
     if now <= proof_at:
-        return Step(Action.QUERY, at=_query_again_at(intent, now, proof_at + _TICK, limits))
+        return Step(Action.QUERY, None, _query_again_at(intent, now, proof_at + _TICK, limits))
     is_tried = intent.looks.are_enough(now, since=proof_at, for_s=limits.resolve_s_max, limits=limits)
     if not absence_is_provable(identity):
         if intent.looks.last_absent_at is not None and intent.looks.last_absent_at > proof_at:
