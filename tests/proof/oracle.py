@@ -157,11 +157,12 @@ def _balanced(venue: HistoryVenue, evidence: Evidence) -> Iterator[str]:
     """What the venue's account moved, as its engine posted it, against what fills and fees on record move.
 
     The sums are over the whole account, so they see what no comparison of one intent's fills can: a fill that is on
-    record under an order that is not there, or counted for two. Left out are orders that a person has to judge and
-    those that the wire made.
+    record under an order that is not there, or counted for two. Left out are the orders of intents that a person has to
+    judge and of those of which the wire made a second order: of two, the ledger may know either.
     """
     owner = {row.client_order_id: intent_id for intent_id, rows in evidence.attempts.items() for row in rows}
     asked = {identity for identity, row in evidence.intents.items() if row.state == S.NEEDS_HUMAN.value}
+    asked |= {owner.get(venue.origins[order], "") for order in venue.doubled}
     left_out = {order for order, origin in venue.origins.items() if owner.get(origin) in asked} | {*venue.doubled}
     rest: dict[str, Decimal] = defaultdict(Decimal)
     for posted in venue.postings:
