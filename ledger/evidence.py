@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from brokers.ids import AccountId
 from ledger.alert_invariants import AlertEvidence, read_alert_evidence
+from ledger.balance_invariants import BalanceEvidence, read_balance_evidence
 from ledger.break_invariants import BreakEvidence, read_break_evidence
 from ledger.reading import read_columns, read_rows, table_of
 from ledger.tables import Control, FillRow, Observation, OrderAttempt, OrderIntent, OrderRow, OrderSend, Transition
@@ -49,6 +50,7 @@ class Evidence:
     controls: tuple[Control, ...]
     inbox: AlertEvidence
     breaks: BreakEvidence
+    balances: BalanceEvidence
 
     @property
     def accounts(self) -> frozenset[str]:
@@ -124,6 +126,7 @@ def read_evidence(session: Session, account_id: AccountId | str | None = None) -
         controls=tuple(read_rows(session, Control, _CONTROLS)),
         inbox=read_alert_evidence(session, None if account_id is None else str(account_id)),
         breaks=read_break_evidence(session, None if account_id is None else str(account_id)),
+        balances=read_balance_evidence(session, None if account_id is None else str(account_id)),
     )
 
 

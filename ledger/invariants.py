@@ -1,8 +1,7 @@
 """The invariants of placing orders, as checks with names: what must hold in every ledger that has come to rest.
 
 `check_ledger` judges by the ledger alone and serves audits of real ledgers; the proof harness adds the venue's own
-truth (tests/proof/oracle.py). Each check yields readable findings; none means that it holds. I13 has no parts yet:
-`NOT_YET` says why, and nothing reports it as held.
+truth (tests/proof/oracle.py). Each check yields readable findings; none means that it holds.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from sqlmodel import Session
 
 from brokers.ids import AccountId
 from ledger.alert_invariants import alert_findings
+from ledger.balance_invariants import balance_findings
 from ledger.break_invariants import clearing_findings, lock_findings
 from ledger.evidence import Evidence, read_evidence
 from ledger.replay import differences
@@ -55,18 +55,11 @@ class Invariant(StrEnum):
     STOPPED_MEANS_NONE = ("I10", "No send is committed while its account or pool is stopped.")
     OWN_LANE = ("I11", "Where orders could not be told apart, one at a time is on its way in an instrument.")
     ALERTS_END = ("I12", "Every acknowledged alert is on record, is worked on in its turn, and ends with a reason.")
-    BALANCED = ("I13", "Debits equal credits per currency in every posting.")
+    BALANCED = ("I13", "A balance is the sum of what moved it, and what is left over stands in a break.")
     SENDS_BOUNDED = ("I14", "No more requests leave than the intents allow.")
     REPLAYS = ("I15", "Replaying the evidence gives the current state.")
     LOCKED_MEANS_NONE = ("I16", "No send is committed while a break locks it and nobody has overridden the lock.")
     CLEARED_BY_A_RUN = ("I17", "A break that is over was judged by a run, and stands where its steps ended.")
-
-
-NOT_YET: Mapping[Invariant, str] = MappingProxyType(
-    {
-        Invariant.BALANCED: "the ledger keeps fills and cash events, not postings in double entry",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +328,11 @@ def _alerts_end(evidence: Evidence, rules: Rules) -> Iterator[str]:
     yield from alert_findings(evidence.inbox, now=rules.now, overdue_s_max=rules.overdue_s_max)
 
 
+# -- I13: balances -----------------------------------------------------------------------------------------------
+def _balanced(evidence: Evidence, rules: Rules) -> Iterator[str]:
+    yield from balance_findings(evidence.balances, evidence.breaks)
+
+
 # -- I16, I17: breaks and locks ----------------------------------------------------------------------------------
 def _locked(evidence: Evidence, rules: Rules) -> Iterator[str]:
     yield from lock_findings(evidence.breaks, evidence.intents, evidence.sends)
@@ -363,6 +361,7 @@ CHECKS: Mapping[Invariant, Check] = MappingProxyType(
         Invariant.STOPPED_MEANS_NONE: _stopped,
         Invariant.OWN_LANE: _lanes,
         Invariant.ALERTS_END: _alerts_end,
+        Invariant.BALANCED: _balanced,
         Invariant.SENDS_BOUNDED: _bounded,
         Invariant.REPLAYS: _replays,
         Invariant.LOCKED_MEANS_NONE: _locked,

@@ -52,15 +52,18 @@ class History(Resolver):
                 return
             if self.sleeps and row.clean and row.state is S.UNKNOWN:
                 self.sleep()
+            ahead_s = 0.0
             if step.action is Action.WAIT:
                 due = step.at
             else:
                 due, now = row.next_check_at, time.database
-            if due is not None and due > now:
-                wait_s = (due - now).total_seconds() + CLOCK_TICK_S
-                if row.state is S.UNKNOWN and step.action is not Action.WAIT:  # it must be due on both clocks
+                if row.state is S.UNKNOWN:  # it must be due on both clocks
                     ahead_s = time.database_off_s - time.machine_off_s - self.offset_s
-                    wait_s += ahead_s if ahead_s > 0 else 0.0
+            if due is None or (due <= now and ahead_s <= 0.0):
+                continue
+            wait_s = (due - now).total_seconds() + (ahead_s if ahead_s > 0.0 else 0.0)
+            if wait_s > 0.0:
+                wait_s += CLOCK_TICK_S
                 if time.steps:  # a sweep looks again every few seconds: whoever waits sees a clock that stepped
                     wait_s = min(wait_s, max(time.steps[0][0] - time.true_s, 0.0) + CLOCK_TICK_S)
                 left_s = until_s - time.true_s
@@ -99,11 +102,14 @@ class History(Resolver):
 
     def advance(self) -> tuple[Step, datetime]:
         """One step of the desk."""
+        row, time = self.row, self.time
         self.steps += 1
-        if self.cancel_at_s <= self.time.true_s:
+        if self.cancel_at_s <= time.true_s:
             self.want_cancel()
-        now = self.both_clocks() if self.row.state is S.UNKNOWN else self.time.database
-        intent = self.snapshot()
+        now = self.both_clocks() if row.state is S.UNKNOWN else time.database
+        intent = row.snapshot
+        if intent is None or self.may_be_stopped:
+            intent = self.snapshot()
         step = protocol.next_step(intent, self.identity, now, self.limits)
         if self.tracer is not None:
             self.note(f"-> {step.action.value} {step.reason or ''}")

@@ -161,23 +161,26 @@ class Process:
         answers: tuple[Outcome | None, ...] = ()
         if sends and state in _BY_ANSWERS:
             answers = (sends[0].answer,) if len(sends) == 1 else tuple([sent.answer for sent in sends])
-        row.snapshot = taken = IntentSnapshot(
-            state,
-            row.since,
-            row.expires_at,
-            row.lease_until,
-            row.attempts,
-            self.attempts_max,
-            answers,
-            max([sent.not_after for sent in sends]) if len(sends) > 1 else sends[0].not_after if sends else None,
-            row.clean,
-            row.last_ladder_at,
-            row.next_check_at,
-            row.cancel,
-            not (is_unknown and self.control_stops()),
-            row.attempt > 0,
-            row.reason,
-            row.looks if is_unknown else NO_LOOKS,
+        row.snapshot = taken = IntentSnapshot._make(
+            (
+                state,
+                row.since,
+                row.expires_at,
+                row.lease_until,
+                row.attempts,
+                self.attempts_max,
+                answers,
+                max([sent.not_after for sent in sends]) if len(sends) > 1 else sends[0].not_after if sends else None,
+                row.clean,
+                row.last_ladder_at,
+                row.next_check_at,
+                row.cancel,
+                not (is_unknown and self.control_stops()),
+                row.attempt > 0,
+                row.reason,
+                row.looks if is_unknown else NO_LOOKS,
+                None,
+            )
         )
         return taken
 
@@ -187,11 +190,13 @@ class Process:
     def both_clocks(self) -> datetime:
         """The earlier of the database's time and the venue's."""
         time = self.time
-        if time.true_s + time.machine_off_s + self.offset_s >= time.true_s + time.database_off_s:
+        if time.machine_off_s + self.offset_s >= time.database_off_s:
             return time.database
-        return self.venue_now()
+        return at(time.true_s + time.machine_off_s + self.offset_s)
 
     def control_stops(self) -> bool:
+        if not self.may_be_stopped:
+            return self.row.is_halted
         return self.row.is_halted or self.halted_s[0] <= self.time.true_s < self.halted_s[1]
 
     def want_cancel(self) -> None:
@@ -238,7 +243,8 @@ class Process:
         row.lease_until, row.lease_owner, row.next_check_at, row.snapshot = None, 0, None, None
 
     def holds(self, held: tuple[IntentState, int]) -> bool:
-        return held == (self.row.state, self.row.epoch)
+        row = self.row
+        return held[0] is row.state and held[1] == row.epoch
 
     def held(self) -> tuple[IntentState, int]:
         return self.row.state, self.row.epoch

@@ -92,7 +92,7 @@ def _play(tally: Tally, kind: str, seed: int) -> None:
     tally.histories += 1
     tally.faults += history.venue.faults
     tally.kills += history.crashes
-    tally.states[state.value] += 1
+    tally.states[state] += 1
     tally.to_person += state is IntentState.NEEDS_HUMAN
     if not monitor.findings:
         return

@@ -9,9 +9,10 @@ withdrawn, expired or later than a second after its commit. I14 sends and attemp
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from brokers.capabilities import IdScope
+from brokers.capabilities import IdScope, OrderIdentity
 from ledger.states import IntentState
 from tests.proof.model_venue import FOREVER_S
 from trading.orders import protocol
@@ -24,13 +25,19 @@ if TYPE_CHECKING:
 
 S = IntentState
 CALLED_DEAD = (S.REFUSED, S.EXPIRED, S.DENIED, S.WITHDRAWN)
+_CALLED_PLACED = (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED)
 ENDED = frozenset({*CALLED_DEAD, S.FILLED, S.CANCELLED, S.VENUE_EXPIRED, S.NEEDS_HUMAN, S.ADOPTED_LATE})
+_MOVES_FROM = {state: frozenset(end for start, end in MOVES if start is state) for state in S}
 _TAKES = frozenset({Action.RELEASE, Action.TAKE_OVER, Action.QUERY, Action.LADDER, Action.RESEND})
-_UNRESOLVED = frozenset({S.SENDING, S.UNKNOWN})
 _BY_ABSENCE = frozenset({Action.LADDER, Action.CONFIRM_ABSENT, Action.GIVE_TO_PERSON})
 LIMITS = ProtocolLimits()  # as production runs, whatever a mutant does to its own
 _HALT_S = 0.25  # the last byte after a halt is committed
 _SLACK_S = 1.5  # error of clock readings and the time that reads take
+
+
+@lru_cache(maxsize=64)
+def _as_open_only(identity: OrderIdentity) -> OrderIdentity:
+    return replace(identity, id_scope=IdScope.OPEN_ONLY)
 
 
 class Monitor:
@@ -41,6 +48,7 @@ class Monitor:
         self.findings: list[tuple[str, str]] = []
         self.left: dict[int, int] = {}  # requests that left, by attempt
         self.disturbed_s = self.since_s = -FOREVER_S
+        self.may_resend = history.identity.id_scope is IdScope.PERMANENT
         self.by_absence = self.is_stuck = self.is_lost = False
         self.placed = 0
 
@@ -57,28 +65,28 @@ class Monitor:
         leased = intent.lease_until
         if leased is not None and action in _TAKES and leased > self.history.time.database:
             self.find("I8", f"{action.value} took a lease that was not over")
-        if not self.by_absence:
-            self.by_absence = action in _BY_ABSENCE or (action is Action.QUERY and self._must_prove(intent))
+        if self.may_resend and not self.by_absence:
+            self.by_absence = self._must_prove(intent) if action is Action.QUERY else action in _BY_ABSENCE
 
     def _must_prove(self, intent: IntentSnapshot) -> bool:
         """Whether an id that is kept for ever may not be sent again now: the bound of the proof of absence holds."""
         history = self.history
-        if history.identity.id_scope is not IdScope.PERMANENT:
-            return False
         return not protocol.may_resend(intent, history.identity, history.time.database, history.limits)
 
     def moves(self, held: tuple[IntentState, int], to_state: IntentState) -> None:
-        row = self.history.row
-        if (row.state, row.epoch) != held:
+        row, from_state = self.history.row, held[0]
+        if row.state is not from_state or row.epoch != held[1]:
             self.find("I8", f"moved from {held[0].value} at epoch {held[1]}, was {row.state.value} at {row.epoch}")
-        if (held[0], to_state) not in MOVES:
+        if to_state not in _MOVES_FROM[from_state]:
             self.find("moves", f"no move leads from {held[0].value} to {to_state.value}")
-        venue = self.history.venue
-        if to_state is S.ADOPTED_LATE and not venue.lies and any(not order.is_rejected for order in venue.orders):
-            self.find("I3", f"was called {held[0].value} and was seen afterwards")
+        if to_state is S.ADOPTED_LATE:
+            venue = self.history.venue
+            if not venue.lies and any(not order.is_rejected for order in venue.orders):
+                self.find("I3", f"was called {held[0].value} and was seen afterwards")
         if to_state is S.NEEDS_HUMAN:
             return  # its reason is judged in the end
-        if held[0] in _UNRESOLVED and to_state not in _UNRESOLVED:
+        was_unresolved = from_state is S.UNKNOWN or from_state is S.SENDING
+        if was_unresolved and to_state is not S.UNKNOWN and to_state is not S.SENDING:
             self._resolved()
 
     def commits(self, sent: Sent) -> None:
@@ -121,8 +129,8 @@ class Monitor:
         """The protocol's own bound; where faults went on, so long after the last of them."""
         history = self.history
         identity, limits, time = history.identity, LIMITS, history.time
-        if self.by_absence and identity.id_scope is IdScope.PERMANENT:  # it was no longer to be sent again
-            identity = replace(identity, id_scope=IdScope.OPEN_ONLY)
+        if self.by_absence:  # an id that is kept for ever was no longer to be sent again
+            identity = _as_open_only(identity)
         bound_s = protocol.resolution_bound_s(identity, limits)
         after_s = limits.lease_s + history.query_every_s_max + (limits.ladders_min + 1) * limits.ladder_gap_s
         bound_s = max(bound_s, self.disturbed_s - self.since_s + after_s)
@@ -159,20 +167,26 @@ class Monitor:
             self.find("I1", f"{self.placed} orders at the venue, {row.state.value}")
         if placed and row.state in CALLED_DEAD:
             self.find("I3", f"lives at the venue, called {row.state.value} {row.reason}")
-        self._close_claims(any(order.attempt == row.attempt for order in venue.orders))
+        self._close_claims()
 
-    def _close_claims(self, is_at_venue: bool) -> None:
-        history = self.history
-        row, venue = history.row, history.venue
-        if row.state in (S.FILLED, S.CANCELLED, S.VENUE_EXPIRED) and not is_at_venue:
+    def _close_claims(self) -> None:
+        row = self.history.row
+        if row.state in _CALLED_PLACED and not self._is_at_venue():
             self.find("I4", f"called {row.state.value}, not at the venue")
-        is_refused = row.attempt in venue.refusals or any(order.is_rejected for order in venue.orders)
-        if row.state is S.REFUSED and not is_refused:
+        if row.state is S.REFUSED and not self._is_refused():
             self.find("I4", "called refused, the venue did not refuse it")
-        if row.reason == OrderReason.ACKED_NOT_VISIBLE and not is_at_venue:
+        if row.reason == OrderReason.ACKED_NOT_VISIBLE and not self._is_at_venue():
             self.find("I4", "acknowledged, and the venue never had it")
         if row.state is S.DENIED:
             self.find("I4", "called denied, nothing was wrong with it")
+
+    def _is_at_venue(self) -> bool:
+        attempt = self.history.row.attempt
+        return any(order.attempt == attempt for order in self.history.venue.orders)
+
+    def _is_refused(self) -> bool:
+        venue = self.history.venue
+        return self.history.row.attempt in venue.refusals or any(order.is_rejected for order in venue.orders)
 
     def _close_lied(self) -> None:
         """The venue broke A1: what no proof can prevent must be noticed, and must stop everything."""

@@ -225,7 +225,7 @@ class Resolver(Sender):
         self.time.wait(READ_S)
         venue.begin_quick_look()
         now = self.time.database
-        pause = min(max((now - row.since) / 4, span(limits.track_s_min)), span(limits.track_s_max))
+        pause = protocol.quarter_of(now - row.since, limits.track_s_min, limits.track_s_max)
         row.next_check_at, row.snapshot = now + pause, None
         if not venue.reads():
             return

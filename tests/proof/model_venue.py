@@ -65,13 +65,8 @@ class Draws(Random):
         super(Random, self).seed(seed)
 
 
-class _Seconds(dict[int, datetime]):
-    def __missing__(self, second: int) -> datetime:
-        found = self[second] = START + timedelta(seconds=second)
-        return found
-
-
-_SECONDS = _Seconds()
+# Every second of a history, those before the start (a clock that stepped back) at the end, where -1 finds the last one.
+_SECONDS = tuple(START + timedelta(seconds=second) for second in (*range(40_000), *range(-10_000, 0)))
 _MILLISECONDS = tuple(timedelta(milliseconds=number) for number in range(1_000))
 
 
@@ -117,7 +112,8 @@ class Time:
         self.true_s += seconds
         if self.steps:
             self._take_steps()
-        self.database = at(self.true_s + self.database_off_s)
+        milliseconds = int((self.true_s + self.database_off_s) * 1_000)  # as `at`, without the call
+        self.database = _SECONDS[milliseconds // 1_000] + _MILLISECONDS[milliseconds % 1_000]
 
     def _take_steps(self) -> None:
         while self.steps and self.steps[0][0] <= self.true_s:
@@ -255,7 +251,8 @@ class Venue:
     def begin_look(self) -> None:
         """A complete look-up begins: whether it will be one of the flaps that A2 allows."""
         now_s = self.time.true_s
-        self.settle()
+        if self.under_way:
+            self.settle()
         self.is_flapping = self.is_quick = False
         if not self.flaps_s[0] <= now_s < self.flaps_s[1]:
             return
@@ -267,7 +264,8 @@ class Venue:
 
     def begin_quick_look(self) -> None:
         """A look-up in one source: while the venue flaps it shows nothing."""
-        self.settle()
+        if self.under_way:
+            self.settle()
         self.is_flapping, self.is_quick = False, not self.is_calm
 
     def break_off_look(self) -> None:

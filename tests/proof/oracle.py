@@ -1,12 +1,12 @@
 """The oracle: the venue's own truth and the transport's count against the ledger, once nothing moves any more.
 
 The ledger's invariants are judged by `ledger.invariants`, as production would; here are those that need to know what
-really is at the venue and what really left. I13 is not judged: see `ledger.invariants.NOT_YET`.
+really is at the venue and what really left.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from sqlmodel import Session
 
-from brokers.types import OrderStatus
+from brokers.types import OrderSide, OrderStatus
 from ledger.evidence import Evidence, read_evidence
 from ledger.invariants import (
     NOT_PLACED_FOR_GOOD,
@@ -153,6 +153,33 @@ def _fills_equal(venue: HistoryVenue, evidence: Evidence) -> Iterator[str]:
             yield f"intent {intent.intent_id} is {intent.state}, its fills are {known}, at the venue {truth}"
 
 
+def _balanced(venue: HistoryVenue, evidence: Evidence) -> Iterator[str]:
+    """What the venue's account moved, as its engine posted it, against what fills and fees on record move.
+
+    The sums are over the whole account, so they see what no comparison of one intent's fills can: a fill that is on
+    record under an order that is not there, or counted for two. Left out are the orders of intents that a person has to
+    judge and of those of which the wire made a second order: of two, the ledger may know either.
+    """
+    owner = {row.client_order_id: intent_id for intent_id, rows in evidence.attempts.items() for row in rows}
+    asked = {identity for identity, row in evidence.intents.items() if row.state == S.NEEDS_HUMAN.value}
+    asked |= {owner.get(venue.origins[order], "") for order in venue.doubled}
+    left_out = {order for order, origin in venue.origins.items() if owner.get(origin) in asked} | {*venue.doubled}
+    rest: dict[str, Decimal] = defaultdict(Decimal)
+    for posted in venue.postings:
+        if posted.venue_order_id not in left_out:
+            rest[posted.what] += posted.amount
+    for fills in evidence.fills.values():
+        for fill in fills:
+            if fill.venue_order_id not in left_out:
+                signed = fill.quantity if fill.side == OrderSide.BUY.value else -fill.quantity
+                rest[fill.instrument_id] -= signed
+                rest["USDT"] += signed * fill.price
+                rest[fill.fee_currency] += fill.fee
+    for what, amount in sorted(rest.items()):
+        if amount:
+            yield f"the venue's account moved {amount} {what} more than fills and fees on record"
+
+
 def _not_overfilled(venue: HistoryVenue, evidence: Evidence) -> Iterator[str]:
     for intent_id, orders in own_orders(venue, evidence).items():
         intent = evidence.intents.get(intent_id)
@@ -190,6 +217,7 @@ CHECKS: Mapping[Invariant, Check] = MappingProxyType(
         Invariant.ACKED_MEANS_ONE: _acked,
         Invariant.FILLS_EQUAL: _fills_equal,
         Invariant.NOT_OVERFILLED: _not_overfilled,
+        Invariant.BALANCED: _balanced,
         Invariant.RESERVED: _reserved,
         Invariant.SENDS_BOUNDED: _sends_counted,
     }

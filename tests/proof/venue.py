@@ -35,8 +35,19 @@ class Arrival:
     was_committed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What one execution moved of one thing that the account holds: contracts of an instrument, or a currency."""
+
+    venue_order_id: str
+    what: str
+    amount: Decimal
+
+
 class HistoryVenue(ModelVenue):
     """One account of a hostile venue."""
+
+    fee_rate = Decimal("0.00055")
 
     def __init__(self, clock: Any, *, kind: str, seed: int, name: str, weights: dict[Fault, int] = WEIGHTS) -> None:
         super().__init__(
@@ -50,6 +61,7 @@ class HistoryVenue(ModelVenue):
         )
         self.arrivals: list[Arrival] = []
         self.origins: dict[str, str] = {}  # venue order id → client order id of the request, even where none is kept
+        self.postings: list[Posting] = []  # by the engine, whatever its feeds show
         self.doubled: list[str] = []  # venue order ids that only exist because the wire delivered a request twice
         self.outages: list[tuple[datetime, datetime]] = []
         self.faults: Counter[str] = Counter()
@@ -143,6 +155,14 @@ class HistoryVenue(ModelVenue):
 
     def fill(self, order: Truth, quantity: Decimal, *, at: datetime | None = None) -> Fill:
         made = super().fill(order, quantity, at=at)
+        request = order.request
+        paid = quantity * self.quote_price
+        for what, amount in (
+            (str(request.instrument_id), request.side.sign * quantity),
+            ("USDT", -request.side.sign * paid),
+            ("USDT", -paid * self.fee_rate),
+        ):
+            self.postings.append(Posting(order.venue_order_id, what, amount))
         lag_s = 0.0 if self.rng.random() < 0.7 else self.rng.uniform(0, FILL_LAG_S_MAX)
         self._shown_at[str(made.trade_id)] = made.time + timedelta(seconds=lag_s)
         return made

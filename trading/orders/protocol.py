@@ -74,6 +74,7 @@ class SendOutcome(NamedTuple):
     retry_after_s: float | None = None
 
 
+_ANSWER_MISSING = OrderReason.ANSWER_MISSING.value
 _READ_ANSWERS = (OrderNotFound, OrderAlreadyDone, NotModified)  # no documented answer to a placement
 
 
@@ -85,7 +86,7 @@ def classify(answer: OrderAck | Exception, record: WireRecord, *, client_order_i
             return SendOutcome(Outcome.UNKNOWN, OrderReason.ANSWER_MISSING, text=text)
         return SendOutcome(Outcome.DEFINITE_YES, OrderReason.ACCEPTED, venue_order_id=str(answer.venue_order_id))
     kind = _kind_of_error(answer, record)
-    reason = getattr(answer, "reason", OrderReason.ANSWER_MISSING.value)
+    reason = getattr(answer, "reason", _ANSWER_MISSING)
     if kind is Outcome.EXISTS:
         reason = OrderReason.EXISTS_AT_VENUE.value
     return SendOutcome(
@@ -122,7 +123,7 @@ def judge(answers: Sequence[Outcome | None]) -> IntentState:
     for answer in answers:
         if answer is None or answer is Outcome.UNKNOWN:
             is_unknown = True
-        elif answer.proves_existence:
+        elif answer is Outcome.DEFINITE_YES or answer is Outcome.EXISTS:
             return S.ACKED
     if is_unknown:
         return S.UNKNOWN
@@ -292,11 +293,13 @@ def next_step(
     intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits = ProtocolLimits()
 ) -> Step:
     """Decide the one next step; the same inputs always give the same step."""
-    if intent.state in TERMINAL_STATES:
+    decide = _DECIDERS.get(intent.state)
+    if decide is None:  # it is over
         return _DONE
-    if intent.lease_until is not None and intent.lease_until > now:
-        return Step(Action.WAIT, at=intent.lease_until)
-    return _DECIDERS[intent.state](intent, identity, now, limits)
+    lease_until = intent.lease_until
+    if lease_until is not None and lease_until > now:
+        return Step(Action.WAIT, at=lease_until)
+    return decide(intent, identity, now, limits)
 
 
 def _received(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
@@ -332,16 +335,17 @@ def _sending(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, lim
 def _unknown(intent: IntentSnapshot, identity: OrderIdentity, now: datetime, limits: ProtocolLimits) -> Step:
     if judge(intent.answers) is not S.UNKNOWN:
         return _APPLY_ANSWER
-    if _is_later(intent.next_check_at, now):
-        return Step(Action.WAIT, at=intent.next_check_at)
+    next_check_at = intent.next_check_at
+    if next_check_at is not None and next_check_at > now:
+        return Step(Action.WAIT, None, next_check_at)
     if may_resend(intent, identity, now, limits):
         settled_at = _settled_at(intent, limits)
         if now >= settled_at:
             return _RESEND
-        return Step(Action.QUERY, at=_query_again_at(intent, now, settled_at, limits))
+        return Step(Action.QUERY, None, _query_again_at(intent, now, settled_at, limits))
     proof_at = absence_provable_at(intent, identity, limits)
     if now <= proof_at:
-        return Step(Action.QUERY, at=_query_again_at(intent, now, proof_at + _TICK, limits))
+        return Step(Action.QUERY, None, _query_again_at(intent, now, proof_at + _TICK, limits))
     is_tried = intent.looks.are_enough(now, since=proof_at, for_s=limits.resolve_s_max, limits=limits)
     if not absence_is_provable(identity):
         if intent.looks.last_absent_at is not None and intent.looks.last_absent_at > proof_at:
@@ -410,6 +414,7 @@ _DECIDERS = {
     S.ADOPTED_LATE: _live,
     S.NEEDS_HUMAN: _needs_human,
 }
+assert _DECIDERS.keys() == set(S) - TERMINAL_STATES, "each state that is not the end has its decision"
 
 
 _REFUSED_FOR_GOOD = ((Outcome.DEFINITE_NO,), (Outcome.DENIED_LOCALLY,))
@@ -465,8 +470,15 @@ def _standing_ladders(intent: IntentSnapshot, proof_at: datetime, now: datetime,
 
 def _query_again_at(intent: IntentSnapshot, now: datetime, at_most: datetime, limits: ProtocolLimits) -> datetime:
     """Look often at first, then less, and in time for the next kind of step."""
-    pause = max((now - intent.state_since) / 4, _span(limits.query_every_s))
-    return min(now + min(pause, _span(limits.query_every_s_max)), at_most)
+    again_at = now + quarter_of(now - intent.state_since, limits.query_every_s, limits.query_every_s_max)
+    return again_at if again_at < at_most else at_most
+
+
+def quarter_of(span: timedelta, least_s: float, most_s: float) -> timedelta:
+    """A quarter of the time that something took so far, within bounds: how long to wait before the next look."""
+    if span <= _span(4 * least_s):
+        return _span(least_s)
+    return span / 4 if span < _span(4 * most_s) else _span(most_s)
 
 
 def _settled_at(intent: IntentSnapshot, limits: ProtocolLimits) -> datetime:

@@ -160,6 +160,8 @@ class Late:
 class ModelVenue(Broker):
     """One account of a venue that exists only in virtual time."""
 
+    fee_rate = Decimal(0)
+
     def __init__(
         self,
         clock: ManualClock,
@@ -264,7 +266,7 @@ class ModelVenue(Broker):
             side=order.request.side,
             quantity=quantity,
             price=self.quote_price,
-            fee=Decimal(0),
+            fee=quantity * self.quote_price * self.fee_rate,
             fee_currency="USDT",
             liquidity=LiquiditySide.TAKER,
             time=at,
