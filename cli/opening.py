@@ -374,6 +374,15 @@ def apply(file: Path) -> Iterator[str]:
 
 
 # -- listing ----------------------------------------------------------------------------------------------------
+def account_names(environment: Environment, file: Path | None) -> list[str]:
+    """Names of the environment's accounts, by the words alone: a block that is wrong hides no other one."""
+    if file is not None:
+        accounts = _configuration(file).accounts
+        return [item.block_name for item in accounts if item.environment is environment]
+    use_stack()
+    return [name for name in _block_names("trading-account") if f"-{environment.value}-" in name]
+
+
 def catalogue(file: Path | None) -> Catalogue:
     """Accounts, portfolios and subscriptions without their secrets."""
     if file is not None:
