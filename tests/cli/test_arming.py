@@ -132,3 +132,12 @@ def test_a_start_of_the_stack_disarms_production(home: Home, capsys: pytest.Capt
             assert newest is not None
             assert (newest.state, newest.requested_by, newest.arming_id) == ("disarmed", "stack", 2)
     assert len(told) == 1
+
+
+def test_an_audit_without_a_ledger_is_no_proof(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """In another folder than the workers' nothing must look like a proof, and no ledger is made there."""
+    for command in ("verify", "show"):
+        assert main(["audit", command, "-e", "testnet"]) == ExitCode.CONFIGURATION
+        told = capsys.readouterr().err
+        assert "there is no ledger at" in told and "testnet.db" in told and "ALGOTRENDY_HOME" in told
+    assert not (home.root / "ledger" / "testnet.db").exists()
