@@ -428,14 +428,18 @@ def apply(file: Path) -> Iterator[str]:
     use_stack()
     from prefect.client.orchestration import get_client
 
-    from deployments.deploy import refresh_forms
+    from deployments.deploy import ready_accounts, refresh_forms, switch_on
     from deployments.register import apply as save
 
-    yield from save(configuration)
     with get_client(sync_client=True) as client:
+        before = ready_accounts(client)
+        yield from save(configuration)
         changed = refresh_forms(client)
+        switched = switch_on(client, ready_accounts(client) - before)
     if changed:
         yield f"forms of {changed} deployments offer what is stored now"
+    if switched:
+        yield f"{switched} schedules of accounts that are new here are on now, as prefect.yaml says"
 
 
 # -- listing ----------------------------------------------------------------------------------------------------
