@@ -41,7 +41,7 @@ def verify(
     from ledger.anchors import add_anchor, anchors_of, read_anchors
     from ledger.auditing import verify_audit
 
-    with opening.ledger(Environment(environment)) as ledger:
+    with opening.ledger(Environment(environment), must_exist=True) as ledger:
         file = anchors or anchors_of(ledger.url)
         known = read_anchors(file)
         with ledger.read() as session:
@@ -128,5 +128,5 @@ def _links(environment: str, *, chain: str, subject: str, since: datetime | None
     if since is not None:
         query = query.where(AuditRow.recorded_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
     query = query.order_by(col(AuditRow.audit_id).desc()).limit(limit)
-    with opening.ledger(Environment(environment)) as ledger, ledger.read() as session:
+    with opening.ledger(Environment(environment), must_exist=True) as ledger, ledger.read() as session:
         return [row.model_dump() for row in reversed(session.exec(query).all())]

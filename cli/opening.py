@@ -28,7 +28,8 @@ SIMULATOR_VARIABLE: Final = "ALGOTRENDY_SIMULATOR"
 LEDGER_VARIABLE: Final = "ALGOTRENDY_LEDGER_URL"
 KEY_REGISTRY_VARIABLE: Final = "ALGOTRENDY_KEY_REGISTRY"
 CONTROL_FILE_VARIABLE: Final = "ALGOTRENDY_CONTROL_FILE"
-HEALTH_TIMEOUT_S: Final = 3.0
+HEALTH_TIMEOUT_S: Final = 15.0  # a server that is away refuses at once; one that is busy answers late
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +151,50 @@ def _environment_of(name: str) -> Environment:
 
 
 def _require_address(chosen: Account) -> Account:
-    """Say how a simulator is started where a simulated account has no address; the adapter would only refuse it."""
-    account_id = chosen.account_id
-    if account_id.environment is Environment.SIMULATED and not chosen.connection.base_url:
+    """Say how a simulator is started where a simulated account has no address, or that of another venue's; the adapter
+    would only refuse it."""
+    account_id, url = chosen.account_id, chosen.connection.base_url
+    if account_id.environment is not Environment.SIMULATED:
+        return chosen
+    if not url:
         raise CliError(
             f"{account_id} is a simulated account, and this command knows of no simulator that runs",
             title="No simulator",
             field=SIMULATOR_VARIABLE,
             remedy="start the stack with `algotrendy up`, or one venue with `algotrendy simulate "
-            f"{account_id.venue.value}` and export the address that it prints as {SIMULATOR_VARIABLE}",
+            f"{account_id.venue.value}` and export the address that it prints as {SIMULATOR_VARIABLE}; in a block its "
+            "place is the field Simulator address, and the card of `algotrendy up` shows the addresses",
+        )
+    found = _simulated_venue(url)
+    if found and found != account_id.venue.value:
+        named = os.environ.get(SIMULATOR_VARIABLE, "")
+        raise CliError(
+            f"the simulator at {url} is {found}'s, and {account_id} is an account of {account_id.venue.value}",
+            title="Another venue's simulator",
+            field=SIMULATOR_VARIABLE if url == named else "base_url",
+            value=url,
+            remedy=f"name the account's own: start it with `algotrendy simulate {account_id.venue.value}`. "
+            f"{SIMULATOR_VARIABLE} is one address, so it serves the accounts of one venue; an account's base_url in "
+            "the file comes before it",
         )
     return chosen
+
+
+def _simulated_venue(url: str) -> str:
+    """Which venue the simulator there says it is; "" where nobody says, which the adapter finds out for itself."""
+    from urllib.parse import urlsplit
+
+    import requests
+
+    if urlsplit(url).hostname not in LOOPBACK:
+        return ""
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(f"{url}/_control/health", timeout=HEALTH_TIMEOUT_S, allow_redirects=False)
+            return str(answer.json()["venue"]) if answer.ok else ""
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        return ""
 
 
 # -- opening ----------------------------------------------------------------------------------------------------
@@ -235,12 +269,36 @@ def unproved(chosen: Account, *, shared: Ledger | None = None) -> Iterator[Runti
 
 
 @contextmanager
-def ledger(environment: Environment) -> Iterator[Ledger]:
-    """The environment's ledger alone: no venue is asked anything."""
+def ledger(environment: Environment, *, must_exist: bool = False) -> Iterator[Ledger]:
+    """The environment's ledger alone: no venue is asked anything. With `must_exist` no new one is made where a proof
+    of nothing would look like a proof."""
     from ledger.engine import Ledger as Opened
 
+    if must_exist:
+        _require_ledger(ledger_url(environment))
     with Opened.open(ledger_url(environment), environment=environment) as opened:
         yield opened
+
+
+def _require_ledger(url: str) -> None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from deployments.home import HOME_VARIABLE
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return  # the ledger says what is wrong with its address
+    file = parsed.database
+    if parsed.get_backend_name() == "sqlite" and file and not file.startswith("file:") and not Path(file).exists():
+        raise CliError(
+            f"there is no ledger at {without_password(url)}",
+            title="No ledger",
+            field=LEDGER_VARIABLE if os.environ.get(LEDGER_VARIABLE) else HOME_VARIABLE,
+            value=(os.environ.get(LEDGER_VARIABLE) and without_password(url)) or str(Home.default().root),
+            remedy=f"run it on the workers' machine, or set {HOME_VARIABLE} or {LEDGER_VARIABLE} to what they use",
+        )
 
 
 def secrets_folder() -> Path:
@@ -330,6 +388,13 @@ def _require_answer(url: str) -> None:
         with requests.Session() as session:
             session.trust_env = False
             session.get(f"{url}/health", timeout=HEALTH_TIMEOUT_S, allow_redirects=False).raise_for_status()
+    except requests.Timeout as error:
+        raise CliError(
+            f"the Prefect server is there and did not answer within {HEALTH_TIMEOUT_S:.0f} s: it is busy, or hangs",
+            field=API_VARIABLE,
+            value=without_password(url),
+            remedy="try again in a moment, or give --accounts FILE, which needs no server",
+        ) from error
     except requests.RequestException as error:
         raise CliError(
             f"the Prefect server does not answer ({type(error).__name__})",
@@ -363,17 +428,30 @@ def apply(file: Path) -> Iterator[str]:
     use_stack()
     from prefect.client.orchestration import get_client
 
-    from deployments.deploy import refresh_forms
+    from deployments.deploy import ready_accounts, refresh_forms, switch_on
     from deployments.register import apply as save
 
-    yield from save(configuration)
     with get_client(sync_client=True) as client:
+        before = ready_accounts(client)
+        yield from save(configuration)
         changed = refresh_forms(client)
+        switched = switch_on(client, ready_accounts(client) - before)
     if changed:
         yield f"forms of {changed} deployments offer what is stored now"
+    if switched:
+        yield f"{switched} schedules of accounts that are new here are on now, as prefect.yaml says"
 
 
 # -- listing ----------------------------------------------------------------------------------------------------
+def account_names(environment: Environment, file: Path | None) -> list[str]:
+    """Names of the environment's accounts, by the words alone: a block that is wrong hides no other one."""
+    if file is not None:
+        accounts = _configuration(file).accounts
+        return [item.block_name for item in accounts if item.environment is environment]
+    use_stack()
+    return [name for name in _block_names("trading-account") if f"-{environment.value}-" in name]
+
+
 def catalogue(file: Path | None) -> Catalogue:
     """Accounts, portfolios and subscriptions without their secrets."""
     if file is not None:

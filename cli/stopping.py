@@ -4,7 +4,6 @@ venue, nor, for a stop, the database is needed."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from cli.failures import CliError
     from ledger.controlling import ControlChanged
     from ledger.states import ControlState
-    from tasks.config import Account
-    from trading.kill_model import KillRequest, KillResult
 
 AccountScope = Annotated[
     str,
@@ -45,6 +42,10 @@ class Scope:
 
     text: str
     environment: Environment
+
+    @property
+    def is_pool(self) -> bool:
+        return self.text.startswith("pool:")
 
 
 def halt(
@@ -124,6 +125,7 @@ def kill(
     """
     from cli import output
     from cli.failures import ExitCode
+    from cli.killing import as_json, kill_all, targets_of
     from flows import reports
     from trading.kill_model import KillRequest
 
@@ -132,9 +134,12 @@ def kill(
     changes = [_change(scope, "kill", first, second, reason, flatten=flatten) for scope in scopes]
     _tell(changes)
     request = KillRequest(requested_by=first, reason=reason, approved_by=second, flatten=flatten, everything=everything)
-    results: list[KillResult] = []
-    for scope, changed in zip(scopes, changes, strict=True):
-        results += [_kill(chosen, changed, request) for chosen in _accounts_of(scope, accounts)]
+    targets = [
+        target
+        for scope, changed in zip(scopes, changes, strict=True)
+        for target in targets_of(scope, changed, accounts, flatten=flatten)
+    ]
+    results, problems = kill_all(targets, request)
     made = [reports.report_of(item) for item in results]
     for number, item in enumerate(made):
         if report is not None:
@@ -142,41 +147,12 @@ def kill(
         if not json:
             output.print_report(item)
     if json:
-        output.print_json([{"verdict": item.verdict, "tone": item.tone, **item.data} for item in made])
-    if not results or any(not item.report.is_proved or item.changed.problems for item in results):
+        proved = [{"verdict": item.verdict, "tone": item.tone, **item.data} for item in made]
+        output.print_json(proved + [as_json(name, failure) for name, failure in problems.items()])
+    if len(targets) == 1 and problems:
+        raise typer.Exit(next(iter(problems.values())).code)
+    if not results or problems or any(not item.report.is_proved or item.changed.problems for item in results):
         raise typer.Exit(ExitCode.NOT_AS_WISHED)
-
-
-def _kill(chosen: Account, changed: ControlChanged, request: KillRequest) -> KillResult:
-    from cli import opening, output
-    from cli.steps import telling_step
-    from trading.kill_model import KillResult
-    from trading.killing import kill_account
-
-    with output.progress(f"kill {chosen.account_id}") as tell, opening.runtime(chosen) as runtime:
-        found = kill_account(
-            runtime,
-            request,
-            settle_currencies=chosen.connection.settle_currencies,
-            step=telling_step(tell, clock=runtime.clock),
-        )
-    return KillResult(changed=changed, report=found)
-
-
-def _accounts_of(scope: Scope, file: Path | None) -> list[Account]:
-    """The accounts that a scope covers, from the file or the stack; the stop is already set."""
-    from cli import opening, output
-    from cli.failures import CliError
-
-    try:
-        if not scope.text.startswith("pool:"):
-            return [opening.account(scope.text, file)]
-        listed = opening.catalogue(file).accounts
-        names = [line.name for line in listed if line.environment == scope.environment.value]
-        return [opening.account(name, file) for name in names]
-    except CliError as error:
-        output.say(f"{scope.text} IS STOPPED, and its orders were not cancelled: {error}", style="red")
-        raise
 
 
 # -- setting ----------------------------------------------------------------------------------------------------
@@ -214,15 +190,16 @@ def _set(
 
 
 def _is_stranger(scope: Scope) -> bool:
-    """Whether the scope is an account that is not in a ledger that has others: it may be a slip, and is said loudly.
+    """Whether the ledger has never seen the scope's account, or any account: it may be a slip, and is said loudly.
 
     The state is set all the same, because an account may be stopped before its first run. A ledger without any account
-    is named, because it may be that of another folder or machine than the workers'.
+    may be that of another folder or machine than the workers'.
     """
     from sqlalchemy.exc import SQLAlchemyError
     from sqlmodel import select
 
     from cli import opening, output
+    from deployments.home import HOME_VARIABLE
     from ledger.errors import LedgerError
     from ledger.tables import AccountRow
 
@@ -233,9 +210,14 @@ def _is_stranger(scope: Scope) -> bool:
         return False  # that the database is not to be had was said when the state was set
     if not known:
         where = opening.without_password(opening.ledger_url(scope.environment))
-        output.say(f"No account has used the ledger {where} yet. Is it the one that the workers use?", style="yellow")
-        return False
-    if scope.text in known or scope.text.startswith("pool:"):
+        output.say(
+            f"NO ACCOUNT HAS USED THE LEDGER {where}. If the workers use another one, NOTHING OF THEIRS is "
+            f"changed: run this on their machine, or set {HOME_VARIABLE} or "
+            f"{opening.LEDGER_VARIABLE} to what they use.",
+            style="bold red",
+        )
+        return True
+    if scope.text in known or scope.is_pool:
         return False
     output.say(
         f"NO ACCOUNT {scope.text} HAS USED THIS LEDGER. If the name is a slip, the account that you mean is NOT "
@@ -337,7 +319,22 @@ def _scopes(command: str, account: str, pool: str, everywhere: bool) -> list[Sco
             remedy=", ".join(Environment),
         )
     chosen = [Environment(pool)] if pool else environments()
+    if not chosen:
+        raise _nothing_here()
     return [Scope(pool_scope(environment.value), environment) for environment in chosen]
+
+
+def _nothing_here() -> CliError:
+    """`--all` met no ledger: a folder or machine that is not the workers', or one on which nothing ever ran."""
+    from cli.failures import CliError
+    from deployments.home import HOME_VARIABLE, Home
+
+    return CliError(
+        f"NOTHING WAS STOPPED: no ledger and no control file is in {Home.default().root}",
+        field=HOME_VARIABLE,
+        value=str(Home.default().root),
+        remedy=f"run it on the workers' machine, set {HOME_VARIABLE} to their folder, or name the pool: --pool POOL",
+    )
 
 
 def environments() -> list[Environment]:

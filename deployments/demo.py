@@ -186,7 +186,15 @@ def _play(stack: Stack, say: Say) -> Outcome:
 def _followed(stack: Stack, client: SyncPrefectClient, act: Act, run_id: UUID, say: Say) -> Run:
     from deployments import runs
 
-    ended = runs.follow(client, run_id, deployment=act.deployment, timeout_s=RUN_S_MAX, check=stack.supervisor.check)
+    try:
+        ended = runs.follow(
+            client, run_id, deployment=act.deployment, timeout_s=RUN_S_MAX, check=stack.supervisor.check
+        )
+    except runs.RunTimedOut as error:
+        raise StackFailed(
+            f"{error}. Everything was stopped. If this machine was busy, run it again when it is not; otherwise the "
+            f"logs say what it waited for: {stack.home.logs}"
+        ) from None
     colour = "green" if ended.is_completed else "red"
     say(f"    {act.title}: [{colour}]{escape(ended.message or ended.state)}[/] ({ended.seconds:.1f} s)")
     return ended

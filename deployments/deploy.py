@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 
 from brokers.ids import Environment
 from deployments import automations, manifest, pools
 from deployments.home import API_VARIABLE, Home, running_stack
 from deployments.manifest import Deployment, Manifest
-from tasks.blocks import PortfolioBlock, SubscriptionBlock
+from tasks.blocks import CREDENTIALS, PortfolioBlock, SubscriptionBlock, TradingAccount
 from tasks.process import KEY_REGISTRY_VARIABLE, LEDGER_VARIABLE, REPORTS_VARIABLE
 
 READ_MAX = 200  # deployments that Prefect gives at once; prefect.yaml has fewer
@@ -41,8 +43,8 @@ def deploy(
     chosen_pools: Sequence[pools.Pool],
 ) -> Iterator[str]:
     """Register pools, deployments and automations; yield a line for each. Nothing is changed before the checks."""
-    deployments = wanted.of(tuple(environments))
-    names = stored_names(client)
+    names, ready = stored_names(client), ready_accounts(client)
+    deployments = [held_back(deployment, ready) for deployment in wanted.of(tuple(environments))]
     for pool in chosen_pools:
         pools.register(client, pool)
         yield f"work pool {pool.name}"
@@ -53,16 +55,74 @@ def deploy(
         if differences:
             raise DeployRefused(f"{deployment.name} was stored differently: {'; '.join(differences)}")
         yield f"deployment {deployment.flow().name}/{deployment.name}"
+    for account in sorted({deployment.account for deployment in waiting(wanted.of(tuple(environments)), ready)}):
+        yield (
+            f"schedules of {account} are off: its account or credentials are not stored. "
+            "`algotrendy accounts apply FILE` stores them and switches the schedules on; so does deploying again, once "
+            "they were saved under Blocks"
+        )
     for name in automations.register(client):
         yield f"automation {name}"
+
+
+def ready_accounts(client: SyncPrefectClient) -> frozenset[str]:
+    """Accounts whose block is stored, with the credentials that it names: jobs on others could only be refused."""
+    credentials = {(venue.value, name) for venue, kind in CREDENTIALS.items() for name, _ in _documents(client, kind)}
+    return frozenset(
+        name
+        for name, data in _documents(client, TradingAccount)
+        if (data.get("venue"), data.get("credentials_name")) in credentials
+    )
+
+
+def _documents(client: SyncPrefectClient, kind: type[Block]) -> list[tuple[str, dict[str, Any]]]:
+    """Name and fields, without secrets, of every stored block of a type; none where the server does not know it."""
+    try:
+        found = client.read_block_documents_by_type(kind.get_block_type_slug(), include_secrets=False)
+    except ObjectNotFound:
+        return []
+    return [(document.name, document.data) for document in found if document.name]
+
+
+def waiting(deployments: Sequence[Deployment], ready: Collection[str]) -> list[Deployment]:
+    """Those whose schedules are on in the file, and whose account nobody has stored."""
+    return [
+        deployment
+        for deployment in deployments
+        if deployment.account and deployment.account not in ready and any(each.active for each in deployment.schedules)
+    ]
+
+
+def held_back(deployment: Deployment, ready: Collection[str]) -> Deployment:
+    """The deployment with its schedules off while its account is not stored: a row of refusals hides what matters."""
+    if deployment not in waiting([deployment], ready):
+        return deployment
+    off = tuple(schedule.model_copy(update={"active": False}) for schedule in deployment.schedules)
+    return deployment.model_copy(update={"schedules": off})
+
+
+def switch_on(client: SyncPrefectClient, accounts: Collection[str]) -> int:
+    """Switch on what prefect.yaml says is on, for accounts that have just been stored; how many schedules."""
+    stored = {found.name: found for found in client.read_deployments(limit=READ_MAX)}
+    switched = 0
+    for deployment in manifest.load().deployments:
+        found = stored.get(deployment.name)
+        if found is None or deployment.account not in accounts:
+            continue
+        wanted = {schedule.slug for schedule in deployment.schedules if schedule.active}
+        for schedule in found.schedules:
+            if schedule.slug in wanted and not schedule.active:
+                client.update_deployment_schedule(found.id, schedule.id, active=True)
+                switched += 1
+    return switched
 
 
 def stored_names(client: SyncPrefectClient) -> dict[str, tuple[str, ...]]:
     """What a form may choose from: the names of all stored portfolios and subscriptions, by the parameter."""
     found = {}
-    for parameter, block in (("portfolio", PortfolioBlock), ("subscription", SubscriptionBlock)):
-        documents = client.read_block_documents_by_type(block.get_block_type_slug(), include_secrets=False)
-        found[parameter] = tuple(sorted(document.name for document in documents if document.name))
+    kinds: tuple[tuple[str, type[Block]], ...] = (("portfolio", PortfolioBlock), ("subscription", SubscriptionBlock))
+    for parameter, block in kinds:
+        found[parameter] = tuple(sorted(name for name, _ in _documents(client, block)))
     return found
 
 

@@ -11,6 +11,7 @@ Rules that hold on both databases:
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -68,6 +69,7 @@ __all__ = [
     "WriteAborted",
 ]
 
+_log = logging.getLogger(__name__)
 _BEGIN = "ledger_begin"
 _SQLITE_NOW: Any = select(literal_column("strftime('%Y-%m-%dT%H:%M:%f', 'now')"))
 _POSTGRESQL_NOW = select(func.clock_timestamp())
@@ -110,6 +112,8 @@ class Ledger:
         try:
             with _reachable(engine.url.render_as_string(hide_password=True)):
                 stamp = _prepare(engine, environment, begins_audit=begins_audit)
+                if stamp.migrated_from:
+                    _say_migrated(engine, stamp)
         except BaseException:
             engine.dispose()
             raise
@@ -261,6 +265,17 @@ def _prepare(engine: Engine, environment: Environment, *, begins_audit: bool) ->
         if begins_audit:
             begin_audit(connection)
         return stamp
+
+
+def _say_migrated(engine: Engine, stamp: Stamp) -> None:
+    """One line for operators: older installations refuse this ledger from now on."""
+    _log.warning(
+        "ledger %s: migrated from schema %s to %s; older versions cannot open it any more, so the way back is the "
+        "backup from before the upgrade (docs/ledger.md, Backup)",
+        engine.url.render_as_string(hide_password=True),
+        stamp.migrated_from,
+        stamp.schema,
+    )
 
 
 @contextmanager

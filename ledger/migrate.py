@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -28,11 +28,12 @@ _alembic_turn = threading.Lock()  # alembic keeps its context in module globals
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the ledger says of itself."""
+    """What the ledger says of itself. `migrated_from` is the schema that opening it found, where it was another one."""
 
     environment: Environment
     installation_tag: int
     schema: str
+    migrated_from: str = field(default="", compare=False)
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -93,7 +94,8 @@ def migrate(connection: Connection, environment: Environment) -> Stamp:
         stamp = _draw_stamp(environment)
         table = LedgerMeta.__table__  # type: ignore[attr-defined]
         connection.execute(table.insert(), [{"key": key, "value": value} for key, value in stamp.items()])
-    return Stamp(environment, int(stamp["installation_tag"]), head_revision())
+    migrated_from = found if found is not None and found != head_revision() else ""
+    return Stamp(environment, int(stamp["installation_tag"]), head_revision(), migrated_from)
 
 
 def _require_known(revision: str | None) -> None:

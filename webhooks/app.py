@@ -34,35 +34,45 @@ METHOD_CHARS_MAX = 10  # in the log; a sender may call it what it likes
 _bearer = HTTPBearer(auto_error=False, description="The source's token, for senders that can set a header.")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
-_REFUSAL = {
-    "type": "object",
-    "properties": {"error": {"type": "string", "enum": [reason.value for reason in ReceiverReason]}},
-    "required": ["error"],
-    "additionalProperties": False,
-}
 _RECEIPT = {
     "type": "object",
     "properties": {"id": {"type": "integer", "minimum": 1}},
     "required": ["id"],
     "additionalProperties": False,
 }
+_R = ReceiverReason
 
 
 def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+def _refusal(description: str, *reasons: ReceiverReason) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "properties": {"error": {"type": "string", "enum": [reason.value for reason in reasons]}},
+        "required": ["error"],
+        "additionalProperties": False,
+    }
+    return _answer(description, schema)
+
+
+_UNSTORED = (
+    *(_R.BODY_TOO_SLOW, _R.NOT_COMMITTED_IN_TIME, _R.QUEUE_FULL, _R.BACKLOG_FULL, _R.DISK_LOW),
+    *(_R.LEDGER_UNAVAILABLE, _R.COMMIT_UNKNOWN, _R.STOPPING, _R.LEDGER_STALE, _R.TOKENS_STALE),
+)
 ALERT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer("Stored durably; the same id for an alert that was delivered before.", _RECEIPT),
-    401: _answer("The source must sign its alerts, and this signature does not hold.", _REFUSAL),
-    403: _answer("The sender's address is not on the list.", _REFUSAL),
-    404: _answer("No source has this token.", _REFUSAL),
-    405: _answer("Alerts are sent with POST.", _REFUSAL),
-    413: _answer("The body is larger than is taken.", _REFUSAL),
-    415: _answer("The body is compressed or encoded.", _REFUSAL),
-    431: _answer("The head is larger than is taken.", _REFUSAL),
-    503: _answer("Not, or not surely, stored: send it again after the seconds in Retry-After.", _REFUSAL),
+    401: _refusal("The source must sign its alerts, and this signature does not hold.", _R.SIGNATURE_REFUSED),
+    403: _refusal("The sender's address is not on the list.", _R.ADDRESS_REFUSED),
+    404: _refusal("No source has this token.", _R.NOT_FOUND),
+    405: _refusal("Alerts are sent with POST.", _R.METHOD_REFUSED),
+    413: _refusal("The body is larger than is taken.", _R.BODY_TOO_LARGE),
+    415: _refusal("The body is compressed or encoded.", _R.BODY_ENCODED),
+    431: _refusal("The head is larger than is taken.", _R.HEAD_TOO_LARGE),
+    503: _refusal("Not, or not surely, stored: send it again after the seconds in Retry-After.", *_UNSTORED),
 }
+_HIDDEN = {404: _refusal("Not asked on this machine.", _R.NOT_FOUND)}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "description": "The alert's message as it is, JSON or text. It is stored first and read afterwards.",
@@ -202,22 +212,37 @@ def _add_watching(
         status = "not_ready" if reasons else "ready"
         return JSONResponse({"status": status, "reasons": reasons}, status_code=503 if reasons else 200)
 
-    @app.get("/metrics", tags=["watching"], responses={404: _answer("Not asked on this machine.", _REFUSAL)})
+    @app.get("/metrics", tags=["watching"], responses={**_HIDDEN})
     async def figures(request: Request) -> Response:
         """Figures for Prometheus."""
         _only_local(request)
         measure()
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/openapi.json", tags=["watching"], responses={404: _answer("Not asked on this machine.", _REFUSAL)})
+    @app.get("/openapi.json", tags=["watching"], responses={**_HIDDEN})
     async def schema(request: Request) -> JSONResponse:
         """This description."""
         _only_local(request)
         if app.openapi_schema is None:
-            app.openapi_schema = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
+            app.openapi_schema = _described(app)
         return JSONResponse(app.openapi_schema)
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The pages and their answers. What all four addresses of alerts answer is said once, and the 422 that FastAPI adds
+    is left out: a token is any text."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    names = {str(status): f"Alert{status}" for status in ALERT_ANSWERS}
+    shared: dict[str, Any] = {}
+    for item in document["paths"].values():
+        for operation in item.values():
+            if "alerts" in operation["tags"]:
+                shared |= {name: operation["responses"][status] for status, name in names.items()}
+                operation["responses"] = {
+                    status: {"$ref": f"#/components/responses/{name}"} for status, name in names.items()
+                }
+    document["components"] = {"responses": shared, "securitySchemes": document["components"]["securitySchemes"]}
+    return document
 
 
 def _only_local(request: Request) -> None:

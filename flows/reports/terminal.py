@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 WIDE_COLUMNS = 150  # a terminal at least this wide shows every column
 NO_WRAP_LENGTH_MAX = 28  # a first column of short names stays on one line
-TEXT_WIDTH_MIN = 10  # of a column of text where the terminal is narrow: dates and codes stay legible
+TEXT_WIDTH_MIN = 10  # of a column of text where the terminal is narrow: dates stay legible
+PROSE_LENGTH_MIN = 60  # a cell as long as this is sentences,
+PROSE_WIDTH_MIN = 24  # which nobody reads word under word
+WORD_LENGTH_MAX = 28  # codes and names up to here stay whole, so that they can be copied and looked up
 HEADING_WIDTH_MIN = 6  # the heading of a column of narrow figures
 COLUMN_GAP = 2  # cells between two columns, and beside the outer ones
 _TONE_STYLE = {"good": "green", "warn": "yellow", "bad": "red", "neutral": ""}
@@ -103,10 +106,13 @@ def _least_width(table: Table, kept: tuple[int, ...]) -> int:
 
 
 def _least(table: Table, place: int) -> int:
-    """The fewest cells that a column needs: all of its figures and names, a little of its text."""
+    """The fewest cells that a column needs: all of its figures, names and codes, a little of its text."""
     longest = _longest(table, place)
     if not _is_whole(table, place):
-        return min(max(longest, _longest_word(table.columns[place].title)), TEXT_WIDTH_MIN)
+        words = [len(word) for row in table.rows for word in row[place].split() if len(word) <= WORD_LENGTH_MAX]
+        text = PROSE_WIDTH_MIN if longest >= PROSE_LENGTH_MIN else TEXT_WIDTH_MIN
+        title = table.columns[place].title
+        return min(max(longest, _longest_word(title)), max(text, *words, _longest_word(title)))
     return max(longest, *map(len, _heading(table.columns[place], longest).splitlines()))
 
 

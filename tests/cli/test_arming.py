@@ -49,7 +49,8 @@ def test_status_says_when_an_arming_was_ended_by_a_stop(home: Home, capsys: pyte
     approval = ("arm", "approve", asked["record_sha256"][:12], "-e", "simulated", "--accounts", str(EXAMPLE))
     said(capsys, *approval, "--request-code", asked["code"], "--by", "bob", "--key", key_of(home, "bob"))
     assert arming_in_status(capsys).startswith("armed until ")
-    assert main(["halt", "--pool", "simulated", "--by", "ann", "--reason", "storm"]) == ExitCode.DONE
+    stop = ["halt", "--pool", "simulated", "--by", "ann", "--reason", "storm"]
+    assert main(stop) == ExitCode.NOT_AS_WISHED  # set, in a ledger that no account has used
     assert arming_in_status(capsys).startswith("ended by the stop at ")
 
 
@@ -96,7 +97,7 @@ def test_half_a_hash_gives_no_code(home: Home, capsys: pytest.CaptureFixture[str
 
 def test_the_audit_is_proved_anchored_and_its_first_fault_named(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     stop = ("halt", "--account", "bybit-simulated-main", "--by", "ann", "--reason", "storm")
-    assert main([*stop]) == ExitCode.DONE
+    assert main([*stop]) == ExitCode.NOT_AS_WISHED  # set, in a ledger that no account has used
     proof = said(capsys, "audit", "verify")
     assert (proof["whole"], proof["heads"]["bybit.simulated.main/control"]["ordinal"]) == (True, 1)
     assert Path(proof["anchors"]).stat().st_mode & 0o777 == 0o600
@@ -131,3 +132,12 @@ def test_a_start_of_the_stack_disarms_production(home: Home, capsys: pytest.Capt
             assert newest is not None
             assert (newest.state, newest.requested_by, newest.arming_id) == ("disarmed", "stack", 2)
     assert len(told) == 1
+
+
+def test_an_audit_without_a_ledger_is_no_proof(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """In another folder than the workers' nothing must look like a proof, and no ledger is made there."""
+    for command in ("verify", "show"):
+        assert main(["audit", command, "-e", "testnet"]) == ExitCode.CONFIGURATION
+        told = capsys.readouterr().err
+        assert "there is no ledger at" in told and "testnet.db" in told and "ALGOTRENDY_HOME" in told
+    assert not (home.root / "ledger" / "testnet.db").exists()

@@ -229,3 +229,15 @@ def test_a_ledger_of_another_environment_is_refused(
     done = cli("sync", "--account", "bybit-simulated-main")
     assert done.code == ExitCode.CONFIGURATION
     assert "LEDGER_ENVIRONMENT_MISMATCH" in done.err
+
+
+def test_a_simulator_of_another_venue_is_called_so(cli: Cli, accounts_file: Path, sim: Running[Control]) -> None:
+    """Its refusals would be about orders and symbols, and lead nowhere."""
+    accounts_file.write_text(
+        "accounts:\n  - {venue: alpaca, environment: simulated, name: main, "
+        "credentials: {api_key: PKMAIN, api_secret: secret}}\n"
+    )
+    done = cli("balances", "--account", "alpaca-simulated-main")
+    assert done.code == 3
+    assert f"the simulator at {sim.url} is bybit's" in done.err and "alpaca.simulated.main" in done.err
+    assert "ALGOTRENDY_SIMULATOR" in done.err and "algotrendy simulate alpaca" in done.err

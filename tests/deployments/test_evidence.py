@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
+
+import pytest
 
 from brokers.ids import InstrumentId, Venue
-from deployments import evidence
-from deployments.demo import Scene, acts
+from deployments import evidence, runs
+from deployments.demo import Scene, _followed, acts
+from deployments.home import Home
+from deployments.processes import StackFailed
 from deployments.register import EXAMPLE
 from tasks.config import load
 
@@ -106,3 +113,17 @@ def test_what_is_run_is_deployed() -> None:
 
     known = {item.name for item in manifest().deployments}
     assert {act.name for row in acts(Scene(load(EXAMPLE)).accounts) for act in row} <= known
+
+
+def test_a_run_that_takes_too_long_ends_the_demonstration_with_a_message(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def follow(*_: Any, **__: Any) -> Any:
+        raise runs.RunTimedOut("reconcile/reconcile-x had not ended after 120 s; its state was Running")
+
+    monkeypatch.setattr(runs, "follow", follow)
+    stack: Any = SimpleNamespace(home=Home(tmp_path), supervisor=SimpleNamespace(check=lambda: None))
+    act: Any = SimpleNamespace(deployment="reconcile-x", title="Reconcile")
+    nobody: Any = None
+    with pytest.raises(StackFailed, match=f"had not ended after 120 s.*{tmp_path}"):
+        _followed(stack, nobody, act, uuid4(), lambda text: None)

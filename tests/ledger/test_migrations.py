@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from brokers.ids import Environment
 from ledger import migrate
-from ledger.engine import LedgerError, LedgerSchemaNewer
+from ledger.engine import Ledger, LedgerError, LedgerSchemaNewer
 from ledger.tables import APPEND_ONLY, metadata
 
 pytestmark = pytest.mark.usefixtures("migrates")
@@ -106,3 +107,16 @@ def test_no_table_with_rows_is_dropped(connection: Connection) -> None:
     )
     with pytest.raises(LedgerError, match="would drop table alert_config, which has 1 rows"):
         command.downgrade(config, "0002")
+
+
+def test_a_migration_is_said_in_one_line_with_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        command.upgrade(migrate.alembic_config(connection), "0005")
+    engine.dispose()
+    for _ in range(2):
+        Ledger.open(url, environment=Environment.TESTNET).close()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "ledger.engine"]
+    assert f"migrated from schema 0005 to {migrate.head_revision()}" in line and "old.db" in line
+    assert "backup" in line

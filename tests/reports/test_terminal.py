@@ -80,3 +80,16 @@ def test_a_pipe_has_no_edge_and_a_chosen_width_counts() -> None:
     assert table_width(is_terminal=False, console_width=80, is_chosen=False) == WIDE_COLUMNS
     assert table_width(is_terminal=False, console_width=80, is_chosen=True) == 80
     assert table_width(is_terminal=True, console_width=80, is_chosen=False) == 80
+
+
+def test_codes_stay_whole_and_sentences_legible_or_the_rows_stand_under_each_other() -> None:
+    """A code that is cut in two cannot be looked up, and nobody reads a sentence word under word."""
+    columns = tuple(Column(title) for title in ("Alert", "Received", "What", "State", "Reason", "Detail"))
+    said = "stop_loss would not be placed; let the strategy send its exit, or set brackets: ignore for route apple"
+    row = ("9", "2026-11-26 08:09:16 UTC", "buy AAPL", "refused", "PLACEHOLDER_UNRESOLVED", said)
+    shown = drawn(Table("alerts", "Alerts", columns, (row,)), 80)
+    assert "PLACEHOLDER_UNRESOLVED" in shown
+    assert "let the strategy send its exit" in shown.replace("\n", " ")
+    assert max(map(len, shown.splitlines())) <= 80
+    two = drawn(Table("two", "Two", columns[4:], (row[4:],)), 80)
+    assert "PLACEHOLDER_UNRESOLVED  stop_loss would not be placed" in two

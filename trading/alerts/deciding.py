@@ -30,6 +30,7 @@ from trading.alerts.values import (
     LegName,
     OpenOrder,
     PlanVerdict,
+    moment,
 )
 from trading.market_hours import CalendarUnknown, MarketState, market_state
 
@@ -49,7 +50,7 @@ def decide(alert: Alert, route: Route, snapshot: AlertSnapshot) -> AlertPlan:
 
 def _decided(alert: Alert, route: Route, snapshot: AlertSnapshot) -> AlertPlan:
     if snapshot.expires_at is not None and snapshot.time >= snapshot.expires_at:
-        text = f"it was to be carried out before {snapshot.expires_at.isoformat()}"
+        text = f"it could be carried out until {moment(snapshot.expires_at)}"
         raise AlertRefused(AlertReason.ALERT_EXPIRED, text)
     if snapshot.position_mode is PositionMode.HEDGE:
         raise AlertRefused(AlertReason.HEDGE_MODE_UNSUPPORTED, "position_mode must be one_way, was hedge")
@@ -94,7 +95,7 @@ def _ours(snapshot: AlertSnapshot) -> tuple[IntentId, ...]:
 
 def _closed(route: Route, hours: MarketState, snapshot: AlertSnapshot) -> AlertPlan:
     assert hours.opens_at is not None, "a closed market opens some time"
-    text = f"{route.calendar} opens at {hours.opens_at.isoformat()}"
+    text = f"{route.calendar} opens at {moment(hours.opens_at)}"
     waits = route.when_closed is not WhenClosed.REFUSE
     if not waits or (snapshot.expires_at is not None and hours.opens_at >= snapshot.expires_at):
         raise AlertRefused(AlertReason.MARKET_CLOSED, text)

@@ -49,15 +49,17 @@ def intended(alert: Alert, held: PositionSide, route: Route) -> Intended:
 
 def _exit(alert: Alert, held: PositionSide) -> Intended:
     if held is FLAT or alert.closes not in (None, held):
-        wanted = alert.closes or "any"
-        return Intended(nothing=AlertReason.NO_POSITION, detail=f"the account is {held}, to be closed is {wanted}")
+        wanted = f"the alert closes a {alert.closes} position only" if alert.closes else "there is nothing to close"
+        return Intended(nothing=AlertReason.NO_POSITION, detail=f"the account is {held}: {wanted}")
     is_whole = alert.quantity is None or alert.target is FLAT
     return Intended(closes=held, is_whole=is_whole)
 
 
 def _reduction(held: PositionSide, *, side: PositionSide) -> Intended:
     if held is not side:
-        return Intended(nothing=AlertReason.NO_POSITION, detail=f"the account is {held}, to be reduced is {side}")
+        return Intended(
+            nothing=AlertReason.NO_POSITION, detail=f"the account is {held}: there is no {side} position to reduce"
+        )
     return Intended(closes=side, is_whole=False)
 
 

@@ -16,6 +16,7 @@ from trading.alerts.dialects import Reading, parse
 from trading.alerts.model import Alert
 from trading.alerts.reasons import AlertReason, AlertRefused
 from trading.alerts.routing import AlertConfig, Route, Source
+from trading.alerts.values import moment
 
 FUTURE_S_MAX = 5
 DETAIL_MAX = 500
@@ -68,7 +69,7 @@ def admission(stored: StoredAlert, config: AlertConfig, now: datetime) -> Admiss
         routed = _routed(alert, source, config, received_at=stored.received_at)
         instrument_id = routed.route.instrument_at(alert.event_time or stored.received_at)
         if now >= routed.expires_at:
-            text = f"it could be carried out before {routed.expires_at.isoformat()}"
+            text = f"it could be carried out until {moment(routed.expires_at)}, and was read at {moment(now)}"
             raise AlertRefused(AlertReason.ALERT_EXPIRED, text)
     except AlertRefused as refusal:
         return _ended(refusal, alert)
@@ -114,7 +115,7 @@ def _require_fresh(alert: Alert, event_time: datetime, source: Source, *, receiv
     age_s = (received_at - event_time).total_seconds()
     limit = source.max_age_s if alert.max_age_s is None else min(source.max_age_s, alert.max_age_s)
     if age_s < -FUTURE_S_MAX:
-        text = f"its time {event_time.isoformat()} is {-age_s:.0f} s after its receipt; at most {FUTURE_S_MAX} s may be"
+        text = f"its time {moment(event_time)} is {-age_s:.0f} s after its receipt; at most {FUTURE_S_MAX} s may be"
         raise AlertRefused(AlertReason.ALERT_FROM_FUTURE, text)
     if age_s > limit:
         text = f"it was {age_s:.0f} s old when it arrived, source {source.name} allows {limit} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -15,6 +15,11 @@ from brokers.ids import IntentId
 from brokers.strictjson import encode
 from brokers.types import ZERO, Instrument, OrderRequest, OrderSide, PositionMode, PositionSide, Quote
 from trading.alerts.reasons import AlertReason
+
+
+def moment(at: datetime) -> str:
+    """An aware time in a sentence: UTC, to the second."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
