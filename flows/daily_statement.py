@@ -65,9 +65,8 @@ def verdict(made: Statement) -> State[Any]:
         return FinalState.BREAKS_FOUND.state(f"{told}; a currency does not add up")
     unexplained = [item.currency for item in made.currencies if not item.is_explained]
     open_ends = [f"not explained: {', '.join(unexplained)}"] if unexplained else []
-    left = made.open_breaks - len(made.accepted)
-    open_ends += [f"{left} breaks are open"] if left else []
-    open_ends += [f"accepted: {'; '.join(made.accepted)}"] if made.accepted else []
+    open_ends += [f"{made.breaks.left} break(s) are open"] if made.breaks.left else []
+    open_ends += [f"accepted: {'; '.join(made.breaks.accepted)}"] if made.breaks.accepted else []
     open_ends += [] if made.is_final else ["provisional"]
     if open_ends:
         return FinalState.COMPLETED_ADJUSTED.state(f"{told}; {'; '.join(open_ends)}")
