@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from prefect import flow
@@ -12,9 +12,8 @@ from prefect.states import Completed
 from flows.job import Job, refused, run_job
 from flows.parameters import AccountName, DayText
 from flows.states import FinalState
-from ledger.snapshots import baseline
 from tasks.steps import prefect_step
-from trading.statement import StatementRefused, make_statement
+from trading.statement import StatementRefused, day_to_state, make_statement
 from trading.statement_model import Statement
 from trading.sync import sync_account
 
@@ -46,10 +45,7 @@ def daily_statement(account: AccountName, day: DayText = "") -> State[Any]:
 def _state(job: Job, day: str) -> State[Any]:
     runtime = job.runtime
     sync_account(runtime.ledger, runtime.broker, clock=runtime.clock, step=prefect_step)
-    with runtime.ledger.read() as session:
-        opened_on = baseline(session, runtime.account_id).taken_at.date()
-    yesterday = runtime.clock.now().date() - timedelta(days=1)
-    wanted = date.fromisoformat(day) if day else max(yesterday, opened_on)
+    wanted = date.fromisoformat(day) if day else day_to_state(runtime)
     try:
         made = make_statement(runtime, wanted, step=prefect_step)
     except StatementRefused as error:

@@ -74,6 +74,16 @@ def make_statement(runtime: Runtime, day: date, *, step: Step = call_directly) -
     )
 
 
+def day_to_state(runtime: Runtime) -> date:
+    """The day that nobody named: yesterday, or the day of the account's opening figures where that is later.
+
+    Raises NoBaseline before the first sync.
+    """
+    with runtime.ledger.read() as session:
+        opened_on = baseline(session, runtime.account_id).taken_at.date()
+    return max(runtime.clock.now().date() - timedelta(days=1), opened_on)
+
+
 def _bounds(runtime: Runtime, day: date) -> tuple[datetime, datetime]:
     begins = datetime.combine(day, time(), UTC)
     now = runtime.clock.now()
