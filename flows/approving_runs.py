@@ -57,7 +57,7 @@ def ask_in_form(ledger: Ledger, run: StoredRun, *, page: str) -> Approval | None
         run.run_id,
         run.run_hash,
     )
-    form = RunDecision.with_initial_data(description=approval_text(run, page=page))
+    form = RunDecision.with_initial_data(description=approval_text(run, page=page, why=why_planned_again(ledger, run)))
     try:
         with _told_of_other_ends(ledger, run):
             said = pause_flow_run(
