@@ -49,7 +49,12 @@ def add(
         text = add_account(wanted, portfolio=portfolio, file=file or FILE, is_dry=show)
     except ManifestRefused as error:
         raise CliError(
-            str(error), title="prefect.yaml", code=ExitCode.USAGE, field="ACCOUNT", value=account, remedy="correct what it names"
+            str(error),
+            title="prefect.yaml",
+            code=ExitCode.USAGE,
+            field="ACCOUNT",
+            value=account,
+            remedy="correct what it names",
         ) from error
     if show:
         output.out().print(text, markup=False, highlight=False, soft_wrap=True)

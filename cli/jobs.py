@@ -190,7 +190,9 @@ def sweep(
 
 def statement(
     account: AccountOption = "",
-    day: Annotated[str, typer.Option("--day", help="UTC day, YYYY-MM-DD. Without it, yesterday; today after a first sync.")] = "",
+    day: Annotated[
+        str, typer.Option("--day", help="UTC day, YYYY-MM-DD. Without it, yesterday; today after a first sync.")
+    ] = "",
     sync: Annotated[bool, typer.Option(help="Sync first, so that the ledger has the day's end.")] = True,
     accounts: AccountsOption = None,
     report: ReportOption = None,

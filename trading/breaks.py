@@ -23,7 +23,15 @@ from brokers.types import ZERO, OrderStatus
 from ledger.acceptances import Acceptance, standing_acceptance
 from ledger.adjustments import adjustments_of
 from ledger.break_tables import Adjustment, BreakEvent, InstrumentLock
-from ledger.breaks import accepted_now, claimed_subjects, events_of, find_break, find_breaks, is_accepted_unbounded, note_decision
+from ledger.breaks import (
+    accepted_now,
+    claimed_subjects,
+    events_of,
+    find_break,
+    find_breaks,
+    is_accepted_unbounded,
+    note_decision,
+)
 from ledger.controlling import require_two_people
 from ledger.engine import Ledger
 from ledger.locks import lock_of_break, locks_of

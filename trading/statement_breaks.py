@@ -19,9 +19,7 @@ _Found = dict[str, tuple[ReconciliationBreak, Acceptance | None]]
 
 def breaks_of_day(session: Session, account_id: AccountId, closes_at: datetime | None, now: datetime) -> DayBreaks:
     """`closes_at`: the end of a day that is over; None is a day that is not, whose end is now."""
-    current: _Found = {
-        row.break_id: (row, accepted_at(session, row, now)) for row in open_breaks(session, account_id)
-    }
+    current: _Found = {row.break_id: (row, accepted_at(session, row, now)) for row in open_breaks(session, account_id)}
     then: _Found = current
     if closes_at is not None:
         rows = open_breaks_at(session, account_id, closes_at)

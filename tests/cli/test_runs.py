@@ -56,7 +56,9 @@ def test_a_run_is_started_approved_and_proved(
     assert told == ["planned", "approval_asked", "approved", "begun", "ended"]
     shown = cli("runs", "show", run_id[:8])
     assert "Accounts, each proved at its venue" in shown.out
-    assert "approved" in shown.out.split("What happened")[1] and "as agreed" in shown.out, "who decided is no side remark"
+    assert "approved" in shown.out.split("What happened")[1] and "as agreed" in shown.out, (
+        "who decided is no side remark"
+    )
     over = cli("runs", "cancel", run_id, *SAYS)
     assert over.code == ExitCode.CONFIGURATION and "RUN_ENDED" in over.err
 

@@ -148,7 +148,9 @@ def test_parts_of_a_share_are_traded_in_every_order_style(on: tuple[Any, Runtime
     assert found.outcome is ReconciliationOutcome.CLEAN
     (balance,) = [item for item in report_of(found).figures if item.label == "Balance equation"]
     is_exact = not any(item.difference for item in found.books.equations)
-    assert balance.note.startswith("currencies, to the last digit" if is_exact else "currencies, within the venue's own")
+    assert balance.note.startswith(
+        "currencies, to the last digit" if is_exact else "currencies, within the venue's own"
+    )
 
 
 def test_a_part_that_finds_no_price_is_taken_back_and_tried_again(on: tuple[Any, Runtime]) -> None:

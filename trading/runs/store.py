@@ -12,7 +12,17 @@ from ledger.audit import PERSON
 from ledger.engine import Ledger
 from ledger.plans import store_plan
 from ledger.run_tables import RunRow
-from ledger.runs import add_event, ask_to_cancel, events_of, load_run, move_run, plans_of_run, run_by_key, runs_of, store_run
+from ledger.runs import (
+    add_event,
+    ask_to_cancel,
+    events_of,
+    load_run,
+    move_run,
+    plans_of_run,
+    run_by_key,
+    runs_of,
+    store_run,
+)
 from ledger.states import RunState
 from trading.plan_store import StoredPlan, plan_rows, stored_plan
 from trading.rebalancing.run_plan import RunPlan
