@@ -24,7 +24,7 @@ from flows.parameters import PersonName, ReasonText
 from flows.reports.runs import approval_text
 from ledger.engine import Ledger
 from ledger.states import RunState
-from trading.runs import Approval, Decision, StoredRun, get_run
+from trading.runs import Approval, Decision, StoredRun, get_run, why_planned_again
 
 POLL_S = 2
 GRACE_S = 120  # Prefect's own time-out fails the run without a name; ours comes first

@@ -64,9 +64,8 @@ def _verdict(result: Statement) -> tuple[Tone, str]:
     if not result.is_final:
         return Tone.WARN, "Every currency adds up so far; the statement is provisional."
     if result.breaks.accepted:
-        return Tone.NEUTRAL, (
-            f"Every currency adds up; the venue differed by {len(result.breaks.accepted)} break(s) that a person accepted."
-        )
+        count = len(result.breaks.accepted)
+        return Tone.NEUTRAL, f"Every currency adds up; the venue differed by {count} break(s) that a person accepted."
     return Tone.GOOD, "Opening plus every wallet change is the closing, to the last digit, in every currency."
 
 

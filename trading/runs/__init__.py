@@ -28,4 +28,5 @@ __all__ = [
     "run_history",
     "run_portfolio",
     "want_cancel",
+    "why_planned_again",
 ]
