@@ -168,7 +168,7 @@ def inputs_of(lines: int, *, seed: int = 0) -> tuple[Portfolio, AccountView]:
             for key, p in prices.items()
         },
         instruments={key: _instrument(key) for key in ids},
-        fee_rate=Decimal("0.001"),
+        fee_rates=dict.fromkeys(ProductKind, Decimal("0.001")),
         leverages=dict.fromkeys(ids, Decimal(2)),
         modes={},
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
@@ -122,12 +123,13 @@ class Capabilities:
     identity: dict[ProductKind, OrderIdentity]
     budgets: tuple[RateBudget, ...]
     hosts: tuple[Host, ...]
-    fee_rate_taker: str  # a planning default, decimal text; the venue's own rate wins where it can be read
+    fee_rate_taker: str  # what plans count with, decimal text: the dearest of the venue's products
     dead_man: DeadManSwitch = NO_DEAD_MAN
     access: Access = Access()
     settle_currencies: tuple[str, ...] = ("USDT",)  # what an account reads positions of unless it says otherwise
     positions_by_currency: bool = True  # False: a reading of positions shows the account whole
     cash_event_step: str = "0"  # what each wallet change is rounded to, decimal text; 0: exact
+    fee_rates_taker: Mapping[ProductKind, str] = field(default_factory=dict)  # of products that cost less than that
     balance_step: str = "0"  # what each balance is rounded to, decimal text; 0: exact
     rounded_currencies: tuple[str, ...] = ()  # those that the two steps are of; empty: every one
     fills_carry_fees: bool = True  # False: what a fill cost is posted later, as a cash event of its own
@@ -137,6 +139,10 @@ class Capabilities:
     fills_tell_balances: bool = (
         False  # True: where spot has no feed, its fills tell exactly what they moved, fee included
     )
+
+    def fee_rate_of(self, product: ProductKind) -> Decimal:
+        """What plans count with for an order that takes, as a fraction of its notional."""
+        return Decimal(self.fee_rates_taker.get(product, self.fee_rate_taker))
 
     def host(self, *, environment: Environment, name: str = "") -> Host:
         """The host of an environment, by name where it has several; ValueError lists what there is."""

@@ -24,7 +24,7 @@ def add(
     file: FileOption = None,
     show: Annotated[bool, typer.Option("--show", help="Print the entries and change nothing.")] = False,
 ) -> None:
-    """Add the jobs of ACCOUNT to prefect.yaml, like those of the first account of its environment.
+    """Add the jobs of ACCOUNT that prefect.yaml has not, like those of the first account of its environment.
 
     What its venue cannot do is left out. Deploy with `python -m deployments.deploy --pool ENVIRONMENT`.
     """
@@ -49,7 +49,12 @@ def add(
         text = add_account(wanted, portfolio=portfolio, file=file or FILE, is_dry=show)
     except ManifestRefused as error:
         raise CliError(
-            str(error), title="prefect.yaml", code=ExitCode.USAGE, field="ACCOUNT", value=account, remedy="see above"
+            str(error),
+            title="prefect.yaml",
+            code=ExitCode.USAGE,
+            field="ACCOUNT",
+            value=account,
+            remedy="correct what it names",
         ) from error
     if show:
         output.out().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -190,7 +190,9 @@ def sweep(
 
 def statement(
     account: AccountOption = "",
-    day: Annotated[str, typer.Option("--day", help="UTC day, YYYY-MM-DD. Without it, yesterday.")] = "",
+    day: Annotated[
+        str, typer.Option("--day", help="UTC day, YYYY-MM-DD. Without it, yesterday; today after a first sync.")
+    ] = "",
     sync: Annotated[bool, typer.Option(help="Sync first, so that the ledger has the day's end.")] = True,
     accounts: AccountsOption = None,
     report: ReportOption = None,
@@ -208,24 +210,23 @@ def statement(
     )
 
 
-def _statement(runtime: Runtime, step: Step, day: date, *, sync: bool) -> Any:
-    from trading.statement import make_statement
+def _statement(runtime: Runtime, step: Step, day: date | None, *, sync: bool) -> Any:
+    from trading.statement import day_to_state, make_statement
     from trading.sync import sync_account
 
     if sync:
         sync_account(runtime.ledger, runtime.broker, clock=runtime.clock, step=step)
-    return make_statement(runtime, day, step=step)
+    return make_statement(runtime, day or day_to_state(runtime), step=step)
 
 
-def _day(text: str) -> date:
-    """The day that was named, else yesterday."""
-    from datetime import date, timedelta
+def _day(text: str) -> date | None:
+    """The day that was named."""
+    from datetime import date
 
     from cli.failures import CliError, ExitCode
-    from cli.opening import CLOCK
 
     try:
-        return date.fromisoformat(text) if text else CLOCK.now().date() - timedelta(days=1)
+        return date.fromisoformat(text) if text else None
     except ValueError as error:
         raise CliError(
             f"there is no such day: {error}",

@@ -11,10 +11,12 @@ import typer
 from cli.options import AccountsOption, EnvironmentName, EnvironmentOption, JsonOption, ReportOption, YesOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from flows.reports.model import Table
     from ledger.engine import Ledger
+    from ledger.run_tables import RunEventRow
     from tasks.several import Opened
     from trading.runs import RunOutcome, StoredRun
     from trading.runtime import Runtime
@@ -126,8 +128,20 @@ def show(
     output.print_report(report_of(shown))
     if not stored.state.is_terminal:
         output.print_report(report_of(stored.run_plan))
-    for event in told:
-        output.say(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['kind']} by {event['who']} {event['detail']}")
+    output.print_table(_steps_table(events))
+
+
+def _steps_table(events: Sequence[RunEventRow]) -> Table:
+    from flows.reports.model import Column, Table
+    from flows.reports.plain import moment, words
+    from ledger.audit import PERSON
+
+    columns = (Column("At"), Column("Step"), Column("Who"), Column("Hash"), Column("Detail"))
+    rows = tuple(
+        (moment(event.at), words(event.kind), event.who.removeprefix(PERSON), event.run_hash[:16], event.detail)
+        for event in events
+    )
+    return Table("steps", "What happened", columns, rows)
 
 
 @runs_app.command("approve")
@@ -286,6 +300,14 @@ def _work(chosen: dict[str, Any], title: str, work: Callable[[Opened, Step], Run
             return work(opened, step)
 
 
+def _why(run: StoredRun) -> str:
+    from cli import opening
+    from trading.runs import why_planned_again
+
+    with opening.ledger(run.run_plan.accounts[0].plan.account_id.environment) as ledger:
+        return why_planned_again(ledger, run)
+
+
 def _end(outcome: RunOutcome, report: Path | None, *, json: bool) -> None:
     """Show the outcome; the exit code says whether it is as wished."""
     from cli import output
@@ -301,6 +323,8 @@ def _end(outcome: RunOutcome, report: Path | None, *, json: bool) -> None:
         output.print_report(report_of(outcome))
     run = outcome.run
     if run is not None and run.state is RunState.AWAITING_APPROVAL:
+        if run.attempt > 1:
+            output.say(f"it is asked again, because this moved since the plan before: {_why(run)}")
         output.say(
             f"waits for an approval: algotrendy runs approve {run.run_id[:12]} --hash {run.run_hash[:16]} --by NAME "
             "--reason TEXT"

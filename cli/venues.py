@@ -107,6 +107,11 @@ def _hosts(row: Capabilities) -> str:
     return ", ".join(f"{host.name} ({host.environment.value})" for host in row.hosts)
 
 
+def _fees(row: Capabilities) -> str:
+    others = [f"{row.fee_rates_taker[product]} ({product})" for product in sorted(row.fee_rates_taker)]
+    return ", ".join([row.fee_rate_taker, *others])
+
+
 _LINES: tuple[tuple[str, Any], ...] = (
     ("products", lambda row: _list(row.products)),
     ("order types", lambda row: _list(row.order_types)),
@@ -120,7 +125,7 @@ _LINES: tuple[tuple[str, Any], ...] = (
     ("fills", lambda row: "one per order, at its end" if row.fills_are_totals else "each execution"),
     ("login by a person", lambda row: _yes(row.access.needs_login)),
     ("account number needed", lambda row: _yes(row.access.names_account)),
-    ("taker fee (default)", lambda row: row.fee_rate_taker),
+    ("taker fee (default)", lambda row: _fees(row)),
     ("request budgets", _budgets),
     ("dead-man switch", _dead_man),
     ("hosts", _hosts),

@@ -1,4 +1,4 @@
-"""Entries of prefect.yaml for one more account, made from those of an account that has them.
+"""Entries of prefect.yaml for one more account, or those that one lacks, made from those of an account that has them.
 
 Text is added and nothing else is touched, so that comments and anchors stay. The file is read strictly as a whole
 before it is replaced: it is never left half right.
@@ -25,16 +25,18 @@ _LEVERAGE_FLOW = "flows.set_leverage.set_leverage"
 
 
 def add_account(account: AccountId, *, portfolio: str = "", file: Path = FILE, is_dry: bool = False) -> str:
-    """Add every job that the account's venue can do; return the text that was (or, when dry, would be) added.
+    """Add every job that the account's venue can do and that it has not; return the text that was (or would be) added.
 
-    Jobs that need a portfolio are added only with one. Raises ManifestRefused when the file has the account already or
+    Jobs that need a portfolio are added only with one. Raises ManifestRefused when the account has them all or there is
     no account to learn from, and Unsupported for a venue without an adapter.
     """
     manifest = load(file)
     name = account_name(account)
-    if any(deployment.account == name for deployment in manifest.deployments):
-        raise ManifestRefused(f"{file.name} has entries of {name} already; edit or remove those")
-    entries = list(_entries(_models(manifest, account.environment), account, portfolio))
+    has = {deployment.entrypoint for deployment in manifest.deployments if deployment.account == name}
+    models = [model for model in _models(manifest, account.environment) if model.entrypoint not in has]
+    entries = list(_entries(models, account, portfolio))
+    if not entries:
+        raise ManifestRefused(f"{file.name} has every entry of {name} already; edit or remove those")
     text = f"  # {'-' * 64} {name}\n" + "\n".join(_rendered(entry) for entry in entries)
     text = indent(dedent(text), _indentation(file))
     if not is_dry:

@@ -24,7 +24,7 @@ from flows.parameters import PersonName, ReasonText
 from flows.reports.runs import approval_text
 from ledger.engine import Ledger
 from ledger.states import RunState
-from trading.runs import Approval, Decision, StoredRun, get_run
+from trading.runs import Approval, Decision, StoredRun, get_run, why_planned_again
 
 POLL_S = 2
 GRACE_S = 120  # Prefect's own time-out fails the run without a name; ours comes first
@@ -57,7 +57,7 @@ def ask_in_form(ledger: Ledger, run: StoredRun, *, page: str) -> Approval | None
         run.run_id,
         run.run_hash,
     )
-    form = RunDecision.with_initial_data(description=approval_text(run, page=page))
+    form = RunDecision.with_initial_data(description=approval_text(run, page=page, why=why_planned_again(ledger, run)))
     try:
         with _told_of_other_ends(ledger, run):
             said = pause_flow_run(

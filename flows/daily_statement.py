@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from prefect import flow
@@ -12,9 +12,8 @@ from prefect.states import Completed
 from flows.job import Job, refused, run_job
 from flows.parameters import AccountName, DayText
 from flows.states import FinalState
-from ledger.snapshots import baseline
 from tasks.steps import prefect_step
-from trading.statement import StatementRefused, make_statement
+from trading.statement import StatementRefused, day_to_state, make_statement
 from trading.statement_model import Statement
 from trading.sync import sync_account
 
@@ -46,10 +45,7 @@ def daily_statement(account: AccountName, day: DayText = "") -> State[Any]:
 def _state(job: Job, day: str) -> State[Any]:
     runtime = job.runtime
     sync_account(runtime.ledger, runtime.broker, clock=runtime.clock, step=prefect_step)
-    with runtime.ledger.read() as session:
-        opened_on = baseline(session, runtime.account_id).taken_at.date()
-    yesterday = runtime.clock.now().date() - timedelta(days=1)
-    wanted = date.fromisoformat(day) if day else max(yesterday, opened_on)
+    wanted = date.fromisoformat(day) if day else day_to_state(runtime)
     try:
         made = make_statement(runtime, wanted, step=prefect_step)
     except StatementRefused as error:
@@ -65,9 +61,8 @@ def verdict(made: Statement) -> State[Any]:
         return FinalState.BREAKS_FOUND.state(f"{told}; a currency does not add up")
     unexplained = [item.currency for item in made.currencies if not item.is_explained]
     open_ends = [f"not explained: {', '.join(unexplained)}"] if unexplained else []
-    left = made.open_breaks - len(made.accepted)
-    open_ends += [f"{left} breaks are open"] if left else []
-    open_ends += [f"accepted: {'; '.join(made.accepted)}"] if made.accepted else []
+    open_ends += [f"{made.breaks.left} break(s) are open"] if made.breaks.left else []
+    open_ends += [f"accepted: {'; '.join(made.breaks.accepted)}"] if made.breaks.accepted else []
     open_ends += [] if made.is_final else ["provisional"]
     if open_ends:
         return FinalState.COMPLETED_ADJUSTED.state(f"{told}; {'; '.join(open_ends)}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from brokers.rounding import decimal_text
+from brokers.rounding import MONEY, decimal_text
 from ledger.audit import PERSON
 from ledger.break_tables import BreakEvent
 from ledger.states import BreakStep
@@ -42,6 +42,16 @@ class Acceptance:
     accepted_at: datetime
     expires_at: datetime
 
+    @property
+    def difference(self) -> Decimal | None:
+        """By how much the venue's amount was beyond the ledger's when it was accepted; None of what has no amounts."""
+        if self.amount is not None:
+            return self.amount
+        said = json.loads(self.content)
+        if said["ledger"] is None or said["venue"] is None:
+            return None
+        return MONEY.subtract(Decimal(said["venue"]), Decimal(said["ledger"]))
+
     def detail(self) -> dict[str, object]:
         """As the step keeps it."""
         amount = None if self.amount is None else decimal_text(self.amount)
@@ -51,14 +61,9 @@ class Acceptance:
 def standing_acceptance(events: Iterable[BreakEvent]) -> Acceptance | None:
     """What stands after the steps of one break, oldest first, whether or not its time is over.
 
-    One from before acceptances had bounds does not count.
+    One from before acceptances had bounds does not count (`unbounded_acceptance`).
     """
-    found: BreakEvent | None = None
-    for event in events:
-        if event.step == BreakStep.ACCEPTED.value:
-            found = event
-        elif event.step in _ENDS:
-            found = None
+    found = _newest(events)
     if found is None or found.expires_at is None:
         return None
     said = json.loads(found.detail)
@@ -71,3 +76,22 @@ def standing_acceptance(events: Iterable[BreakEvent]) -> Acceptance | None:
         accepted_at=found.at,
         expires_at=found.expires_at,
     )
+
+
+def unbounded_acceptance(events: Iterable[BreakEvent]) -> BreakEvent | None:
+    """The step by which a break was accepted before acceptances had a bound and an end, where nothing came after it.
+
+    It does not count: the break is as open as any until a person accepts it again.
+    """
+    found = _newest(events)
+    return found if found is not None and found.expires_at is None else None
+
+
+def _newest(events: Iterable[BreakEvent]) -> BreakEvent | None:
+    found: BreakEvent | None = None
+    for event in events:
+        if event.step == BreakStep.ACCEPTED.value:
+            found = event
+        elif event.step in _ENDS:
+            found = None
+    return found

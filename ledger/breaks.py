@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, or_, select
 
 from brokers.ids import AccountId
-from ledger.acceptances import Acceptance, standing_acceptance
+from ledger.acceptances import Acceptance, standing_acceptance, unbounded_acceptance
 from ledger.audit import PERSON, canonical_json
 from ledger.break_tables import BreakEvent
 from ledger.locks import count_clean_runs, hold_lock
@@ -25,6 +25,9 @@ from ledger.states import BreakState, BreakStep, ReconciliationOutcome
 from ledger.tables import ReconciliationBreak, ReconciliationRun
 
 RUN = "run"  # who writes the steps that no person decided
+_OPEN_OR_NOT = frozenset(
+    step.value for step in (BreakStep.SUSPECTED, BreakStep.OPENED, BreakStep.CLEARED, BreakStep.UNCLAIMED)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,19 @@ def accepted_now(session: Session, row: ReconciliationBreak) -> Acceptance | Non
     return standing_acceptance(events_of(session, row.break_id))
 
 
+def is_accepted_unbounded(session: Session, row: ReconciliationBreak) -> bool:
+    """Whether an open break was accepted before acceptances had a bound and an end, so that it counts all the same."""
+    if not row.decision or row.cleared_at is not None:
+        return False
+    return unbounded_acceptance(events_of(session, row.break_id)) is not None
+
+
+def accepted_at(session: Session, row: ReconciliationBreak, at: datetime) -> Acceptance | None:
+    """What a person had accepted of a break at a moment, and what had not ended by then."""
+    found = standing_acceptance(event for event in events_of(session, row.break_id) if event.at <= at)
+    return found if found is not None and found.expires_at > at else None
+
+
 def claimed_subjects(session: Session, account_id: AccountId | str) -> frozenset[str]:
     """The external orders and trades of an account that have an owner."""
     steps = (BreakStep.CLAIMED.value, BreakStep.UNCLAIMED.value)
@@ -300,6 +316,23 @@ def claimed_subjects(session: Session, account_id: AccountId | str) -> frozenset
 def open_breaks(session: Session, account_id: AccountId | str | None = None) -> tuple[ReconciliationBreak, ...]:
     """Breaks that were not cleared, suspected ones too, oldest first."""
     return find_breaks(session, account_id=account_id)
+
+
+def open_breaks_at(session: Session, account_id: AccountId | str, at: datetime) -> tuple[ReconciliationBreak, ...]:
+    """Breaks that were open at a moment, oldest first, by their steps. The rows' amounts are those of now."""
+    query = select(ReconciliationBreak).where(
+        ReconciliationBreak.account_id == str(account_id),
+        col(ReconciliationBreak.first_seen_at) <= at,
+        or_(col(ReconciliationBreak.cleared_at).is_(None), col(ReconciliationBreak.cleared_at) > at),
+    )
+    rows = session.exec(query.order_by(col(ReconciliationBreak.first_seen_at), col(ReconciliationBreak.break_id)))
+    return tuple(row for row in rows.all() if _was_open(session, row, at))
+
+
+def _was_open(session: Session, row: ReconciliationBreak, at: datetime) -> bool:
+    """A break from before steps were on record has been open since it was first seen."""
+    steps = [event.step for event in events_of(session, row.break_id) if event.at <= at and event.step in _OPEN_OR_NOT]
+    return not steps or steps[-1] != BreakStep.CLEARED.value
 
 
 def find_breaks(

@@ -21,6 +21,7 @@ from brokers.config import AccountConfig
 from brokers.errors import BrokerError
 from brokers.factory import open_broker
 from brokers.ids import AccountId, Environment, InstrumentId
+from brokers.registry import supported_venues
 from brokers.types import OrderRequest, OrderSide, OrderType, ProductKind
 from cli.main import main
 from deployments.pools import Pool
@@ -272,6 +273,11 @@ ELSEWHERE = {
         (-1022, -2014, -987_654),
     ),
 }
+
+
+def test_every_venue_has_its_canaries() -> None:
+    """Bybit's and TradeStation's have tests of their own above and beside their logins."""
+    assert {*ELSEWHERE, "bybit", "tradestation"} == {venue.value for venue in supported_venues()}
 
 
 @pytest.mark.parametrize("venue", ELSEWHERE)

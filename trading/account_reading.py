@@ -49,7 +49,7 @@ def read_account_view(runtime: Runtime, portfolio: Portfolio, *, step: Step) -> 
         margin=margin,
         leverages=_leverages(runtime, portfolio, instruments, positions, step),
         open_orders=open_orders,
-        fee_rate=Decimal(broker.capabilities.fee_rate_taker),
+        fee_rates={product: broker.capabilities.fee_rate_of(product) for product in ProductKind},
         busy_instruments=_busy_instruments(runtime),
         last_traded_at=_last_traded_at(runtime, portfolio.name),
     )

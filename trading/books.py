@@ -14,7 +14,7 @@ from brokers.ids import AccountId, InstrumentId, VenueOrderId
 from brokers.rounding import decimal_text
 from brokers.types import ZERO, CashEvent, Fill, Order
 from ledger.acceptances import Acceptance
-from ledger.breaks import BreakChanges, accepted_now, open_breaks
+from ledger.breaks import BreakChanges, accepted_now, is_accepted_unbounded, open_breaks
 from ledger.snapshots import holds_position
 from ledger.states import ReconciliationOutcome
 from ledger.tables import CashEventRow, FillRow
@@ -79,15 +79,13 @@ class OpenBreak:
     owner: str = ""
     currency: str = ""
     accepted: Acceptance | None = None  # what a person lives with, where the run found it no different
+    is_unbounded: bool = False  # accepted before acceptances had a bound and an end: it counts until accepted again
 
     @property
     def accepted_text(self) -> str:
         """An accepted one in words: what, by how much, who accepted it and until when."""
         assert self.accepted is not None, "it is accepted"
-        amount = self.accepted.amount if self.accepted.amount is not None else self.difference
-        by = "" if amount is None else f" {amount.normalize():+f}"
-        until = f"{self.accepted.expires_at:%Y-%m-%d}"
-        return f"{self.kind} {self.subject}{by} (by {self.accepted.accepted_by} until {until})"
+        return accepted_text(self.kind, self.subject, self.accepted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +96,13 @@ class Books:
     positions: tuple[PositionPair, ...]
     orders: tuple[OrderPair, ...]
     chained_rows: int
+
+
+def accepted_text(kind: str, subject: str, accepted: Acceptance) -> str:
+    """An acceptance in words: what, by how much, who accepted it and until when."""
+    amount = accepted.difference
+    by = "" if amount is None else f" {amount.normalize():+f}"
+    return f"{kind} {subject}{by} (by {accepted.accepted_by} until {accepted.expires_at:%Y-%m-%d})"
 
 
 def open_of(session: Session, account_id: AccountId, accepted: Collection[str] | None = None) -> tuple[OpenBreak, ...]:
@@ -119,6 +124,7 @@ def open_of(session: Session, account_id: AccountId, accepted: Collection[str] |
             owner=row.owner or "",
             currency=row.currency or "",
             accepted=accepted_now(session, row) if accepted is None or row.break_id in accepted else None,
+            is_unbounded=is_accepted_unbounded(session, row),
         )
         for row in open_breaks(session, account_id)
     )

@@ -23,7 +23,15 @@ from brokers.types import ZERO, OrderStatus
 from ledger.acceptances import Acceptance, standing_acceptance
 from ledger.adjustments import adjustments_of
 from ledger.break_tables import Adjustment, BreakEvent, InstrumentLock
-from ledger.breaks import accepted_now, claimed_subjects, events_of, find_break, find_breaks, note_decision
+from ledger.breaks import (
+    accepted_now,
+    claimed_subjects,
+    events_of,
+    find_break,
+    find_breaks,
+    is_accepted_unbounded,
+    note_decision,
+)
 from ledger.controlling import require_two_people
 from ledger.engine import Ledger
 from ledger.locks import lock_of_break, locks_of
@@ -144,6 +152,7 @@ class BreakLine:
     lock: InstrumentLock | None
     now: datetime
     accepted: Acceptance | None = None  # what stands; a run ends it once its time is over
+    is_unbounded: bool = False  # accepted before acceptances had a bound and an end: it counts until accepted again
 
     @property
     def age(self) -> timedelta:
@@ -196,10 +205,7 @@ def read_breaks(
         rows = find_breaks(session, account_id=chosen, kind=kind, owner=owner, cleared=cleared, limit=limit)
         locks = locks_of(session, chosen)
         by_break = {lock.break_id: lock for lock in locks}
-        lines = tuple(
-            BreakLine(row=row, lock=by_break.get(row.break_id), now=now, accepted=accepted_now(session, row))
-            for row in rows
-        )
+        lines = tuple(_line(session, row, by_break.get(row.break_id), now) for row in rows)
         return BreakBook(environment=ledger.environment.value, now=now, lines=lines, locks=locks)
 
 
@@ -209,10 +215,15 @@ def read_break(ledger: Ledger, break_id: str) -> BreakStory:
         return _story(session, _known(session, break_id), ledger.now(session))
 
 
+def _line(session: Session, row: ReconciliationBreak, lock: InstrumentLock | None, now: datetime) -> BreakLine:
+    accepted, is_unbounded = accepted_now(session, row), is_accepted_unbounded(session, row)
+    return BreakLine(row=row, lock=lock, now=now, accepted=accepted, is_unbounded=is_unbounded)
+
+
 def _story(session: Session, row: ReconciliationBreak, now: datetime) -> BreakStory:
-    entries, accepted = adjustments_of(session, row.account_id), accepted_now(session, row)
+    entries = adjustments_of(session, row.account_id)
     return BreakStory(
-        line=BreakLine(row=row, lock=lock_of_break(session, row.break_id), now=now, accepted=accepted),
+        line=_line(session, row, lock_of_break(session, row.break_id), now),
         events=events_of(session, row.break_id),
         adjustments=tuple(entry for entry in entries if entry.break_id == row.break_id),
     )

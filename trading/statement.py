@@ -20,12 +20,12 @@ from brokers.types import ZERO, Instrument, ProductKind
 from ledger.records import Feed, cursor
 from ledger.snapshots import Snapshot, baseline, holds_position, ledger_balances, load_snapshot
 from ledger.tables import AccountSnapshot, FillRow, ReconciliationRun
-from trading.books import open_of
 from trading.first_run import latest_full_run
 from trading.pnl import CostBook
 from trading.reconciliation.equation import Flow, Term, TermSum
 from trading.reconciliation.exact import EXACT, exact_sum
 from trading.runtime import Runtime
+from trading.statement_breaks import breaks_of_day
 from trading.statement_day import Day, Traded, gather
 from trading.statement_model import CurrencyLine, InstrumentLine, Mark, Statement, unrealised_of
 from trading.steps import Step, StepKind, call_directly
@@ -72,6 +72,16 @@ def make_statement(runtime: Runtime, day: date, *, step: Step = call_directly) -
         StepKind.READ,
         lambda: _made(runtime, day, opens_at, closes_at, instruments),
     )
+
+
+def day_to_state(runtime: Runtime) -> date:
+    """The day that nobody named: yesterday, or the day of the account's opening figures where that is later.
+
+    Raises NoBaseline before the first sync.
+    """
+    with runtime.ledger.read() as session:
+        opened_on = baseline(session, runtime.account_id).taken_at.date()
+    return max(runtime.clock.now().date() - timedelta(days=1), opened_on)
 
 
 def _bounds(runtime: Runtime, day: date) -> tuple[datetime, datetime]:
@@ -138,9 +148,9 @@ def _made(
         read_until = [cursor(session, account, feed) for feed in Feed if has_feed or feed is not Feed.CASH_EVENTS]
         runs = _runs(session, account, opens_at, closes_at)
         last = latest_full_run(session, account)
-        standing, now = open_of(session, account), runtime.ledger.now(session)
+        is_over = closes_at == datetime.combine(day, time(), UTC) + DAY
+        found_breaks = breaks_of_day(session, account, closes_at if is_over else None, runtime.ledger.now(session))
     is_read = all(at is not None and at >= closes_at for at in read_until)
-    is_over = closes_at == datetime.combine(day, time(), UTC) + DAY
     statement = Statement(
         account_id=account,
         day=day,
@@ -152,10 +162,7 @@ def _made(
         fills=gathered.fills,
         runs=runs,
         last_run=(last.run_id or 0, last.outcome, last.ended_at) if last is not None else None,
-        open_breaks=len(standing),
-        accepted=tuple(
-            item.accepted_text for item in standing if item.accepted is not None and item.accepted.expires_at > now
-        ),
+        breaks=found_breaks,
         notes=tuple(_notes(lines, closes_at, has_feed=has_feed, is_read=is_read, is_over=is_over)),
     )
     return replace(statement, sha256=_hash(statement))

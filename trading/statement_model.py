@@ -109,9 +109,27 @@ class CurrencyLine:
         return exact_sum((opening, self.changes, moved)) == closing
 
 
+@dataclass(frozen=True, slots=True)
+class DayBreaks:
+    """Breaks as the statement's end found them, and what became of them since.
+
+    `opened` counts those that were open at the end, accepted ones too; `accepted` are these, in words with the amounts.
+    `since` tells in words what is otherwise when the statement is made: cleared, accepted, ended, found since. `left`
+    counts those that are open then and that nobody accepts: while there are any, the figures are not agreed.
+    """
+
+    opened: int
+    accepted: tuple[str, ...]
+    since: tuple[str, ...]
+    left: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One account's UTC day. `is_final`: the ledger has read every feed to its end and the day is over."""
+    """One account's UTC day. `is_final`: the ledger has read every feed to its end and the day is over.
+
+    `last_run` and what `breaks` says of later are as of when it was made; all else is as of `closes_at`.
+    """
 
     account_id: AccountId
     day: date
@@ -123,8 +141,7 @@ class Statement:
     fills: int
     runs: tuple[tuple[str, int], ...]  # reconciliations of the day by outcome
     last_run: tuple[int, str, datetime] | None  # number, outcome and end of the newest full one
-    open_breaks: int  # accepted ones too
-    accepted: tuple[str, ...] = ()  # what a person lives with, in words with the amounts
+    breaks: DayBreaks
     notes: tuple[str, ...] = ()
     sha256: str = ""
 

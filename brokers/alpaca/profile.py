@@ -61,7 +61,8 @@ CAPABILITIES = Capabilities(
         RateBudget("data", 200, 60.0),
     ),
     hosts=HOSTS,
-    fee_rate_taker="0.0025",  # of crypto, its dearest tier; shares cost no commission
+    fee_rate_taker="0.0025",  # of crypto, its dearest tier
+    fee_rates_taker={ProductKind.EQUITY: "0.0001"},  # no commission; what regulators take of sales is below this
     settle_currencies=(CURRENCY,),
     balance_step="0.01",  # an account's dollars are told in cents; coins and trades exactly
     rounded_currencies=(CURRENCY,),

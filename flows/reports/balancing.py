@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from brokers.types import Order
+from flows.reports.breaks import UNBOUNDED
 from flows.reports.model import Column, Plot, PlotKind, Section, Table, Tone, WaterfallStep
 from flows.reports.plain import DASH, moment, number, words
 from trading.books import Books, OpenBreak, OrderPair
@@ -262,6 +263,13 @@ def accepted_table(items: Sequence[OpenBreak]) -> Table:
     return Table("accepted", "Accepted differences", columns, rows, note=note)
 
 
+def _decision(item: OpenBreak) -> str:
+    if not item.decision:
+        return DASH
+    said = f"{item.decision} ({item.decided_by})"
+    return f"{UNBOUNDED}: {said}" if item.is_unbounded else said
+
+
 def standing_table(items: Sequence[OpenBreak], now: datetime) -> Table:
     """Every open break of the account: the digits that a decision names it by, age, owner, and what was decided."""
     rows = tuple(
@@ -272,7 +280,7 @@ def standing_table(items: Sequence[OpenBreak], now: datetime) -> Table:
             number(item.difference, signed=True),
             item.state,
             age(item, now),
-            f"{item.decision} ({item.decided_by})" if item.decision else DASH,
+            _decision(item),
             item.owner,
             str(item.times_seen),
             moment(item.first_seen_at),

@@ -16,6 +16,7 @@ from ledger.states import BreakState
 from trading.breaks import BreakBook, BreakLine, BreakStory
 
 _TONE: Final = {"critical": Tone.BAD, "warning": Tone.WARN, "notice": Tone.NEUTRAL}
+UNBOUNDED: Final = "accepted without a bound and an end, which counts no longer: accept it again"
 ID_SHOWN: Final = 8  # as many digits of an id as lists show; commands and forms take them
 
 
@@ -66,6 +67,7 @@ def line_data(line: BreakLine) -> dict[str, Any]:
         "evidence": json.loads(row.evidence or "{}"),
         "age_s": line.age.total_seconds(),
         "accepted": None if line.accepted is None else plain(line.accepted),
+        "is_unbounded": line.is_unbounded,
         "lock": None if line.lock is None else plain(line.lock),
         "is_overridden": line.is_overridden,
         "meaning": "" if kind is None else kind.meaning,
@@ -132,6 +134,8 @@ def _line_row(line: BreakLine) -> tuple[str, ...]:
 def _decision(line: BreakLine) -> str:
     row = line.row
     said = f"{row.decision} ({row.decided_by})" if row.decision else ""
+    if line.is_unbounded:
+        return f"{UNBOUNDED}: {said}"
     return said if line.accepted is None else f"accepted until {moment(line.accepted.expires_at)}: {said}"
 
 
@@ -210,6 +214,8 @@ def _verdict(line: BreakLine) -> str:
     if line.accepted is not None:
         within = f", and up to {number(line.accepted.within)} away from it" if line.accepted.within else ""
         said += f"; accepted as it was then{within}, until {moment(line.accepted.expires_at)}"
+    if line.is_unbounded:
+        said += f"; {UNBOUNDED}"
     lock = _lock_text(line)
     return f"{said}. " + (f"It locks {lock}." if lock else "It locks nothing.")
 

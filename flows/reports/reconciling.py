@@ -114,7 +114,9 @@ def _equations_figure(result: ReconciliationResult) -> tuple[Figure, ...]:
     accepted = judged.count(EquationState.ACCEPTED)
     tone = Tone.BAD if hold + due + accepted < len(judged) else Tone.NEUTRAL if accepted else Tone.GOOD
     parts = ((due, "but for fees to be posted"), (accepted, "but for what was accepted"))
-    note = "; ".join(["currencies, to the last digit", *(f"{count} {what}" for count, what in parts if count)])
+    exact = all(item.difference == 0 for item in result.books.equations if item.state is EquationState.HOLDS)
+    said = "currencies, to the last digit" if exact else "currencies, within the venue's own roundings"
+    note = "; ".join([said, *(f"{count} {what}" for count, what in parts if count)])
     return (Figure("Balance equation", f"{hold} of {len(judged)} hold", note, tone),)
 
 

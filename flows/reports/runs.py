@@ -282,8 +282,11 @@ def _runs(lines: Sequence[RunLine]) -> Table:
 
 
 # -- the form ---------------------------------------------------------------------------------------------------
-def approval_text(run: StoredRun, *, page: str) -> str:
-    """What a person reads before they approve: totals, the largest orders, the hash, and where the whole plan is."""
+def approval_text(run: StoredRun, *, page: str, why: str = "") -> str:
+    """What a person reads before they approve: totals, the largest orders, the hash, and where the whole plan is.
+
+    `why`: what moved since the plan before this one, where there was one.
+    """
     plan = run.run_plan
     expected, currency = plan.expected, plan.subscription.base_currency
     legs = sorted(plan.legs, key=lambda pair: -pair[1].notional)
@@ -292,6 +295,7 @@ def approval_text(run: StoredRun, *, page: str) -> str:
         "",
         f"Plan **{run.run_hash[:16]}** (attempt {run.attempt}), made at {moment(plan.time)}. "
         f"[The whole plan with its picture](/v2/artifacts/key/{page})",
+        *(["", f"**It is asked again**, because this moved since the plan before: {why}."] if why else []),
         "",
         "| | |",
         "| :-- | --: |",

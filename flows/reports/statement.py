@@ -21,7 +21,7 @@ from flows.reports.model import (
 from flows.reports.plain import DASH, moment, number, plain, words
 from trading.pnl import METHOD
 from trading.reconciliation.exact import EXACT, exact_sum
-from trading.statement_model import CurrencyLine, InstrumentLine, Statement
+from trading.statement_model import CurrencyLine, DayBreaks, InstrumentLine, Statement
 
 WATERFALLS_MAX = 4
 BARS_MAX = 24
@@ -53,7 +53,7 @@ def _verdict(result: Statement) -> tuple[Tone, str]:
     unexplained = [item.currency for item in result.currencies if not item.is_explained]
     if result.last_run is None:
         return Tone.WARN, "The account was never reconciled: these are the ledger's figures alone."
-    left = result.open_breaks - len(result.accepted)
+    left = result.breaks.left
     if left:
         return Tone.WARN, f"{left} break(s) are open: the figures are the ledger's, not yet agreed."
     if unexplained:
@@ -63,10 +63,9 @@ def _verdict(result: Statement) -> tuple[Tone, str]:
         )
     if not result.is_final:
         return Tone.WARN, "Every currency adds up so far; the statement is provisional."
-    if result.accepted:
-        return Tone.NEUTRAL, (
-            f"Every currency adds up; the venue differs by {len(result.accepted)} break(s) that a person accepted."
-        )
+    if result.breaks.accepted:
+        count = len(result.breaks.accepted)
+        return Tone.NEUTRAL, f"Every currency adds up; the venue differed by {count} break(s) that a person accepted."
     return Tone.GOOD, "Opening plus every wallet change is the closing, to the last digit, in every currency."
 
 
@@ -83,13 +82,16 @@ def _figures(result: Statement) -> tuple[Figure, ...]:
         *found,
         Figure("Fills", f"{result.fills:,}"),
         Figure("Reconciled", _last_run(result), f"on the day: {runs}"),
-        Figure(
-            "Open breaks",
-            str(result.open_breaks),
-            f"{len(result.accepted)} of them accepted" if result.accepted else "",
-            Tone.BAD if result.open_breaks > len(result.accepted) else Tone.NEUTRAL if result.accepted else Tone.GOOD,
-        ),
+        _breaks_figure(result.breaks),
     )
+
+
+def _breaks_figure(found: DayBreaks) -> Figure:
+    """Those of the end of the day; the tone is that of what is open when it is made."""
+    notes = [f"{len(found.accepted)} of them accepted"] if found.accepted else []
+    notes += [f"{len(found.since)} otherwise since"] if found.since else []
+    tone = Tone.BAD if found.left else Tone.NEUTRAL if found.opened or found.since else Tone.GOOD
+    return Figure("Open breaks", str(found.opened), ", ".join(notes), tone)
 
 
 def _last_run(result: Statement) -> str:
@@ -104,10 +106,11 @@ def _sections(result: Statement) -> list[Section]:
     found: list[Section] = []
     if result.notes:
         found.append(Text("To know before signing", result.notes))
-    if result.accepted:
-        found.append(
-            Text("Accepted: the venue differs by this, and the figures below are the ledger's", result.accepted)
-        )
+    if result.breaks.accepted:
+        heading = "Accepted: the venue differed by this, and the figures below are the ledger's"
+        found.append(Text(heading, result.breaks.accepted))
+    if result.breaks.since:
+        found.append(Text("Breaks since the end of the day", result.breaks.since))
     found.extend(_waterfall(item) for item in _largest(result.currencies)[:WATERFALLS_MAX] if item.terms)
     found.append(_currencies(result.currencies))
     if any(item.terms for item in result.currencies):

@@ -20,7 +20,9 @@ def test_the_books_from_the_command_line(cli: Any, sim: Any) -> None:
     assert made.code == 7, "not as wished: the day is not over"
     assert made.json["adds_up"] and made.json["day"] == today and made.json["fills"] == 0
     assert [part["amount"] for part in made.json["currencies"][0]["terms"]] == ["250.5"]
-    assert "Statement of bybit.simulated.main" in cli("statement", *OF, "--day", today, "--no-sync").out
+    assert f"Statement of bybit.simulated.main for {today}" in cli("statement", *OF, "--no-sync").out, (
+        "first synced today"
+    )
     listed = cli("reconciliations", "--account", "bybit-simulated-main", "--sweeps", "--json").json["reconciliations"]
     assert [(run["scope"], run["outcome"]) for run in listed] == [("sweep", "clean"), ("full", "clean")]
     assert listed[1]["equations"][0]["state"] == "holds"

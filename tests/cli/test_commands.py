@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from brokers.registry import supported_venues
 from simulators import Control, Running
 from tests.cli.conftest import Cli
 
@@ -145,7 +146,7 @@ def test_closing_what_is_no_position_is_refused(cli: Cli) -> None:
 
 def test_facts_need_no_account(bare: Cli) -> None:
     assert bare("venues").code == 0
-    assert set(bare("venues", "--json").json) == {"alpaca", "binance", "bybit", "okx", "tradestation"}
+    assert set(bare("venues", "--json").json) == {venue.value for venue in supported_venues()}
     assert "open only" in bare("venues", "--identity").out
     proved = bare("venues", "bybit", "--json").json["bybit"]["conformance"]
     assert "ORDER-LIMIT-GTC-01" in proved["limit orders"]["passed"]["simulator"]

@@ -54,9 +54,22 @@ def test_a_run_is_started_approved_and_proved(
     assert (line["state"], line["decided_by"], line["legs_whole"]) == ("completed", "ann", 2)
     told = [event["kind"] for event in cli("runs", "show", run_id[:8], "--json").json["events"]]
     assert told == ["planned", "approval_asked", "approved", "begun", "ended"]
-    assert "Accounts, each proved at its venue" in cli("runs", "show", run_id[:8]).out
+    shown = cli("runs", "show", run_id[:8])
+    assert "Accounts, each proved at its venue" in shown.out
+    assert "approved" in shown.out.split("What happened")[1] and "as agreed" in shown.out, (
+        "who decided is no side remark"
+    )
     over = cli("runs", "cancel", run_id, *SAYS)
     assert over.code == ExitCode.CONFIGURATION and "RUN_ENDED" in over.err
+
+
+def test_who_is_asked_again_is_told_why(cli: Cli, sim: Running[Control], subscribed: Path) -> None:
+    run = cli("runs", "start", "one", "--key", "monday", "--json").json["run"]
+    cli("runs", "approve", run["run_id"], "--hash", run["run_plan"]["run_hash"], *SAYS)
+    sim.control.set_price("BTCUSDT", "70000")
+    again = cli("runs", "resume", run["run_id"])
+    assert again.code == ExitCode.NOT_SENT and "approval_asked" not in again.out
+    assert "asked again, because this moved since the plan before: price of bybit-simulated-main BTC" in again.err
 
 
 def test_a_waiting_run_is_rejected_or_cancelled_and_sends_nothing(

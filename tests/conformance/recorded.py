@@ -84,7 +84,14 @@ def recordings(venue: str) -> tuple[Recording, ...]:
 
 
 def recording(venue: str, name: str) -> Recording:
-    return next(found for found in recordings(venue) if found.id == name)
+    """The recording of a venue by its id; LookupError says which file is missing."""
+    for found in recordings(venue):
+        if found.id == name:
+            return found
+    raise LookupError(
+        f"there is no recorded body {name} of {venue}; write tests/conformance/recorded/{venue}/{name}.json "
+        "(tests/conformance/recorded.py says how), or leave out the field of the venue's row that needs it"
+    )
 
 
 def replayed(venue: VenueUnderTest, recorded: Recording) -> Any:

@@ -8,7 +8,7 @@ from tests.conformance.capability import Capability
 from tests.conformance.card import Proof
 from tests.conformance.conftest import Record
 from tests.conformance.playing import Ended, Outcome
-from tests.conformance.recorded import Recording, agrees, recordings, replayed
+from tests.conformance.recorded import Recording, agrees, recording, recordings, replayed
 from tests.conformance.seats import ENVIRONMENT, IS_SIMULATED, chosen
 from tests.conformance.venue import VenueUnderTest
 
@@ -29,6 +29,11 @@ def test_a_recorded_body_reads_as_worked_out_by_hand(
     assert agrees(found, recorded.expected), f"expected {recorded.expected}, found {found}"
     capability = Capability(recorded.capability)
     record(venue.name, ENVIRONMENT, Outcome(recorded.id, capability, Proof.RECORDED, Ended.PASSED))
+
+
+def test_a_body_that_a_card_needs_and_nobody_wrote_is_named_with_its_place() -> None:
+    with pytest.raises(LookupError, match=r"write tests/conformance/recorded/kraken/REC-OPEN-OVER-01\.json"):
+        recording("kraken", "REC-OPEN-OVER-01")
 
 
 def test_comparing_sees_what_differs() -> None:

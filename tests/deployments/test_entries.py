@@ -61,12 +61,25 @@ def test_what_the_venue_cannot_do_and_what_needs_a_portfolio_is_left_out(file: P
 def test_nothing_is_changed_when_it_is_only_shown_or_refused(file: Path) -> None:
     before = file.read_bytes()
     assert "sweep-account-tradestation-testnet-mine" in add_account(TRADESTATION, file=file, is_dry=True)
-    with pytest.raises(ManifestRefused, match="has entries of bybit-testnet-main already"):
+    with pytest.raises(ManifestRefused, match="has every entry of bybit-testnet-main already"):
         add_account(AccountId.parse("bybit.testnet.main"), file=file)
     with pytest.raises(Unsupported, match="no adapter"):
         add_account(AccountId.parse("kraken.testnet.main"), file=file)
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_an_account_with_some_jobs_gets_those_that_it_lacks(file: Path) -> None:
+    whole = file.read_text()
+    add_account(TRADESTATION, file=file)
+    everything = of(file, "tradestation-testnet-mine")
+    file.write_text(whole)
+    data = yaml.safe_load(whole)
+    only = everything["flows.check_account.check_account"].model_dump(mode="json", exclude_defaults=True)
+    file.write_text(yaml.safe_dump({**data, "deployments": [*data["deployments"], only]}, sort_keys=False))
+    text = add_account(TRADESTATION, file=file)
+    assert "check-account" not in text and "sweep-account-tradestation-testnet-mine" in text
+    assert of(file, "tradestation-testnet-mine") == everything
 
 
 def test_a_draft_that_does_not_pass_is_thrown_away(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

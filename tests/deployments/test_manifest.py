@@ -51,7 +51,7 @@ def written(tmp_path: Path, data: dict[str, Any]) -> Path:
 
 
 def _is_of_the_others(account: str | None) -> bool:
-    """Simulated accounts beside the first one have only what the demonstration and a first look need."""
+    """Simulated accounts beside the first one have what looks at them; `algotrendy deployments add` writes the rest."""
     return bool(account) and not str(account).startswith("bybit-")
 
 
@@ -60,7 +60,8 @@ def test_the_shipped_file_is_valid_and_complete() -> None:
     jobs = {(item.entrypoint, item.environment) for item in manifest.deployments if not _is_of_the_others(item.account)}
     assert len(jobs) == 18 * len(Environment)  # every job in every environment
     looks = Counter(item.account for item in manifest.deployments if _is_of_the_others(item.account))
-    assert looks == dict.fromkeys((f"{venue}-simulated-main" for venue in ("alpaca", "binance", "okx")), 3)
+    others = (f"{venue}-simulated-main" for venue in ("alpaca", "binance", "okx", "tradestation"))
+    assert looks == dict.fromkeys(others, 5)  # check, sync, reconcile, daily statement, sweep
     assert FILE.read_text().count("&") < 10  # anchors, not secrets or URLs with queries
 
 

@@ -28,6 +28,7 @@ from tests.trading.test_breaks import (
     WRONG_POSITION,
     change,
     decided,
+    drop_triggers,
     kinds,
     on,
     run,
@@ -50,6 +51,10 @@ LESS_MONEY = "UPDATE balance SET total = '99990' WHERE snapshot_id = 1"
 
 def other_money(on: Stage, total: str) -> None:
     change(on, f"UPDATE balance SET total = '{total}' WHERE snapshot_id = 1")
+
+
+def one_of(on: Stage) -> str:
+    return read_breaks(on.runtime.ledger).lines[0].row.break_id
 
 
 # -- acceptances ------------------------------------------------------------------------------------------------
@@ -196,9 +201,32 @@ def test_the_statement_names_what_is_accepted(on: Stage) -> None:
     decided(on, BreakStep.ACCEPTED)
     run(on)
     made = make_statement(on.runtime, on.runtime.clock.now().date())
-    assert (made.open_breaks, len(made.accepted)) == (1, 1)
+    assert (made.breaks.opened, len(made.breaks.accepted), made.breaks.since, made.breaks.left) == (1, 1, (), 0)
     report = reports.report_of(made, subject=str(ACCOUNT))
-    assert any(made.accepted[0] in getattr(section, "lines", ()) for section in report.sections)
+    assert any(made.breaks.accepted[0] in getattr(section, "lines", ()) for section in report.sections)
+
+
+def test_an_acceptance_from_before_there_was_a_bound_is_named_and_counts_until_it_is_made_anew(on: Stage) -> None:
+    change(on, LESS_MONEY)
+    run(on), run(on)
+    decided(on, BreakStep.ACCEPTED, reason="gift of the venue")
+    drop_triggers(on, "break_event")
+    (kept,) = [step for step in read_break(on.runtime.ledger, one_of(on)).events if step.step == "accepted"]
+    assert kept.expires_at is not None
+    change(on, "UPDATE break_event SET expires_at = NULL, detail = '{}' WHERE step = 'accepted'")
+    found = run(on)
+    assert (found.outcome, found.accepted) == (BREAKS, ())
+    named = "counts no longer: accept it again: gift of the venue (ann)"
+    (table,) = [part for part in reports.report_of(found).sections if getattr(part, "name", "") == "open_breaks"]
+    assert named in str(table)
+    assert named in str(reports.report_of(read_breaks(on.runtime.ledger)).sections)
+    story = read_break(on.runtime.ledger, found.open_breaks[0].break_id)
+    assert "counts no longer: accept it again. It locks" in reports.report_of(story).verdict
+    assert not decided(on, BreakStep.ACCEPTED, days=7, within=D(1)).line.is_unbounded
+    assert run(on).outcome is KNOWN
+    until = kept.expires_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # the audit at the end holds the step as it was written
+    values = f"expires_at = '{until}', detail = '{kept.detail}'"
+    change(on, f"UPDATE break_event SET {values} WHERE event_id = {kept.event_id}")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from brokers.factory import open_broker
 from brokers.ids import Environment, InstrumentId
 from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
+from flows.reports import report_of
 from ledger.engine import Ledger
 from ledger.records import fills_of
 from ledger.states import IntentState, ReconciliationOutcome
@@ -143,7 +144,13 @@ def test_parts_of_a_share_are_traded_in_every_order_style(on: tuple[Any, Runtime
     again = rebalance(runtime, portfolio, business_key=f"{style}-again").plan.plan
     assert sum(leg.notional for leg in again.legs) < 5, again  # what the first one cost
     runtime.clock.wait(60)
-    assert reconciled(runtime).outcome is ReconciliationOutcome.CLEAN
+    found = reconciled(runtime)
+    assert found.outcome is ReconciliationOutcome.CLEAN
+    (balance,) = [item for item in report_of(found).figures if item.label == "Balance equation"]
+    is_exact = not any(item.difference for item in found.books.equations)
+    assert balance.note.startswith(
+        "currencies, to the last digit" if is_exact else "currencies, within the venue's own"
+    )
 
 
 def test_a_part_that_finds_no_price_is_taken_back_and_tried_again(on: tuple[Any, Runtime]) -> None:

@@ -14,12 +14,14 @@ from brokers.ids import InstrumentId
 from flows.reports import report_of
 from flows.reports.model import Tone
 from ledger.engine import NoBaseline
+from ledger.states import BreakStep, ReconciliationOutcome
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.core.config import ClockConfig
 from simulators.core.types import EntryKind
 from simulators.testing import small_config
 from tests.trading.simulated import Stage, VenueClock, stage
 from tests.trading.simulated_tradestation import tradestation
+from tests.trading.test_breaks import change, decided
 from tests.trading.test_reconciling import AT_ONCE
 from trading.reconciliation.equation import Term
 from trading.reconciling import reconcile_account
@@ -163,6 +165,39 @@ def test_a_statement_says_what_is_provisional_and_what_was_never_agreed(on: Stag
     done = make_statement(on.runtime, START.date())
     assert done.is_final and done.last_run is not None and done.last_run[1] == "clean"
     assert report_of(done).tone is Tone.GOOD
+
+
+def test_breaks_are_those_of_the_end_of_the_day_and_what_came_of_them_is_told_apart(on: Stage) -> None:
+    """The same day's statement made later lists what was accepted then, whatever was decided since."""
+    change(on, "UPDATE balance SET total = '99990' WHERE snapshot_id = 1")
+    for _ in range(2):
+        assert reconcile_account(on.runtime, tolerances=AT_ONCE).outcome is ReconciliationOutcome.BREAKS
+    today = make_statement(on.runtime, START.date()).breaks
+    assert (today.opened, today.accepted, today.since, today.left) == (1, (), (), 1)
+    until_midnight(on)
+    decided(on, BreakStep.ACCEPTED, reason="gift")
+    second = START.date() + timedelta(days=1)
+    named = "BALANCE_UNEXPLAINED balance USDT +10 (by ann until "
+    first = make_statement(on.runtime, START.date()).breaks
+    assert (first.opened, first.accepted, first.left) == (1, (), 0), "nobody had accepted it when the day was over"
+    assert first.since[0].startswith(f"accepted since: {named}")
+    until_midnight(on)
+    decided(on, BreakStep.UNACCEPTED, reason="it is none")
+    made = make_statement(on.runtime, second)
+    assert (made.breaks.opened, len(made.breaks.accepted), made.breaks.left) == (1, 1, 1)
+    assert made.breaks.accepted[0].startswith(named)
+    assert made.breaks.since == ("BALANCE_UNEXPLAINED balance USDT: open, and no longer accepted",)
+    assert report_of(made).tone is Tone.WARN, "it is open now, so nobody signs unwarned"
+    change(on, "UPDATE balance SET total = '100000' WHERE snapshot_id = 1")
+    assert reconcile_account(on.runtime, tolerances=AT_ONCE).outcome is ReconciliationOutcome.CLEAN
+    trade(on, "MSFTUSDT", "buy", "3")
+    on.clock.wait(60)
+    reconcile_account(on.runtime, tolerances=AT_ONCE)
+    later = make_statement(on.runtime, second).breaks
+    assert (later.opened, later.accepted, later.left) == (1, made.breaks.accepted, 1)
+    assert later.since[0].startswith("BALANCE_UNEXPLAINED balance USDT: cleared 2026-03-04 00:")
+    assert later.since[1].startswith("found since, and open: ORDER_EXTERNAL order ")
+    assert make_statement(on.runtime, START.date()).breaks.opened == 1
 
 
 def test_days_without_a_statement_are_refused_by_name(on: Stage, tmp_path: Path) -> None:

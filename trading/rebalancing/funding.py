@@ -21,7 +21,7 @@ def money_of(draft: Draft, quantity: Decimal, portfolio: Portfolio, view: Accoun
     instrument = draft.line.instrument
     assert instrument is not None, "a draft is made for known lines only"
     notional = quantity * instrument.contract_size * draft.price
-    costs = notional * (view.fee_rate + portfolio.cost_rate)
+    costs = notional * (view.fee_rates[instrument.product] + portfolio.cost_rate)
     if is_paid_in_full(instrument.product):
         return costs - notional if draft.side is OrderSide.SELL else notional + costs
     leverage = max(view.leverages.get(instrument.instrument_id, ONE), ONE)
@@ -35,7 +35,8 @@ def cost_of(draft: Draft, quantity: Decimal, portfolio: Portfolio, view: Account
     instrument = draft.line.instrument
     assert instrument is not None, "a draft is made for known lines only"
     size = quantity * instrument.contract_size
-    return size * draft.price * (view.fee_rate + portfolio.cost_rate) + abs(draft.price - draft.line.mid) * size
+    rate = view.fee_rates[instrument.product] + portfolio.cost_rate
+    return size * draft.price * rate + abs(draft.price - draft.line.mid) * size
 
 
 def fund(lines: Sequence[Line], portfolio: Portfolio, view: AccountView) -> None:

@@ -25,7 +25,7 @@ def plan_hash(portfolio: Portfolio, view: AccountView) -> str:
         "time": view.time.isoformat(),
         "equity": text(view.equity),
         "free_money": text(view.free_money),
-        "fee_rate": text(view.fee_rate),
+        "fee_rates": [[product, text(rate)] for product, rate in sorted(view.fee_rates.items())],
         "holdings": [
             [str(h.instrument_id), text(h.quantity), _optional(h.available), h.position_side] for h in view.holdings
         ],

@@ -153,7 +153,7 @@ class Plan:
     time: datetime
     equity: Exact
     free_money: Exact
-    fee_rate: Exact
+    fee_rate: Exact  # the dearest; each leg's cost is by its own product
     lines: tuple[PlanLine, ...]
     legs: tuple[PlanLeg, ...]
     unmanaged: tuple[UnmanagedHolding, ...]

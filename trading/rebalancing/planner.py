@@ -327,7 +327,7 @@ def _assembled(portfolio: Portfolio, view: AccountView, lines: list[Line], legs:
         time=view.time,
         equity=_stored(view.equity),
         free_money=_stored(view.free_money),
-        fee_rate=view.fee_rate,
+        fee_rate=max(view.fee_rates.values()),
         lines=done,
         legs=legs,
         unmanaged=_unmanaged(portfolio, view),
@@ -397,11 +397,12 @@ def _unmanaged(portfolio: Portfolio, view: AccountView) -> tuple[UnmanagedHoldin
 
 def _expected(view: AccountView, lines: Iterable[PlanLine], legs: Iterable[PlanLeg]) -> Expected:
     book, orders = list(lines), list(legs)
+    fees = (leg.notional * view.fee_rates[view.instruments[leg.instrument_id].product] for leg in orders)
     drifts = [abs(line.after_weight - line.target_weight) for line in book]
     turnover = sum((leg.notional for leg in orders), ZERO)
     return Expected(
         turnover=_stored(turnover),
-        fees=_stored(turnover * view.fee_rate),
+        fees=_stored(sum(fees, ZERO)),
         costs=_stored(sum((leg.cost for leg in orders), ZERO)),
         free_money=_stored(view.free_money - sum((leg.money for leg in orders), ZERO)),
         gross_weight_before=sum((abs(line.current_weight) for line in book), ZERO),

@@ -109,8 +109,8 @@ _TEXTS: dict[LineReason, tuple[str, str]] = {
         "Move money to the account, or raise its gross_max in the subscription.",
     ),
     LineReason.HELD_BY_OPEN_ORDERS: (
-        "Part of the holding is held by open orders, so less than wished can be sold.",
-        "Cancel the open orders and run again.",
+        "Part of the holding is held, by open orders or for a fee that is posted later, so less can be sold.",
+        "Cancel the open orders, where there are any, and run again; a fee is posted the next day.",
     ),
     LineReason.INSTRUMENT_NOT_TRADING: (
         "The venue lists the instrument but does not trade it now.",

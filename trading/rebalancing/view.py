@@ -73,6 +73,7 @@ class AccountView:
     """One consistent snapshot.
 
     `free_money` may be spent by increases; `unpriced` are currencies held without an instrument to price them.
+    `fee_rates` are of orders that take, as fractions of their notional, for every product.
     `last_traded_at` is when the portfolio was last rebalanced here with orders.
     """
 
@@ -84,7 +85,7 @@ class AccountView:
     holdings: tuple[Holding, ...]
     quotes: Mapping[InstrumentId, Quote]
     instruments: Mapping[InstrumentId, Instrument]
-    fee_rate: Decimal
+    fee_rates: Mapping[ProductKind, Decimal]
     leverages: Mapping[InstrumentId, Decimal]
     modes: Mapping[InstrumentId, PositionMode]
     open_order_instruments: frozenset[InstrumentId] = frozenset()
@@ -121,7 +122,7 @@ def account_view(
     margin: MarginHealth | None,
     leverages: Iterable[LeverageInfo],
     open_orders: Iterable[Order],
-    fee_rate: Decimal,
+    fee_rates: Mapping[ProductKind, Decimal],
     busy_instruments: frozenset[InstrumentId] = frozenset(),
     last_traded_at: datetime | None = None,
 ) -> AccountView:
@@ -146,7 +147,7 @@ def account_view(
         holdings=holdings,
         quotes=quoted,
         instruments=known,
-        fee_rate=fee_rate,
+        fee_rates=fee_rates,
         leverages=_leverages(held, infos),
         modes={p.instrument_id: p.mode for p in held} | {key: info.position_mode for key, info in infos.items()},
         open_order_instruments=busy_instruments

@@ -6,7 +6,7 @@ from trading.runs.reasons import RunError, RunReason
 from trading.runs.result import AccountResult, RunResult
 from trading.runs.running import RunOutcome, resume_run, run_portfolio
 from trading.runs.shortfall import RunLeg, Shortfall
-from trading.runs.store import StoredRun, decide_run, find_run, get_run, list_runs, want_cancel
+from trading.runs.store import StoredRun, decide_run, find_run, get_run, list_runs, want_cancel, why_planned_again
 
 __all__ = [
     "AccountResult",
@@ -28,4 +28,5 @@ __all__ = [
     "run_history",
     "run_portfolio",
     "want_cancel",
+    "why_planned_again",
 ]

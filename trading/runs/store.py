@@ -12,7 +12,17 @@ from ledger.audit import PERSON
 from ledger.engine import Ledger
 from ledger.plans import store_plan
 from ledger.run_tables import RunRow
-from ledger.runs import add_event, ask_to_cancel, load_run, move_run, plans_of_run, run_by_key, runs_of, store_run
+from ledger.runs import (
+    add_event,
+    ask_to_cancel,
+    events_of,
+    load_run,
+    move_run,
+    plans_of_run,
+    run_by_key,
+    runs_of,
+    store_run,
+)
 from ledger.states import RunState
 from trading.plan_store import StoredPlan, plan_rows, stored_plan
 from trading.rebalancing.run_plan import RunPlan
@@ -22,6 +32,7 @@ from trading.runs.result import RunResult
 
 HASH_DIGITS_MIN = 12
 MACHINE = "machine"
+PLANNED_AGAIN = "planned_again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +78,13 @@ def run_id_of(subscription: str, business_key: str) -> str:
 def plan_key(run_id: str, attempt: int) -> str:
     """The business key under which each account of the run has its plan."""
     return f"run:{run_id}:{attempt}"
+
+
+def why_planned_again(ledger: Ledger, run: StoredRun) -> str:
+    """What moved since the plan that was decided before; "" of a first plan."""
+    with ledger.read() as session:
+        told = [event.detail for event in events_of(session, run.run_id) if event.kind == PLANNED_AGAIN]
+    return told[-1] if told else ""
 
 
 def stored_run(row: RunRow) -> StoredRun:
@@ -157,7 +175,7 @@ def plan_again(
         ledger,
         run,
         RunState.PLANNED,
-        kind="planned_again",
+        kind=PLANNED_AGAIN,
         detail=why,
         run_hash=run_plan.run_hash,
         values={

@@ -70,7 +70,7 @@ def make_view(
         ),
         "quotes": {InstrumentId(key): make_quote(key, D(price)) for key, price in prices.items()},
         "instruments": {InstrumentId(key): make_instrument(key, **rules.get(key, {})) for key in prices},
-        "fee_rate": D("0.001"),
+        "fee_rates": dict.fromkeys(ProductKind, D("0.001")),
         "leverages": {InstrumentId(key): D(value) for key, value in (leverages or {}).items()},
         "modes": {},
     }

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from brokers.ids import InstrumentId
-from brokers.types import OrderSide, TimeInForce
+from brokers.types import OrderSide, ProductKind, TimeInForce
 from tests.trading.rebalancing.building import NOW, SHARE, make_portfolio, make_quote, make_view
 from trading.rebalancing import LineAction, LineReason, Plan, PlanImpossible, plan
 from trading.rebalancing.portfolio import Period, Portfolio
@@ -247,3 +247,15 @@ def test_a_short_holding_is_bought_back_in_whole_shares() -> None:
     back, up = found.legs
     assert (back.quantity, back.lot_size, back.parts_of) == (D(5), D(1), None)
     assert (up.quantity, up.after_legs) == (D("16.666666666"), (1,))
+
+
+def test_shares_without_commission_are_not_counted_at_the_fee_of_coins() -> None:
+    """The venue's dearest product is no measure of the others: its rate would hold a plan back by cost_max."""
+    rates = {ProductKind.SPOT: D("0.0025"), ProductKind.EQUITY: D("0.0001")}
+    view = make_view({"AAPL": "200", "BTC/USDT": "50000"}, instruments={"AAPL": SHARE}, fee_rates=rates)
+    found = plan(make_portfolio({"AAPL": "0.5", "BTC/USDT": "0.1"}, cost_max="0.001"), view)
+    share, coin = (next(leg for leg in found.legs if str(leg.instrument_id) == key) for key in ("AAPL", "BTC/USDT"))
+    assert found.expected.fees == share.notional * D("0.0001") + coin.notional * D("0.0025")
+    for leg, rate in ((share, D("0.0001")), (coin, D("0.0025"))):
+        way = (leg.price - leg.mid) * leg.quantity
+        assert leg.cost == leg.notional * (rate + D("0.0005")) + way

@@ -61,7 +61,7 @@ def build(**changes: Any) -> AccountView:
         "margin": None,
         "leverages": [],
         "open_orders": [],
-        "fee_rate": D("0.001"),
+        "fee_rates": dict.fromkeys(ProductKind, D("0.001")),
     }
     targets = changes.pop("targets", {SPOT: "0.5", PERP: "0.2"})
     unmanaged = changes.pop("unmanaged", "leave")
