@@ -83,15 +83,18 @@ CAPABILITIES = Capabilities(
     ),
     hosts=HOSTS,
     fee_rate_taker="0.001",
-    # https://bybit-exchange.github.io/docs/v5/order/dcp: set over REST, it acts only when a private websocket that
-    # subscribed `dcp` is lost; it has to be switched on by Bybit's client manager, and it cancels ALL orders of the
-    # product, other people's too. This adapter keeps no websocket, so setting the time would protect nothing.
+    # https://bybit-exchange.github.io/docs/v5/order/dcp and /v5/websocket/private/dcp: the time is set over REST (3 to
+    # 300 s), and it acts when the last private websocket that subscribed `dcp` is lost; Bybit's client manager switches
+    # it on, for institutional clients only, and it cancels ALL orders of the product, other people's too. Ten seconds
+    # and more leave room to connect again, and for the next watch to start.
     dead_man=DeadManSwitch(
         DeadManKind.STREAM_LOSS,
-        timeout_s_min=3,
+        timeout_s_min=10,
         timeout_s_max=300,
         is_armed_by_us=False,
-        note="Bybit's DCP acts only on the loss of a private websocket that subscribed dcp, which this adapter does "
-        "not keep; it must be switched on by Bybit, and it cancels all orders of the account",
+        note="Bybit's DCP cancels all orders of the account, other people's too, when a private websocket is lost, and "
+        "Bybit switches it on for institutional clients only; the websocket is kept where the account says "
+        "dead_man_may_cancel_all_orders",
+        cancels_all_orders=True,
     ),
 )

@@ -180,3 +180,14 @@ def set_multi_assets_mode(context: Context) -> Row:
     else:
         joint.discard(me.name)
     return DONE
+
+
+def count_down(context: Context) -> Row:
+    """POST /fapi/v1/countdownCancelAll: milliseconds, 0 to stop."""
+    instrument = context.listed()
+    delay_ms = context.params.integer("countdownTime", required=True)
+    assert delay_ms is not None
+    if delay_ms < 0:
+        raise BinanceError(-1130, "Data sent for parameter 'countdownTime' is not valid.")
+    context.house.countdowns.start(context.venue, context.me, instrument.symbol, delay_ms)
+    return {"symbol": instrument.symbol, "countdownTime": str(delay_ms)}

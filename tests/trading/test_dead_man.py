@@ -75,13 +75,13 @@ def test_the_next_watch_winds_the_switch_on(account: Account) -> None:
 
 
 def failing(account: Account, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
-    arm: Callable[[int], None] = account.runtime.broker.arm_dead_man
+    arm: Callable[[int], bool] = account.runtime.broker.arm_dead_man
     left = [RateLimited("too many requests")] * times
 
-    def sometimes(timeout_s: int) -> None:
+    def sometimes(timeout_s: int) -> bool:
         if left:
             raise left.pop()
-        arm(timeout_s)
+        return arm(timeout_s)
 
     monkeypatch.setattr(account.runtime.broker, "arm_dead_man", sometimes)
 

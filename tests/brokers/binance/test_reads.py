@@ -374,7 +374,7 @@ def test_settings_that_cannot_be(broker: BinanceBroker, venue: Loopback) -> None
     for call in (broker.leverage, lambda key: broker.set_leverage(key, Decimal(1))):
         with pytest.raises(Unsupported, match="BTC/USDT is spot"):
             call(SPOT)
-    with pytest.raises(Unsupported, match="countdown covers one futures symbol"):
+    with pytest.raises(Unsupported, match="dead_man_may_cancel_all_orders"):
         broker.arm_dead_man(10)
     with pytest.raises(Unsupported, match="realised profit of no instrument"):
         broker.profit_and_loss()
