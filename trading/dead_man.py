@@ -38,7 +38,7 @@ from trading.runtime import Runtime
 _log = logging.getLogger(__name__)
 WOUND_PER_COUNTDOWN = 3  # two attempts may fail before the countdown ends
 LOOK_EVERY_S = 1.0  # how often the ledger is asked what rests, and how long winding may take
-PAUSE_S_MIN = 1.0
+PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 10.0  # before what failed is tried again
 _MAY_REST = tuple(
     state.value
     for state in IntentState
@@ -166,7 +166,8 @@ class DeadManKeeper:
         try:
             armed = self._arm(self.seen.timeout_s if is_wanted else 0, target)
         except BrokerError as error:
-            winding.pause_s = min(max(2 * winding.pause_s, PAUSE_S_MIN), self.seen.timeout_s / 6)
+            pause_s_max = min(self.seen.timeout_s / 6, PAUSE_S_MAX)
+            winding.pause_s = min(max(2 * winding.pause_s, PAUSE_S_MIN), pause_s_max)
             winding.due_at_s = began_s + winding.pause_s
             self._failed(error, target)
             return False

@@ -15,22 +15,31 @@ CLIENT_ID_LENGTH_MAX = 36
 CLIENT_ID_ALPHABET = "[A-Za-z0-9_-]"
 _DAY_S = 86_400
 
+PRIVATE_STREAM = "private_stream"  # the other origin
+
+# Name, REST, and the private websocket where its host is documented (V5 "Connect", "System Status", "Demo Trading").
 _PRODUCTION = (
-    ("production", "https://api.bybit.com"),
-    ("bytick", "https://api.bytick.com"),
-    ("nl", "https://api.bybit.nl"),
-    ("kz", "https://api.bybit.kz"),
-    ("ae", "https://api.bybit.ae"),
-    ("eu", "https://api.bybit.eu"),
-    ("id", "https://api.bybit.id"),
-    ("tr", "https://api.bybit.tr"),
-    ("ge", "https://api.bybitgeorgia.ge"),
-    ("jp", "https://api.manepa.jp"),
+    ("production", "https://api.bybit.com", "https://stream.bybit.com"),
+    ("bytick", "https://api.bytick.com", ""),
+    ("nl", "https://api.bybit.nl", ""),
+    ("kz", "https://api.bybit.kz", "https://stream.bybit.kz"),
+    ("ae", "https://api.bybit.ae", ""),
+    ("eu", "https://api.bybit.eu", "https://stream.bybit.eu"),
+    ("id", "https://api.bybit.id", "https://stream.bybit.id"),
+    ("tr", "https://api.bybit.tr", "https://stream.bybit.tr"),
+    ("ge", "https://api.bybitgeorgia.ge", "https://stream.bybitgeorgia.ge"),
+    ("jp", "https://api.manepa.jp", "https://stream.manepa.jp"),
 )
+
+
+def _stream(url: str) -> dict[str, str]:
+    return {PRIVATE_STREAM: url} if url else {}
+
+
 HOSTS = (
-    Host("testnet", Environment.TESTNET, "https://api-testnet.bybit.com"),
-    Host("demo", Environment.TESTNET, "https://api-demo.bybit.com"),
-    *(Host(name, Environment.PRODUCTION, url) for name, url in _PRODUCTION),
+    Host("testnet", Environment.TESTNET, "https://api-testnet.bybit.com", _stream("https://stream-testnet.bybit.com")),
+    Host("demo", Environment.TESTNET, "https://api-demo.bybit.com", _stream("https://stream-demo.bybit.com")),
+    *(Host(name, Environment.PRODUCTION, url, _stream(stream)) for name, url, stream in _PRODUCTION),
 )
 
 
