@@ -1,4 +1,4 @@
-"""A whole account on a simulated Binance, Bybit, OKX or Alpaca, with ledger, desk and runtime, on the venue's own clock."""
+"""A whole account on the simulated Binance, Bybit, OKX or Alpaca, with ledger, desk, runtime and the venue's clock."""
 
 from __future__ import annotations
 
