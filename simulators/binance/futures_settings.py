@@ -187,7 +187,5 @@ def count_down(context: Context) -> Row:
     instrument = context.listed()
     delay_ms = context.params.integer("countdownTime", required=True)
     assert delay_ms is not None
-    if delay_ms < 0:
-        raise BinanceError(-1130, "Data sent for parameter 'countdownTime' is not valid.")
     context.house.countdowns.start(context.venue, context.me, instrument.symbol, delay_ms)
     return {"symbol": instrument.symbol, "countdownTime": str(delay_ms)}

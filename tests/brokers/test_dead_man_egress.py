@@ -75,9 +75,9 @@ def test_the_guard_itself_lets_the_requests_out_only_with_the_owners_word() -> N
     [("binance.testnet.main", "demo-fapi.binance.com"), ("binance.production.main", "fapi.binance.com")],
 )
 def test_a_countdown_goes_to_the_futures_host(account: str, host: str, tried: list[tuple[str, int]]) -> None:
-    with open_broker(configured(account, dead_man_may_cancel_all_orders=True), clock=SystemClock()) as broker:
-        with pytest.raises(ConnectFailed):
-            broker.arm_dead_man(30, instrument_id=LINEAR)
+    broker = open_broker(configured(account, dead_man_may_cancel_all_orders=True), clock=SystemClock())
+    with broker, pytest.raises(ConnectFailed):
+        broker.arm_dead_man(30, instrument_id=LINEAR)
     assert set(tried) == {(host, 443)}
 
 
