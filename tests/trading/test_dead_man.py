@@ -13,8 +13,11 @@ import pytest
 from brokers.errors import BrokerError, RateLimited
 from brokers.types import OrderSide, OrderType, TimeInForce
 from ledger.states import IntentState
+from ledger.tables import OrderIntent
 from tests.trading.simulated_venues import BINANCE, LINEAR, OKX, Account, account_at
+from trading import watching
 from trading.dead_man import DeadManKeeper
+from trading.orders import IntentView
 from trading.starting import prove_account, start_trading
 from trading.watching import Watched, watch
 
@@ -117,3 +120,24 @@ def test_where_the_venue_would_cancel_other_peoples_orders_too_nothing_is_wound(
         assert "other people's" in seen.switch.note
         with pytest.raises(BrokerError):
             account.runtime.broker.arm_dead_man(60)
+
+
+def test_a_look_that_takes_long_does_not_let_the_switch_act(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    intent_id = rest(account)
+    with account.runtime.ledger.read() as session:
+        row = session.get(OrderIntent, intent_id)
+        assert row is not None
+    advance, clock, asked = account.runtime.desk.advance, account.clock, 0
+
+    def slowly(one: str) -> IntentView:
+        nonlocal asked
+        asked += 1
+        clock.wait(9)
+        return advance(one)
+
+    monkeypatch.setattr(watching, "left_alone", lambda *_, **__: (row,) * 6)
+    monkeypatch.setattr(account.runtime.desk, "advance", slowly)
+    seen = watched(account, 1, dead_man_s=30)
+    assert (seen.looks, asked) == (1, 6), "one look of 54 seconds"
+    monkeypatch.undo()
+    assert state_of(account, intent_id) is IntentState.WORKING

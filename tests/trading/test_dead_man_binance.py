@@ -164,3 +164,16 @@ def test_what_the_switch_is_stands_in_the_ledger(account: Account) -> None:
     assert notes() == [("left", "the watch is over: acts within 30 s unless another goes on with it")]
     DeadManKeeper(account.runtime, 0)
     assert notes() == [("off", "dead_man_s is 0")]
+
+
+def test_a_venue_that_is_away_is_asked_for_one_symbol_a_look(account: Account) -> None:
+    """Winding must not keep orders waiting for as many time limits as there are symbols."""
+    rest(account)
+    rest(account, ETH, "2900", "0.1")
+    account.sim.control.fault("status", path=COUNTDOWN, times=None, status=503)
+    keeper = DeadManKeeper(account.runtime, 30)
+    keeper.wind()
+    assert len(wound(account)) == 1
+    keeper.wind()
+    assert sorted(wound(account)) == [("BTCUSDT", "30000"), ("ETHUSDT", "30000")], "the other one, at the next look"
+    assert keeper.seen.failed == 2 and not keeper.seen.is_armed
