@@ -212,7 +212,7 @@ def _switches(session: Session) -> list[str]:
     from ledger.dead_man import switch_notes
 
     return [
-        f"{note.account_id} {_SWITCHES[note.state]} (told {str(note.observed_at)[:19]}): {note.text}"
+        f"{note.account_id} {_SWITCHES.get(note.state, note.state)} (told {str(note.observed_at)[:19]}): {note.text}"
         for note in switch_notes(session)
     ]
 

@@ -86,8 +86,9 @@ class SwitchSeen:
 
 @dataclass(slots=True)
 class _Winding:
-    """One target: when it is due, and the pause after a failure."""
+    """One target: until when its countdown runs at most, when it is due, and the pause after a failure."""
 
+    ends_at_s: float
     due_at_s: float = float("-inf")
     pause_s: float = 0.0
 
@@ -134,7 +135,11 @@ class DeadManKeeper:
                 return  # the venue or its line is away: nothing else waits for it here
 
     def _due_at_s(self, target: Target) -> float:
-        return self._windings.setdefault(target, _Winding()).due_at_s
+        return self._winding(target).due_at_s
+
+    def _winding(self, target: Target) -> _Winding:
+        ends_at_s = self._runtime.clock.monotonic() + self.seen.timeout_s
+        return self._windings.setdefault(target, _Winding(ends_at_s))
 
     def _targets(self) -> frozenset[Target]:
         if not self._switch.per_instrument:
@@ -150,7 +155,7 @@ class DeadManKeeper:
                 return frozenset(self._resting)  # what rested goes on being wound
             self._read_at_s = clock.monotonic()
             for instrument_id in self._covered(ended) - self._resting:  # a watch before this one may have wound them
-                self._windings.setdefault(instrument_id, _Winding())
+                self._winding(instrument_id)
         return frozenset(self._resting)
 
     def _covered(self, found: frozenset[InstrumentId]) -> frozenset[InstrumentId]:
@@ -163,9 +168,14 @@ class DeadManKeeper:
             return True
         if not is_wanted and winding.pause_s and began_s < winding.due_at_s:
             return True  # taking it back failed a moment ago
+        if not is_wanted and began_s >= winding.ends_at_s:
+            self._forget(target)  # it could not be taken back, and has ended by itself
+            return True
         try:
             armed = self._arm(self.seen.timeout_s if is_wanted else 0, target)
-        except BrokerError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the orders must still be watched
+            if not isinstance(error, BrokerError):
+                _log.exception("the dead-man switch of %s could not be set", self._runtime.account_id)
             pause_s_max = min(self.seen.timeout_s / 6, PAUSE_S_MAX)
             winding.pause_s = min(max(2 * winding.pause_s, PAUSE_S_MIN), pause_s_max)
             winding.due_at_s = began_s + winding.pause_s
@@ -174,11 +184,16 @@ class DeadManKeeper:
         winding.pause_s = 0.0
         self._failing.discard(target)
         if not is_wanted:
-            del self._windings[target]
+            self._forget(target)
         elif armed:
             self._armed(target)
             winding.due_at_s = began_s + (0 if self.seen.is_kept else self.seen.timeout_s / WOUND_PER_COUNTDOWN)
+            winding.ends_at_s = self._runtime.clock.monotonic() + self.seen.timeout_s
         return True
+
+    def _forget(self, target: Target) -> None:
+        del self._windings[target]
+        self._failing.discard(target)
 
     def _arm(self, timeout_s: int, target: Target) -> bool:
         broker = self._runtime.broker
@@ -198,7 +213,7 @@ class DeadManKeeper:
             stays = f"; {seen.uncovered}" if seen.uncovered else ""
             self._note_once(SwitchState.ARMED, f"acts after {seen.timeout_s} s without a watch{stays}")
 
-    def _failed(self, error: BrokerError, target: Target) -> None:
+    def _failed(self, error: Exception, target: Target) -> None:
         seen = self.seen
         what = f"{target}: {error}" if target else str(error)
         seen.failed += 1

@@ -141,3 +141,13 @@ def test_a_look_that_takes_long_does_not_let_the_switch_act(account: Account, mo
     assert (seen.looks, asked) == (1, 6), "one look of 54 seconds"
     monkeypatch.undo()
     assert state_of(account, intent_id) is IntentState.WORKING
+
+
+def test_an_error_that_nobody_foresaw_ends_no_watch(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(timeout_s: int) -> bool:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(account.runtime.broker, "arm_dead_man", broken)
+    seen = watched(account, 5, dead_man_s=60)
+    assert (seen.looks, seen.failed_looks, seen.switch.wound) == (5, 0, 0)
+    assert seen.switch.told() == "the dead-man switch of 60 s could NOT be set (can't start new thread)"

@@ -177,3 +177,17 @@ def test_a_venue_that_is_away_is_asked_for_one_symbol_a_look(account: Account) -
     keeper.wind()
     assert sorted(wound(account)) == [("BTCUSDT", "30000"), ("ETHUSDT", "30000")], "the other one, at the next look"
     assert keeper.seen.failed == 2 and not keeper.seen.is_armed
+
+
+def test_a_countdown_that_cannot_be_taken_back_is_let_run_out(account: Account) -> None:
+    intent_id = rest(account)
+    keeper = DeadManKeeper(account.runtime, 30)
+    keeper.wind()
+    account.runtime.desk.cancel(intent_id, reason="done")
+    assert state_of(account, intent_id) is IntentState.CANCELLED
+    account.sim.control.fault("error", path=COUNTDOWN, times=None, code=-1121)
+    for _ in range(60):
+        account.clock.wait(1)
+        keeper.wind()
+    tried = wound(account)[1:]
+    assert set(tried) == {("BTCUSDT", "0")} and 3 <= len(tried) <= 9, "for as long as it can run, with growing pauses"
