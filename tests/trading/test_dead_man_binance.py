@@ -191,3 +191,36 @@ def test_a_countdown_that_cannot_be_taken_back_is_let_run_out(account: Account) 
         keeper.wind()
     tried = wound(account)[1:]
     assert set(tried) == {("BTCUSDT", "0")} and 3 <= len(tried) <= 9, "for as long as it can run, with growing pauses"
+
+
+def test_taking_back_that_crosses_with_a_new_order_is_made_good_at_the_next_look(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, arm = (
+        DeadManKeeper(account.runtime, 30),
+        DeadManKeeper(account.runtime, 30),
+        account.runtime.broker.arm_dead_man,
+    )
+    intent_id = rest(account)
+    first.wind()
+    account.runtime.desk.cancel(intent_id, reason="done")
+    assert state_of(account, intent_id) is IntentState.CANCELLED
+
+    def late(timeout_s: int, *, instrument_id: InstrumentId) -> bool:
+        """While the request is on its way, an order is placed and the other watch winds for it."""
+        if timeout_s == 0:
+            monkeypatch.undo()
+            terms = {**RESTING, "limit_price": Decimal(58_000), "timeout_s": 1}
+            account.traded(str(LINEAR), OrderSide.BUY, "0.01", "again", **terms)
+            second.wind()
+        return bool(arm(timeout_s, instrument_id=instrument_id))
+
+    monkeypatch.setattr(account.runtime.broker, "arm_dead_man", late)
+    account.clock.wait(1)
+    first.wind()
+    account.clock.wait(1)
+    first.wind()
+    assert [countdown for _, countdown in wound(account)] == ["30000", "30000", "0", "30000"]
+    account.clock.wait(31)
+    account.runtime.desk.sweep()
+    assert not account.sim.control.orders("main", open_only=True)
