@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
-from brokers.ids import Environment, Venue
+from brokers.ids import Environment, InstrumentId, Venue
 from brokers.types import MarginMode, OrderType, PositionMode, ProductKind, TimeInForce
 
 
@@ -79,13 +79,30 @@ class DeadManKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadManSwitch:
-    """The venue's own dead-man switch. `is_armed_by_us` is False where nothing of ours can make it act."""
+    """The venue's own dead-man switch. `is_armed_by_us`: something of ours makes it act; where not, `note` says why.
+
+    `cancels_all_orders`: other people's orders in the account as well, so it is armed only where the account says that
+    it may (`AccountConfig.dead_man_may_cancel_all_orders`). `per_instrument`: each instrument has one of its own;
+    `contracts_only`: spot has none. `uncovered` says in a phrase which orders stay all the same.
+    """
 
     kind: DeadManKind
     timeout_s_min: int = 0
     timeout_s_max: int = 0
     is_armed_by_us: bool = False
     note: str = ""
+    cancels_all_orders: bool = False
+    per_instrument: bool = False
+    contracts_only: bool = False
+    uncovered: str = ""
+
+    def covers(self, instrument_id: InstrumentId) -> bool:
+        """Whether it cancels orders in this instrument: a unified symbol of a contract names what it settles in."""
+        return not self.contracts_only or ":" in instrument_id.value
+
+    def agreed_to(self, *, uncovered: str) -> DeadManSwitch:
+        """As it is for an account whose owner lets it cancel every order."""
+        return replace(self, is_armed_by_us=True, note="", uncovered=uncovered)
 
 
 NO_DEAD_MAN = DeadManSwitch(DeadManKind.NONE, note="no switch of the venue is known to this adapter")

@@ -29,7 +29,9 @@ class AccountConfig:
     the tokens of a login are kept. `api_passphrase` is what its owner chose when the key was made, at venues that ask
     for one. `instruments` are those that the account trades, where the venue's order, fill and history reads need a
     symbol. `key_cannot_withdraw` is the owner's statement that the key was made without that right, where the venue
-    does not show a key's rights: without it such a key counts as one that may.
+    does not show a key's rights: without it such a key counts as one that may. `dead_man_may_cancel_all_orders` is the
+    owner's word that the venue's dead-man switch may cancel every order in the account, those of other people and
+    programs too, at venues whose switch cannot tell them from ours.
     """
 
     account_id: AccountId
@@ -46,6 +48,7 @@ class AccountConfig:
     api_passphrase: SecretStr = NO_PASSPHRASE
     instruments: tuple[InstrumentId, ...] = ()
     key_cannot_withdraw: bool = False
+    dead_man_may_cancel_all_orders: bool = False
 
     def __post_init__(self) -> None:
         for name in ("read_timeout_s", "write_timeout_s"):

@@ -22,6 +22,7 @@ def open_broker(config: AccountConfig, *, clock: Clock) -> Broker:
     require_secrets(config, needs_secret=access.needs_secret, needs_passphrase=access.needs_passphrase)
     _require_venue_account(config, is_named=access.names_account)
     _require_instruments(config, found.capabilities)
+    _require_dead_man(config, found.capabilities)
     missing = config.products - found.capabilities.products
     if missing:
         raise Unsupported(
@@ -53,6 +54,16 @@ def _require_instruments(config: AccountConfig, facts: Capabilities) -> None:
         raise EnvironmentMismatch(
             f"instruments of {config.account_id} must be left out: {facts.venue.value} shows the account whole, were "
             f"{', '.join(map(str, config.instruments))}"
+        )
+
+
+def _require_dead_man(config: AccountConfig, facts: Capabilities) -> None:
+    """Nobody shall believe that a word of theirs arms a switch which it does not."""
+    if config.dead_man_may_cancel_all_orders and not facts.dead_man.cancels_all_orders:
+        has = "spares the orders of others" if facts.dead_man.is_armed_by_us else "does not exist"
+        raise EnvironmentMismatch(
+            f"dead_man_may_cancel_all_orders of {config.account_id} must be left out: the dead-man switch of "
+            f"{facts.venue.value} {has}"
         )
 
 

@@ -148,10 +148,12 @@ class Broker(ABC):
     def place(self, prepared: PreparedOrder, ticket: SendTicket) -> OrderAck:
         """Send once. NotSent, Refused or OutcomeUnknown; the evidence is in `ticket.record` either way."""
 
-    def arm_dead_man(self, timeout_s: int) -> None:
+    def arm_dead_man(self, timeout_s: int, *, instrument_id: InstrumentId | None = None) -> bool:
         """Have the venue cancel this account's orders when it hears nothing for `timeout_s`; call it again before that.
 
-        Unsupported, with the reason, where the venue has no switch that we can make act (`capabilities.dead_man`).
+        `instrument_id` is given where each instrument has a switch of its own; 0 takes a countdown back. Whether the
+        venue acknowledged it: False while it has the request and does not show it yet. Unsupported, with the reason,
+        where the venue has no switch that this account makes act (`capabilities.dead_man`).
         """
         switch = self.capabilities.dead_man
         raise Unsupported(f"dead-man switch of {timeout_s} s on {self.account_id}: {switch.kind}: {switch.note}")

@@ -26,7 +26,15 @@ _LISTED = (
     ("need_a_person", "needs a person"),
     ("in_flight", "under way"),
     ("breaks", "open break"),
+    ("dead_man", "dead-man switch"),
 )
+_SWITCHES = {
+    "armed": "armed",
+    "left": "armed",
+    "not_armed": "NOT armed",
+    "unknown": "perhaps not armed",
+    "off": "not armed",
+}
 
 
 def status(
@@ -90,6 +98,7 @@ def _pool(environment: Environment) -> dict[str, Any]:
         "need_a_person": [],
         "breaks": [],
         "locks": [],
+        "dead_man": [],
     }
     found["overridden"] = []
     try:
@@ -194,7 +203,18 @@ def _open_ends(ledger: Ledger, session: Session) -> dict[str, Any]:
         ],
         "breaks": [f"{row.account_id} {row.kind} {row.subject} ({row.state})" for row in open_breaks(session)],
         **_locks(ledger, session),
+        "dead_man": _switches(session),
     }
+
+
+def _switches(session: Session) -> list[str]:
+    """What the watch of each account told last of its venue's dead-man switch."""
+    from ledger.dead_man import switch_notes
+
+    return [
+        f"{note.account_id} {_SWITCHES.get(note.state, note.state)} (told {str(note.observed_at)[:19]}): {note.text}"
+        for note in switch_notes(session)
+    ]
 
 
 def _locks(ledger: Ledger, session: Session) -> dict[str, list[str]]:

@@ -96,7 +96,10 @@ def _list(values: Any) -> str:
 
 def _dead_man(row: Capabilities) -> str:
     switch = row.dead_man
-    return f"{switch.kind.value} ({'armed by us' if switch.is_armed_by_us else 'not armed by us'})"
+    whose = "armed by us" if switch.is_armed_by_us else "not armed by us"
+    if switch.cancels_all_orders:
+        whose = "armed by us for an account that says dead_man_may_cancel_all_orders"
+    return f"{switch.kind.value} ({whose})"
 
 
 def _budgets(row: Capabilities) -> str:

@@ -31,7 +31,8 @@ Look at the account's ledger every second: take over what a killed or stopped ru
 ask the venue for orders whose outcome is not known. The next step of a dead run's order comes within 20 seconds.
 
 Where the venue has a dead-man switch for our orders alone (OKX), it is wound: the venue cancels what rests of ours when
-nobody has watched for the time given.
+nobody has watched for the time given. Where it has one that cancels other people's orders too (Binance, Bybit), that is
+kept wound for an account that says `dead_man_may_cancel_all_orders`.
 
 It runs until the next slot and its schedule starts the next one. No order is sent twice, and no new one is made. It is
 stopped by cancelling the run.
@@ -56,7 +57,7 @@ def watch_orders(account: AccountName, minutes: WatchMinutes = 360, dead_man_s: 
         account: Name of the account's block.
         minutes: Length of a slot, counted from midnight UTC; as long as the schedule's, 1 to 1440.
         dead_man_s: Seconds without a watch after which the venue cancels our resting orders, 10 to 120; 0 for never.
-            Venues that have no such switch for our orders alone are watched all the same.
+            Accounts without such a switch are watched all the same.
     """
     return run_job("watch-orders", account, lambda job: _watch(job, minutes, dead_man_s), trades=True, own_sweep=True)
 

@@ -76,6 +76,7 @@ class ObservationSource(StrEnum):
     CANCEL_ANSWER = "cancel_answer"
     LADDER = "ladder"
     SPOOL = "spool"
+    DEAD_MAN = "dead_man"  # of the account: how its venue's dead-man switch stands
     HUMAN = "human"
 
 

@@ -127,6 +127,7 @@ def demo_config(
         lags=lags or LagsConfig(),
         rate_limits=RateLimitConfig(enabled=rate_limits),
         price_band=Decimal("0.05"),
+        dcp_accounts=("main", "second"),
     )
 
 

@@ -41,6 +41,7 @@ def small_config(**changes: Any) -> BybitConfig:
         ),
         "rate_limits": RateLimitConfig(enabled=False),
         "price_band": Decimal("0.05"),
+        "dcp_accounts": ("main",),
     }
     return BybitConfig(**{**fields, **changes})
 

@@ -142,6 +142,13 @@ class TradingAccount(JobBlock):
         description="Your statement, where the venue does not show a key's rights (Binance): say yes only if you made "
         "the key without the right to withdraw.",
     )
+    dead_man_may_cancel_all_orders: bool = Field(
+        default=False,
+        title="The dead-man switch may cancel all orders",
+        description="Your word that Binance (in a contract with an order of ours) and Bybit (in the whole account) may "
+        "cancel every open order, other people's and programs' too, when nobody watches any more. No: theirs is not "
+        "armed. OKX's spares others and needs no word.",
+    )
     leverage: list[LeverageTarget] = Field(
         default=[], title="Leverage targets", description="What set leverage sets, and reconcile compares."
     )
@@ -185,6 +192,7 @@ class TradingAccount(JobBlock):
                 venue_account=self.venue_account,
                 instruments=tuple(InstrumentId(text) for text in self.instruments),
                 key_cannot_withdraw=self.key_cannot_withdraw,
+                dead_man_may_cancel_all_orders=self.dead_man_may_cancel_all_orders,
             ),
             policy=risk_policy(self.environment, self.risk_overrides),
             leverage={InstrumentId(row.instrument): Decimal(row.leverage) for row in self.leverage},
@@ -205,6 +213,7 @@ class TradingAccount(JobBlock):
             venue_account=settings.venue_account,
             instruments=list(map(str, settings.instruments)),
             key_cannot_withdraw=settings.key_cannot_withdraw,
+            dead_man_may_cancel_all_orders=settings.dead_man_may_cancel_all_orders,
             leverage=[
                 LeverageTarget(instrument=str(instrument), leverage=decimal_text(value))
                 for instrument, value in settings.leverage.items()

@@ -143,6 +143,7 @@ class AccountSettings(_Strict):
     products: frozenset[ProductKind] = frozenset()
     instruments: tuple[InstrumentKey, ...] = ()
     key_cannot_withdraw: bool = False
+    dead_man_may_cancel_all_orders: bool = False
     risk: Mapping[str, Any] = Field(default_factory=dict)
     leverage: Mapping[InstrumentKey, Annotated[Exact, Field(gt=0, le=100)]] = Field(default_factory=dict)
 
@@ -169,6 +170,11 @@ class AccountSettings(_Strict):
         if self.venue in supported_venues():
             self._require_access(capabilities(self.venue).access)
             self._require_instruments(is_read_by_them=capabilities(self.venue).reads_by_instrument)
+            if self.dead_man_may_cancel_all_orders and not capabilities(self.venue).dead_man.cancels_all_orders:
+                raise ValueError(
+                    f"dead_man_may_cancel_all_orders of {self.account_id} must be left out: {self.venue.value} has no "
+                    "dead-man switch that would cancel other people's orders"
+                )
         risk_policy(self.environment, self.risk)
         return self
 
@@ -231,6 +237,7 @@ class AccountSettings(_Strict):
                 venue_account=self.venue_account,
                 instruments=self.instruments,
                 key_cannot_withdraw=self.key_cannot_withdraw,
+                dead_man_may_cancel_all_orders=self.dead_man_may_cancel_all_orders,
             ),
             policy=risk_policy(self.environment, self.risk),
             leverage=dict(self.leverage),

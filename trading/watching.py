@@ -73,11 +73,12 @@ def watch(
 ) -> Watched:
     """Look until `goes_on` says no; it is asked before each look.
 
-    `dead_man_s`: the venue cancels what rests of ours after so many seconds of silence, where it can (0: never). The
-    end of a watch does not take that back: whoever watches next winds the switch on. Raises ValueError where the
-    venue's switch does not take that figure.
+    `dead_man_s`: the venue cancels what rests of ours after so many seconds of silence, where it can and the account
+    lets it (0: never). The end of a watch does not take that back: whoever watches next winds the switch on. Raises
+    ValueError where the venue's switch does not take that figure.
     """
-    watcher, keeper = _Watcher(runtime, limits, step), DeadManKeeper(runtime, dead_man_s)
+    keeper = DeadManKeeper(runtime, dead_man_s)
+    watcher = _Watcher(runtime, limits, step, wind=keeper.wind)
     watcher.watched.switch = keeper.seen
     clock = runtime.clock
     while goes_on():
@@ -85,12 +86,14 @@ def watch(
         keeper.wind()
         watcher.look()
         clock.wait(max(limits.look_every_s - (clock.monotonic() - began_s), 0.01))
+    keeper.end()
     return watcher.watched
 
 
 class _Watcher:
-    def __init__(self, runtime: Runtime, limits: WatchLimits, step: Step) -> None:
+    def __init__(self, runtime: Runtime, limits: WatchLimits, step: Step, *, wind: Callable[[], None]) -> None:
         self.watched = Watched()
+        self._wind = wind
         self._runtime = runtime
         self._limits = limits
         self._step = step
@@ -137,6 +140,7 @@ class _Watcher:
         for row in rest:
             if row.state == IntentState.READY.value and not desk.has_compared:
                 continue  # it may be at the venue already, if this ledger is an older one
+            self._wind()  # a venue that answers slowly must not let the switch act
             self._advance(row, desk.advance)
             if clock.monotonic() - looked_at_s >= self._limits.look_every_s:
                 self._end_leases()

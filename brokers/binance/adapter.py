@@ -14,9 +14,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
-from brokers.binance import algos, mapping, orders, payloads, wallet
+from brokers.binance import algos, dead_man, mapping, orders, payloads, wallet
 from brokers.binance.account import Account, ask
-from brokers.binance.client import BinanceClient, classify, classify_with_wallet, committed_part
+from brokers.binance.client import BinanceClient, classify_for, committed_part
 from brokers.binance.conditionals import ROWS_MAX, Conditionals, found
 from brokers.binance.fields import form, row_of, rows_of
 from brokers.binance.instruments import InstrumentBook, Market, market_of, named
@@ -72,7 +72,7 @@ class BinanceBroker(Broker):
 
     def __init__(self, config: AccountConfig, *, base_url: str, clock: Clock) -> None:
         self.account_id = config.account_id
-        self.capabilities = CAPABILITIES.of_products(config.products)
+        self.capabilities = replace(CAPABILITIES.of_products(config.products), dead_man=dead_man.switch_of(config))
         self._config = config
         self._clock = clock
         _require_products(config)
@@ -81,7 +81,10 @@ class BinanceBroker(Broker):
         )
         self._guard = SendGuard(
             origins=frozenset({Origin.of(base_url), Origin.of(futures_url)}),
-            classify=classify_with_wallet if serves_wallet(config.account_id.environment) else classify,
+            classify=classify_for(
+                serves_wallet=serves_wallet(config.account_id.environment),
+                winds_countdown=self.capabilities.dead_man.is_armed_by_us,
+            ),
             clock=clock,
             timeout_s=config.read_timeout_s,
             secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
@@ -378,6 +381,23 @@ class BinanceBroker(Broker):
                     raise
                 self._stops.cancel(market, client_order_id=client_order_id)
         return record
+
+    def arm_dead_man(self, timeout_s: int, *, instrument_id: InstrumentId | None = None) -> bool:
+        """As the port has it, for everybody's orders in one contract. 0 takes its countdown back."""
+        switch = self.capabilities.dead_man
+        if not switch.is_armed_by_us:
+            return super().arm_dead_man(timeout_s, instrument_id=instrument_id)
+        dead_man.require_timeout(timeout_s, switch)
+        if instrument_id is None:
+            raise InvalidOrder("instrument_id must be given: Binance counts down one symbol at a time, was absent")
+        market = self._market(instrument_id)
+        if market.is_spot:
+            raise Unsupported(f"dead-man switch of {instrument_id}: Binance has none for spot orders")
+        countdown_ms, send = timeout_s * 1000, self._client.futures_countdown_cancel_all
+        with self._guard.recording(timeout_s=self._config.write_timeout_s):
+            answer = ask(send, symbol=market.symbol, countdownTime=countdown_ms)
+        dead_man.require_wound(answer, symbol=market.symbol, countdown_ms=countdown_ms)
+        return True
 
     def _require_time(self) -> None:
         """not_after is venue time: without an offset the deadline would mean nothing. What fails here sends nothing."""

@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,6 +57,7 @@ KEY_RIGHTS = "/sapi/v1/account/apiRestrictions"
 DEPOSITS = "/sapi/v1/capital/deposit/hisrec"
 WITHDRAWALS = "/sapi/v1/capital/withdraw/history"
 WALLET_READS = frozenset({KEY_RIGHTS, DEPOSITS, WITHDRAWALS})
+COUNTDOWN = "/fapi/v1/countdownCancelAll"
 
 
 def classify(method: str, path: str) -> Verb:
@@ -76,6 +77,14 @@ def classify_with_wallet(method: str, path: str) -> Verb:
     if method == "GET" and path in WALLET_READS:
         return Verb.READ
     return classify(method, path)
+
+
+def classify_for(*, serves_wallet: bool, winds_countdown: bool) -> Callable[[str, str], Verb]:
+    """What may leave for one account: its countdown only where its owner lets it cancel every order of a symbol."""
+    usual = classify_with_wallet if serves_wallet else classify
+    if not winds_countdown:
+        return usual
+    return lambda method, path: Verb.WRITE if (method, path) == ("POST", COUNTDOWN) else usual(method, path)
 
 
 def committed_part(body: bytes) -> bytes:

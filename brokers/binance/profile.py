@@ -88,14 +88,18 @@ CAPABILITIES = Capabilities(
     ),
     hosts=HOSTS,
     fee_rate_taker="0.001",
-    # /fapi/v1/countdownCancelAll: one symbol at a time, futures only, and it cancels everybody's orders in it.
+    # /fapi/v1/countdownCancelAll: one symbol at a time, futures only, and it cancels everybody's orders in it. Binance
+    # names no bounds and warns of small figures; ours leave room for a slow look, and for the next watch to start.
     dead_man=DeadManSwitch(
         DeadManKind.REQUEST_TIMER,
-        timeout_s_min=1,
+        timeout_s_min=10,
         timeout_s_max=_DAY_S,
         is_armed_by_us=False,
-        note="Binance's countdown covers one futures symbol at a time and no spot order; it cancels all orders in the "
-        "symbol, other people's too, so half an account would be left unprotected in the belief that all of it is",
+        note="Binance's countdown cancels all orders in a futures symbol, other people's too, and no spot order; it is "
+        "wound where the account says dead_man_may_cancel_all_orders",
+        cancels_all_orders=True,
+        per_instrument=True,
+        contracts_only=True,
     ),
     settle_currencies=("USDT", "USDC"),
     positions_by_currency=False,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from brokers.bybit import mapping, orders, payloads
-from brokers.bybit.client import BybitClient, classify
+from brokers.bybit import dead_man, mapping, orders, payloads
+from brokers.bybit.client import BybitClient, classify_for
+from brokers.bybit.dead_man import DisconnectionProtection
 from brokers.bybit.fields import Row, integer, listed, moment, required, text
 from brokers.bybit.instruments import AGE_ASKED_MAX, CATEGORY, PRODUCT, InstrumentBook, Market, market_of
 from brokers.bybit.paging import pages, windows
@@ -68,16 +70,15 @@ MARGIN_MODE_AGE_MAX = timedelta(seconds=60)
 class BybitBroker(Broker):
     """One unified trading account at Bybit."""
 
-    capabilities = CAPABILITIES
-
     def __init__(self, config: AccountConfig, *, base_url: str, clock: Clock) -> None:
         self.account_id = config.account_id
+        self.capabilities = replace(CAPABILITIES, dead_man=dead_man.switch_of(config))
         self._config = config
         self._clock = clock
         self._base_url = base_url
         self._guard = SendGuard(
             origins=frozenset({Origin.of(base_url)}),
-            classify=classify,
+            classify=classify_for(sets_protection=self.capabilities.dead_man.is_armed_by_us),
             clock=clock,
             timeout_s=config.read_timeout_s,
             secrets=(config.api_key.get_secret_value(), config.api_secret.get_secret_value()),
@@ -92,6 +93,15 @@ class BybitBroker(Broker):
         self._book = InstrumentBook(self._instrument_page, products=config.products, clock=clock)
         self._margin_mode: tuple[MarginMode, datetime] | None = None
         self._clock_reading: ClockReading | None = None
+        self._protection: DisconnectionProtection | None = None
+        if self.capabilities.dead_man.is_armed_by_us:
+            self._protection = DisconnectionProtection(
+                config,
+                base_url=base_url,
+                read=lambda: self._result(self._client.query_dcp_info),
+                write=lambda **fields: self._write(self._client.set_dcp, **fields),
+                clock=clock,
+            )
 
     @property
     def order_requests_sent(self) -> int:
@@ -151,6 +161,8 @@ class BybitBroker(Broker):
         return reading
 
     def close(self) -> None:
+        if self._protection is not None:
+            self._protection.close()
         self._client.close()
 
     # -- market data --------------------------------------------------------------------------------------------
@@ -360,6 +372,21 @@ class BybitBroker(Broker):
             return self._cancel(market, orderFilter="StopOrder", **wanted)
         except OrderNotFound:
             return self._cancel(market, orderFilter="tpslOrder", **wanted)
+
+    def arm_dead_man(self, timeout_s: int, *, instrument_id: InstrumentId | None = None) -> bool:
+        """As the port has it, for everybody's orders of the account's products. Closing takes nothing back: it is what
+        Bybit begins to count from, as it does when the process ends."""
+        protection, switch = self._protection, self.capabilities.dead_man
+        if protection is None:
+            return super().arm_dead_man(timeout_s, instrument_id=instrument_id)
+        if not switch.timeout_s_min <= timeout_s <= switch.timeout_s_max:
+            raise Unsupported(
+                f"timeout_s of the dead-man switch must be {switch.timeout_s_min} to {switch.timeout_s_max} at Bybit, "
+                f"which takes none back, was {timeout_s}"
+            )
+        if self._clock_reading is None:
+            self.clock_reading()  # the login of the websocket ends at a moment of the venue's time
+        return protection.keep(timeout_s, offset=self._client.offset)
 
     def _cancel(self, market: Market, **wanted: str) -> WireRecord:
         with self._guard.recording(timeout_s=self._config.write_timeout_s) as record:

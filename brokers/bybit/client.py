@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from brokers.transport import GuardedAdapter
 
 ORDER_PATHS = frozenset({"/v5/order/create"})
 WRITE_PATHS = frozenset({"/v5/order/cancel", "/v5/position/set-leverage", "/v5/position/switch-mode"})
+SET_PROTECTION = "/v5/order/disconnected-cancel-all"
 _PYBIT_LOGGER = "pybit._http_manager"
 _construction = threading.Lock()
 
@@ -35,6 +36,13 @@ def classify(method: str, path: str) -> Verb:
     if method == "POST" and path in ORDER_PATHS:
         return Verb.ORDER
     return Verb.WRITE if method == "POST" and path in WRITE_PATHS else Verb.FORBIDDEN
+
+
+def classify_for(*, sets_protection: bool) -> Callable[[str, str], Verb]:
+    """What may leave for one account: the time of disconnection protection only where its owner lets it cancel all."""
+    if not sets_protection:
+        return classify
+    return lambda method, path: Verb.WRITE if (method, path) == ("POST", SET_PROTECTION) else classify(method, path)
 
 
 class BybitClient(HTTP):  # type: ignore[misc]  # pybit carries no types

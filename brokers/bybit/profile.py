@@ -15,22 +15,31 @@ CLIENT_ID_LENGTH_MAX = 36
 CLIENT_ID_ALPHABET = "[A-Za-z0-9_-]"
 _DAY_S = 86_400
 
+PRIVATE_STREAM = "private_stream"  # the other origin
+
+# Name, REST, and the private websocket where its host is documented (V5 "Connect", "System Status", "Demo Trading").
 _PRODUCTION = (
-    ("production", "https://api.bybit.com"),
-    ("bytick", "https://api.bytick.com"),
-    ("nl", "https://api.bybit.nl"),
-    ("kz", "https://api.bybit.kz"),
-    ("ae", "https://api.bybit.ae"),
-    ("eu", "https://api.bybit.eu"),
-    ("id", "https://api.bybit.id"),
-    ("tr", "https://api.bybit.tr"),
-    ("ge", "https://api.bybitgeorgia.ge"),
-    ("jp", "https://api.manepa.jp"),
+    ("production", "https://api.bybit.com", "https://stream.bybit.com"),
+    ("bytick", "https://api.bytick.com", ""),
+    ("nl", "https://api.bybit.nl", ""),
+    ("kz", "https://api.bybit.kz", "https://stream.bybit.kz"),
+    ("ae", "https://api.bybit.ae", ""),
+    ("eu", "https://api.bybit.eu", "https://stream.bybit.eu"),
+    ("id", "https://api.bybit.id", "https://stream.bybit.id"),
+    ("tr", "https://api.bybit.tr", "https://stream.bybit.tr"),
+    ("ge", "https://api.bybitgeorgia.ge", "https://stream.bybitgeorgia.ge"),
+    ("jp", "https://api.manepa.jp", "https://stream.manepa.jp"),
 )
+
+
+def _stream(url: str) -> dict[str, str]:
+    return {PRIVATE_STREAM: url} if url else {}
+
+
 HOSTS = (
-    Host("testnet", Environment.TESTNET, "https://api-testnet.bybit.com"),
-    Host("demo", Environment.TESTNET, "https://api-demo.bybit.com"),
-    *(Host(name, Environment.PRODUCTION, url) for name, url in _PRODUCTION),
+    Host("testnet", Environment.TESTNET, "https://api-testnet.bybit.com", _stream("https://stream-testnet.bybit.com")),
+    Host("demo", Environment.TESTNET, "https://api-demo.bybit.com", _stream("https://stream-demo.bybit.com")),
+    *(Host(name, Environment.PRODUCTION, url, _stream(stream)) for name, url, stream in _PRODUCTION),
 )
 
 
@@ -83,15 +92,18 @@ CAPABILITIES = Capabilities(
     ),
     hosts=HOSTS,
     fee_rate_taker="0.001",
-    # https://bybit-exchange.github.io/docs/v5/order/dcp: set over REST, it acts only when a private websocket that
-    # subscribed `dcp` is lost; it has to be switched on by Bybit's client manager, and it cancels ALL orders of the
-    # product, other people's too. This adapter keeps no websocket, so setting the time would protect nothing.
+    # https://bybit-exchange.github.io/docs/v5/order/dcp and /v5/websocket/private/dcp: the time is set over REST (3 to
+    # 300 s), and it acts when the last private websocket that subscribed `dcp` is lost; Bybit's client manager switches
+    # it on, for institutional clients only, and it cancels ALL orders of the product, other people's too. Ten seconds
+    # and more leave room to connect again, and for the next watch to start.
     dead_man=DeadManSwitch(
         DeadManKind.STREAM_LOSS,
-        timeout_s_min=3,
+        timeout_s_min=10,
         timeout_s_max=300,
         is_armed_by_us=False,
-        note="Bybit's DCP acts only on the loss of a private websocket that subscribed dcp, which this adapter does "
-        "not keep; it must be switched on by Bybit, and it cancels all orders of the account",
+        note="Bybit's DCP cancels all orders of the account, other people's too, when a private websocket is lost, and "
+        "Bybit switches it on for institutional clients only; the websocket is kept where the account says "
+        "dead_man_may_cancel_all_orders",
+        cancels_all_orders=True,
     ),
 )

@@ -450,8 +450,8 @@ class OKXBroker(Broker):
                 raise
             return records[-1]
 
-    def arm_dead_man(self, timeout_s: int) -> None:
-        """As the port has it, for the orders of ours: they carry a tag. 0 switches it off."""
+    def arm_dead_man(self, timeout_s: int, *, instrument_id: InstrumentId | None = None) -> bool:
+        """As the port has it, for the orders of ours in every instrument: they carry a tag."""
         if timeout_s and not DEAD_MAN_S_MIN <= timeout_s <= DEAD_MAN_S_MAX:
             raise Unsupported(
                 f"timeout_s of the dead-man switch must be {DEAD_MAN_S_MIN} to {DEAD_MAN_S_MAX} at OKX, or 0 for none, "
@@ -464,6 +464,7 @@ class OKXBroker(Broker):
                 f"the dead-man switch of {ORDER_TAG} must be {'on' if timeout_s else 'off'} after setting it, was "
                 f"triggerTime {text(row, 'triggerTime')!r} for tag {tag!r}"
             )
+        return True
 
     # -- shared -------------------------------------------------------------------------------------------------
     def _write(self, path: str, fields: Mapping[str, str] | list[Mapping[str, str]]) -> tuple[Row, WireRecord]:

@@ -180,3 +180,12 @@ def set_multi_assets_mode(context: Context) -> Row:
     else:
         joint.discard(me.name)
     return DONE
+
+
+def count_down(context: Context) -> Row:
+    """POST /fapi/v1/countdownCancelAll: milliseconds, 0 to stop."""
+    instrument = context.listed()
+    delay_ms = context.params.integer("countdownTime", required=True)
+    assert delay_ms is not None
+    context.house.countdowns.start(context.venue, context.me, instrument.symbol, delay_ms)
+    return {"symbol": instrument.symbol, "countdownTime": str(delay_ms)}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from simulators.binance.countdown import Countdowns
 from simulators.binance.limits import RequestLimits
 from simulators.core.accounts import Account
 from simulators.core.money import fee_of
@@ -39,6 +40,7 @@ class House:
     multi_assets: set[str] = field(default_factory=set)
     bnb_fees: set[str] = field(default_factory=set)
     margin_types: dict[str, dict[str, MarginType]] = field(default_factory=lambda: defaultdict(dict))
+    countdowns: Countdowns = field(default_factory=Countdowns)
 
     def margin_type(self, account: str, symbol: str) -> MarginType:
         """Return a symbol's margin type; cross until it is changed."""

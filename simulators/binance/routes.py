@@ -134,6 +134,9 @@ _FUTURES: Mapping[tuple[str, str], Route] = {
     ("PUT", "/fapi/v1/order"): Route(futures.modify_order, "trade", 0, accepts=futures.MODIFY_FIELDS, places=True),
     ("DELETE", "/fapi/v1/order"): Route(futures.cancel_order, "trade", accepts=_IDS),
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(futures.cancel_open_orders, "trade", accepts=_BY_SYMBOL),
+    ("POST", "/fapi/v1/countdownCancelAll"): Route(
+        futures_settings.count_down, "trade", 10, accepts=("symbol", "countdownTime")
+    ),
     ("GET", "/fapi/v1/order"): Route(futures.get_order, accepts=_IDS),
     ("GET", "/fapi/v1/openOrder"): Route(futures.get_open_order, accepts=_IDS),
     ("GET", "/fapi/v1/openOrders"): Route(futures.get_open_orders, "read", 40, ("symbol", 1), _BY_SYMBOL),

@@ -100,6 +100,7 @@ _CANCEL_TYPES: Mapping[Reason, str] = {
     Reason.CANCELLED_BY_USER: "CancelByUser",
     Reason.CANCELLED_BY_ADMIN: "CancelByAdmin",
     Reason.CANCELLED_BY_LIQUIDATION: "CancelByPrepareLiq",
+    Reason.CANCELLED_BY_DISCONNECTION: "CancelByDCP",
     Reason.REDUCE_ONLY_ZERO: "CancelByReduceOnly",
 }
 

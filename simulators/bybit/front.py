@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from simulators.bybit import account, market, position, trade
+from simulators.bybit import account, market, position, private, trade
 from simulators.bybit.errors import BybitError, bad_request, translate
 from simulators.bybit.limits import RequestLimits
 from simulators.bybit.params import Context, Params
@@ -15,7 +15,7 @@ from simulators.bybit.render import Row
 from simulators.core.accounts import Account
 from simulators.core.types import ApiKey, MarketKind, Refusal
 from simulators.core.venue import Venue
-from simulators.core.wire import Answer, Call, Handling, Stream, dump
+from simulators.core.wire import Answer, Call, Handling, Socket, Stream, dump
 
 Handler = Callable[[Context], Row]
 AHEAD_MS = 1000
@@ -55,7 +55,6 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/v5/position/switch-mode"): Route(position.switch_mode, "derivatives"),
     ("GET", "/v5/position/closed-pnl"): Route(position.closed_pnl),
 }
-PATHS = frozenset(path for _, path in ROUTES)
 
 
 class BybitFront:
@@ -64,17 +63,38 @@ class BybitFront:
     name = "bybit"
     broken_json = b'{"retCode":0,"retMsg":"OK","result":{"ord'
 
-    def __init__(self, venue: Venue, limits: RequestLimits) -> None:
+    def __init__(self, venue: Venue, limits: RequestLimits, *, dcp_accounts: frozenset[str] = frozenset()) -> None:
         self.venue = venue
         self.limits = limits
+        self.protection = private.Protection(venue, dcp_accounts)
+        self._sockets_opened = 0
+        self._routes = {
+            **ROUTES,
+            ("POST", "/v5/order/disconnected-cancel-all"): Route(self.protection.set_window, ok="success"),
+            ("GET", "/v5/account/query-dcp-info"): Route(self.protection.info, ok="success"),
+        }
+        self._paths = frozenset(path for _, path in self._routes)
 
     def set_rate_limits(self, *, enabled: bool) -> None:
         """Switch request limits on or off."""
         self.limits.enabled = enabled
 
     def open_stream(self, call: Call, handling: Handling) -> Stream | Answer | None:
-        """Open nothing: Bybit streams over web sockets, which are not simulated."""
+        """Open nothing: Bybit streams over web sockets."""
         return None
+
+    def open_socket(self, call: Call) -> Socket | None:
+        """Open the private web socket; the public ones are not simulated."""
+        if call.path != private.PATH:
+            return None
+        self._sockets_opened += 1
+        return private.PrivateSocket(
+            self.venue,
+            self.protection,
+            self._key,
+            active_s=private.active_s(call),
+            number=self._sockets_opened,
+        )
 
     def logged_body(self, call: Call) -> str:
         """Return the body as it came: Bybit's carries no secret."""
@@ -108,9 +128,9 @@ class BybitFront:
         now = self.venue.clock.gateway_ms()
         if not self.limits.ip_allows(call.remote, now):
             return Answer(status=403, body=b"access too frequent", content_type="text/plain", code="403")
-        route = ROUTES.get((call.method, call.path))
+        route = self._routes.get((call.method, call.path))
         if route is None:
-            status = 400 if call.path in PATHS else 404
+            status = 400 if call.path in self._paths else 404
             return Answer(status=status, body=b"", content_type="text/plain", code=str(status))
         headers: dict[str, str] = {}
         kind = MarketKind.LINEAR

@@ -25,6 +25,8 @@ PER_SECOND: Mapping[tuple[str, str], int] = {
     ("/v5/account/fee-rate", ""): 5,
     ("/v5/user/query-api", ""): 10,
     ("/v5/asset/coin/query-info", ""): 5,
+    ("/v5/order/disconnected-cancel-all", ""): 5,
+    ("/v5/account/query-dcp-info", ""): 5,
 }
 
 

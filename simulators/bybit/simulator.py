@@ -27,11 +27,15 @@ class RateLimitConfig(Strict):
 
 
 class BybitConfig(VenueConfig):
-    """A Bybit venue. `id_scope_*` say among which orders an orderLinkId must be unique."""
+    """A Bybit venue. `id_scope_*` say among which orders an orderLinkId must be unique.
+
+    `dcp_accounts` names those for which Bybit has switched disconnection protection on; others have no right to it.
+    """
 
     rate_limits: RateLimitConfig = RateLimitConfig()
     id_scope_linear: IdScope = IdScope.FOREVER
     id_scope_spot: IdScope = IdScope.OPEN_ONLY
+    dcp_accounts: tuple[str, ...] = ()
 
 
 def build_bybit(config: BybitConfig) -> Simulator:
@@ -48,6 +52,7 @@ def build_bybit(config: BybitConfig) -> Simulator:
                 ip_window_ms=limits.ip_window_s * 1000,
                 ip_ban_ms=limits.ip_ban_s * 1000,
             ),
+            dcp_accounts=frozenset(config.dcp_accounts),
         )
 
     rules = VenueRules(

@@ -124,6 +124,7 @@ class Reason(Enum):
     CANCELLED_BY_ADMIN = "cancelled_by_admin"
     CANCELLED_BY_LIQUIDATION = "cancelled_by_liquidation"
     CANCELLED_BY_GROUP = "cancelled_by_group"
+    CANCELLED_BY_DISCONNECTION = "cancelled_by_disconnection"
     EXPIRED = "expired"
     MARKET_CLOSED = "market_closed"
 

@@ -186,6 +186,24 @@ def test_a_dead_man_switch_that_we_cannot_make_act_is_refused_and_says_why() -> 
         broker.arm_dead_man(30)
 
 
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [("okx.testnet.main", "of okx spares the orders of others"), ("alpaca.testnet.main", "of alpaca does not exist")],
+)
+def test_a_word_about_a_switch_that_needs_none_is_refused(account: str, told: str) -> None:
+    passphrase = {"api_passphrase": SecretStr("phrase")} if account.startswith("okx") else {}
+    config = configured(account, dead_man_may_cancel_all_orders=True, **passphrase)
+    with pytest.raises(EnvironmentMismatch, match=f"must be left out: the dead-man switch {told}"):
+        open_broker(config, clock=ManualClock(NOW))
+
+
+def test_a_host_without_a_documented_websocket_has_no_switch() -> None:
+    agreed = configured("bybit.production.main", host="nl", dead_man_may_cancel_all_orders=True)
+    with pytest.raises(Unsupported, match=r"no private websocket is documented for Bybit's host 'nl'"):
+        open_broker(agreed, clock=ManualClock(NOW))
+    open_broker(dataclasses.replace(agreed, host="eu"), clock=ManualClock(NOW)).close()
+
+
 # -- venues that are read symbol by symbol ----------------------------------------------------------------------
 def by_instrument(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bybit as a venue whose orders and fills are shown by symbol only."""

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from brokers.ids import AccountId, Environment
+from ledger.dead_man import SwitchState, note_switch
+from ledger.engine import Ledger
 from simulators import Control, Running
 from tests.cli.conftest import Cli
 from trading import killing
@@ -116,6 +119,17 @@ def test_status_says_that_an_unreadable_file_halts(bare: Cli, tmp_path: Path) ->
     assert {row["effective"] for row in found["scopes"]} == {"halt"}
     assert "cannot be read" in found["problems"][0]
     assert "HALT" in bare("status").out
+
+
+def test_status_shows_how_the_dead_man_switch_stands(bare: Cli, tmp_path: Path) -> None:
+    assert bare("pause", "--pool", "testnet", *BY, "--yes").code == 0
+    account, url = AccountId.parse("bybit.testnet.main"), f"sqlite:///{tmp_path / 'home' / 'ledger' / 'testnet.db'}"
+    with Ledger.open(url, environment=Environment.TESTNET) as ledger:
+        note_switch(ledger, account, SwitchState.ARMED, "acts after 60 s without a watch")
+        note_switch(ledger, account, SwitchState.NOT_ARMED, "Bybit has not switched it on")
+    (line,) = pool(bare("status", "--json"), "testnet")["dead_man"]
+    assert line.startswith("bybit.testnet.main NOT armed (told 20") and line.endswith(": Bybit has not switched it on")
+    assert f"dead-man switch: {line}" in bare("status").err
 
 
 def test_kill_without_a_stack_cancels_and_proves(cli: Cli, sim: Running[Control]) -> None:

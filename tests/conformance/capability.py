@@ -80,7 +80,7 @@ _STATED: Mapping[Capability, _Facts] = {
     Capability.POSITION_MODE: lambda row, _: PositionMode.HEDGE in row.position_modes,
     Capability.LEVERAGE: lambda row, _: row.sets_leverage,
     Capability.CASH_EVENTS: lambda row, _: row.cash_events,
-    Capability.DEAD_MAN: lambda row, _: row.dead_man.is_armed_by_us,
+    Capability.DEAD_MAN: lambda row, _: row.dead_man.is_armed_by_us or row.dead_man.cancels_all_orders,
     Capability.FIND_BY_CLIENT_ID: lambda _, identity: identity.lookup_by_client_id,
 }
 

@@ -66,6 +66,7 @@ class KeyKind(StrEnum):
     CAN_WITHDRAW = "can withdraw"
     EXPIRED = "expired"
     BOUND_ELSEWHERE = "bound to another address"
+    AGREED = "of an owner who lets the dead-man switch cancel all orders"
 
 
 ErrorRow = tuple[int | tuple[int, str], type[BrokerError]]

@@ -299,10 +299,11 @@ BY_SYMBOL = ACCOUNT.replace("bybit", "binance") + '    instruments: ["BTC/USDT",
 
 
 def test_instruments_reach_the_connection() -> None:
-    settings = parse(file_with(BY_SYMBOL + "    key_cannot_withdraw: true\n")).account("binance-testnet-main")
+    stated = BY_SYMBOL + "    key_cannot_withdraw: true\n    dead_man_may_cancel_all_orders: true\n"
+    settings = parse(file_with(stated)).account("binance-testnet-main")
     connection = settings.resolve({"THE_KEY": "k", "THE_SECRET": "s"}).connection
     assert connection.instruments == (InstrumentId("BTC/USDT"), InstrumentId("BTC/USDT:USDT"))
-    assert connection.key_cannot_withdraw
+    assert connection.key_cannot_withdraw and connection.dead_man_may_cancel_all_orders
 
 
 @pytest.mark.parametrize(
@@ -317,6 +318,11 @@ def test_instruments_reach_the_connection() -> None:
 def test_instruments_are_named_exactly_where_they_are_needed(text: str, told: str) -> None:
     with pytest.raises(ConfigRefused, match=told):
         parse(file_with(text))
+
+
+def test_a_word_about_a_switch_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigRefused, match="must be left out: alpaca has no dead-man switch that would cancel other"):
+        parse(file_with(ACCOUNT.replace("bybit", "alpaca") + "    dead_man_may_cancel_all_orders: true\n"))
 
 
 def test_the_example_of_every_venue_resolves() -> None:

@@ -1,4 +1,4 @@
-"""A whole account on the simulated Binance, OKX or Alpaca, with ledger, desk and runtime, on the venue's own clock."""
+"""A whole account on the simulated Binance, Bybit, OKX or Alpaca, with ledger, desk, runtime and the venue's clock."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from brokers.factory import open_broker
 from brokers.ids import AccountId, Environment, InstrumentId
 from brokers.types import OrderRequest, OrderSide, OrderType, ProductKind, TimeInForce
 from ledger.engine import Ledger
-from simulators import running_alpaca, running_binance, running_okx
+from simulators import running_alpaca, running_binance, running_bybit, running_okx
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.core.config import ClockConfig
+from simulators.testing import small_config
 from simulators.testing_alpaca import small_alpaca_config
 from simulators.testing_binance import small_binance_config
 from simulators.testing_okx import small_okx_config
@@ -63,6 +64,13 @@ OKX = Seat(
     config=small_okx_config,
     products="spot linear",
     fields={"api_passphrase": SecretStr("main-passphrase")},
+)
+BYBIT = Seat(
+    venue="bybit",
+    running=running_bybit,
+    config=small_config,
+    products="spot linear",
+    fields={"settle_currencies": ("USDT",)},
 )
 ALPACA = Seat(
     venue="alpaca",

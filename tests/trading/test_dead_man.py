@@ -13,8 +13,11 @@ import pytest
 from brokers.errors import BrokerError, RateLimited
 from brokers.types import OrderSide, OrderType, TimeInForce
 from ledger.states import IntentState
+from ledger.tables import OrderIntent
 from tests.trading.simulated_venues import BINANCE, LINEAR, OKX, Account, account_at
+from trading import watching
 from trading.dead_man import DeadManKeeper
+from trading.orders import IntentView
 from trading.starting import prove_account, start_trading
 from trading.watching import Watched, watch
 
@@ -75,13 +78,13 @@ def test_the_next_watch_winds_the_switch_on(account: Account) -> None:
 
 
 def failing(account: Account, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
-    arm: Callable[[int], None] = account.runtime.broker.arm_dead_man
+    arm: Callable[[int], bool] = account.runtime.broker.arm_dead_man
     left = [RateLimited("too many requests")] * times
 
-    def sometimes(timeout_s: int) -> None:
+    def sometimes(timeout_s: int) -> bool:
         if left:
             raise left.pop()
-        arm(timeout_s)
+        return arm(timeout_s)
 
     monkeypatch.setattr(account.runtime.broker, "arm_dead_man", sometimes)
 
@@ -117,3 +120,34 @@ def test_where_the_venue_would_cancel_other_peoples_orders_too_nothing_is_wound(
         assert "other people's" in seen.switch.note
         with pytest.raises(BrokerError):
             account.runtime.broker.arm_dead_man(60)
+
+
+def test_a_look_that_takes_long_does_not_let_the_switch_act(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    intent_id = rest(account)
+    with account.runtime.ledger.read() as session:
+        row = session.get(OrderIntent, intent_id)
+        assert row is not None
+    advance, clock, asked = account.runtime.desk.advance, account.clock, 0
+
+    def slowly(one: str) -> IntentView:
+        nonlocal asked
+        asked += 1
+        clock.wait(9)
+        return advance(one)
+
+    monkeypatch.setattr(watching, "left_alone", lambda *_, **__: (row,) * 6)
+    monkeypatch.setattr(account.runtime.desk, "advance", slowly)
+    seen = watched(account, 1, dead_man_s=30)
+    assert (seen.looks, asked) == (1, 6), "one look of 54 seconds"
+    monkeypatch.undo()
+    assert state_of(account, intent_id) is IntentState.WORKING
+
+
+def test_an_error_that_nobody_foresaw_ends_no_watch(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(timeout_s: int) -> bool:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(account.runtime.broker, "arm_dead_man", broken)
+    seen = watched(account, 5, dead_man_s=60)
+    assert (seen.looks, seen.failed_looks, seen.switch.wound) == (5, 0, 0)
+    assert seen.switch.told() == "the dead-man switch of 60 s could NOT be set (can't start new thread)"

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from brokers.binance.adapter import BinanceBroker
-from brokers.binance.client import KEY_RIGHTS
+from brokers.binance.client import COUNTDOWN, KEY_RIGHTS
 from brokers.binance.paging import windows
 from brokers.clock import SystemClock, epoch_ms
 from brokers.config import AccountConfig
@@ -374,11 +374,49 @@ def test_settings_that_cannot_be(broker: BinanceBroker, venue: Loopback) -> None
     for call in (broker.leverage, lambda key: broker.set_leverage(key, Decimal(1))):
         with pytest.raises(Unsupported, match="BTC/USDT is spot"):
             call(SPOT)
-    with pytest.raises(Unsupported, match="countdown covers one futures symbol"):
+    with pytest.raises(Unsupported, match="dead_man_may_cancel_all_orders"):
         broker.arm_dead_man(10)
     with pytest.raises(Unsupported, match="realised profit of no instrument"):
         broker.profit_and_loss()
     assert private(venue) == []
+
+
+COUNTED = {"symbol": "BTCUSDT", "countdownTime": "30000"}
+
+
+def agreed(venue: Loopback) -> BinanceBroker:
+    broker = opened(venue.url, dead_man_may_cancel_all_orders=True)
+    venue.on(COUNTDOWN, says(COUNTED))
+    return broker
+
+
+def test_a_countdown_is_a_form_of_symbol_and_milliseconds(venue: Loopback) -> None:
+    with agreed(venue) as broker:
+        assert broker.arm_dead_man(30, instrument_id=LINEAR)
+        (request,) = venue.to(COUNTDOWN)
+        assert request.method == "POST" and request.body.startswith(b"countdownTime=30000&symbol=BTCUSDT&recvWindow=")
+        for timeout_s in (9, 86_401, -1):
+            with pytest.raises(Unsupported, match=f"must be 10 to 86400 at Binance, or 0 for none, was {timeout_s}"):
+                broker.arm_dead_man(timeout_s, instrument_id=LINEAR)
+        with pytest.raises(Unsupported, match="Binance has none for spot orders"):
+            broker.arm_dead_man(30, instrument_id=SPOT)
+        with pytest.raises(InvalidOrder, match="counts down one symbol at a time"):
+            broker.arm_dead_man(30)
+        assert len(venue.to(COUNTDOWN)) == 1
+
+
+@pytest.mark.parametrize("answer", [{"symbol": "ETHUSDT"}, {"countdownTime": "0"}, {"countdownTime": ""}])
+def test_a_countdown_counts_as_wound_by_the_answer_alone(venue: Loopback, answer: dict[str, str]) -> None:
+    with agreed(venue) as broker:
+        venue.on(COUNTDOWN, says({**COUNTED, **answer}))
+        with pytest.raises(VerificationFailed, match="the countdown of BTCUSDT must read 30000 ms"):
+            broker.arm_dead_man(30, instrument_id=LINEAR)
+
+
+def test_an_account_of_spot_alone_has_no_switch(venue: Loopback) -> None:
+    terms = {"dead_man_may_cancel_all_orders": True, "products": frozenset({ProductKind.SPOT}), "instruments": (SPOT,)}
+    with opened(venue.url, **terms) as broker, pytest.raises(Unsupported, match="the account trades spot alone"):
+        broker.arm_dead_man(30, instrument_id=SPOT)
 
 
 # -- look-ups ---------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from tests.brokers.loopback import eventually
 from tests.conformance.capability import Capability as C
 from tests.conformance.card import Where, card
 from tests.conformance.scene import Scene
+from tests.conformance.venue import KeyKind
 from tests.proof.wire_faults import Verb
 
 
@@ -216,16 +217,24 @@ def one_host_only(scene: Scene) -> None:
 @card(
     "DEAD-MAN-01",
     C.DEAD_MAN,
-    given="an order that waits",
-    does="arm the venue's dead-man switch and fall silent",
-    expects="the venue cancels it; where we cannot make its switch act, Unsupported says why",
+    given="an order that waits; where the switch cancels other people's orders too, in an account whose owner lets it",
+    does="keep the venue's dead-man switch armed, look that the order rests, and fall silent",
+    expects="the venue cancels it, and not before; where we cannot make its switch act, Unsupported says why",
     where=Where.ACCOUNT,
     levers=True,
     refused=lambda scene: scene.broker.arm_dead_man(60),
 )
 def the_dead_man_switch(scene: Scene) -> None:
     placed = scene.rest()
-    switch = scene.venue.capabilities.dead_man
-    scene.broker.arm_dead_man(switch.timeout_s_min)
+    broker = scene.as_key(KeyKind.AGREED) if KeyKind.AGREED in scene.venue.keys else scene.broker
+    switch = broker.capabilities.dead_man
+    target = {"instrument_id": scene.instrument_id} if switch.per_instrument else {}
+    armed = []
+    for _ in range(switch.timeout_s_min):
+        armed.append(broker.arm_dead_man(switch.timeout_s_min, **target))
+        scene.clock.wait(3)
+    assert armed[-1] and scene.working(placed)
+    if broker is not scene.broker:
+        broker.close()
     scene.control.advance(seconds=switch.timeout_s_min + 5)
     assert not scene.done(placed).filled_quantity

@@ -74,6 +74,7 @@ VENUE = VenueUnderTest(
         KeyKind.CAN_WITHDRAW: _key("drainer"),
         KeyKind.EXPIRED: _key("expired"),
         KeyKind.BOUND_ELSEWHERE: _key("elsewhere"),
+        KeyKind.AGREED: {"dead_man_may_cancel_all_orders": True},
     },
     errors=_errors,
     shapes=(
