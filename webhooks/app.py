@@ -72,7 +72,7 @@ ALERT_ANSWERS: dict[int | str, dict[str, Any]] = {
     431: _refusal("The head is larger than is taken.", _R.HEAD_TOO_LARGE),
     503: _refusal("Not, or not surely, stored: send it again after the seconds in Retry-After.", *_UNSTORED),
 }
-_HIDDEN = {404: _refusal("Not asked on this machine.", _R.NOT_FOUND)}
+_HIDDEN: dict[int | str, dict[str, Any]] = {404: _refusal("Not asked on this machine.", _R.NOT_FOUND)}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "description": "The alert's message as it is, JSON or text. It is stored first and read afterwards.",
@@ -212,14 +212,14 @@ def _add_watching(
         status = "not_ready" if reasons else "ready"
         return JSONResponse({"status": status, "reasons": reasons}, status_code=503 if reasons else 200)
 
-    @app.get("/metrics", tags=["watching"], responses={**_HIDDEN})
+    @app.get("/metrics", tags=["watching"], responses=_HIDDEN)
     async def figures(request: Request) -> Response:
         """Figures for Prometheus."""
         _only_local(request)
         measure()
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/openapi.json", tags=["watching"], responses={**_HIDDEN})
+    @app.get("/openapi.json", tags=["watching"], responses=_HIDDEN)
     async def schema(request: Request) -> JSONResponse:
         """This description."""
         _only_local(request)
