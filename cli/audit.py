@@ -12,6 +12,8 @@ from cli.options import EnvironmentName, EnvironmentOption, JsonOption
 
 if TYPE_CHECKING:
     from ledger.auditing import AuditReport
+    from ledger.invariants import Finding
+    from trading.orders.judging import Judgement
 
 audit_app = typer.Typer(
     help="Prove or show the audit: every control, arming, decision and send, chained by hash.", no_args_is_help=True
@@ -84,6 +86,68 @@ def _print(report: AuditReport, file: Path) -> None:
     titles = (Column("Chain"), Column("Links", is_number=True), Column("Ends with"))
     note = f"{report.links} links hold; {report.before} rows are from before the audit. Anchors: {file}"
     output.print_table(Table("chains", "The audit is whole", titles, heads, note=note))
+
+
+@audit_app.command("check")
+def check(
+    environment: EnvironmentOption = EnvironmentName.SIMULATED,
+    account: Annotated[
+        str,
+        typer.Option(
+            "--account", "-a", help="Only this account: all of a large ledger take memory.", show_default=False
+        ),
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Judge what is on record by every named invariant: one order per intent, fills and balances add up, stops held.
+
+    Exit code 7 when one does not hold. No venue is asked: `reconcile` does that. What once went wrong stays on record,
+    and is named each time.
+    """
+    from brokers.ids import Environment
+    from cli import opening, output
+    from cli.failures import ExitCode
+    from trading.orders.judging import judge_ledger
+
+    chosen = opening.account_id(account) if account else None
+    with opening.ledger(Environment(environment), must_exist=True) as ledger, ledger.read() as session:
+        opening.require_on_record(session, chosen)
+        judgement = judge_ledger(session, now=ledger.now(session), account_id=chosen)
+    found = judgement.findings
+    if json:
+        output.print_json({"holds": not found, "intents": judgement.intents, "invariants": _judged(found)})
+    else:
+        _print_judged(judgement, str(chosen or environment))
+    if found:
+        raise typer.Exit(ExitCode.NOT_AS_WISHED)
+
+
+def _judged(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    from ledger.invariants import Invariant
+
+    return [
+        {
+            "invariant": invariant.value,
+            "what": invariant.sentence,
+            "findings": [finding.detail for finding in found if finding.invariant is invariant],
+        }
+        for invariant in Invariant
+    ]
+
+
+def _print_judged(judgement: Judgement, of: str) -> None:
+    from cli import output
+    from flows.reports.model import Column, Table
+
+    found = judgement.findings
+    rows = tuple((one["invariant"], one["what"], str(len(one["findings"]))) for one in _judged(found))
+    columns = (Column("Number"), Column("What must hold"), Column("Findings", is_number=True))
+    note = f"{judgement.intents} orders on record, with their alerts, breaks and balances. No venue was asked."
+    output.print_table(Table("invariants", f"Invariants of {of}", columns, rows, note=note))
+    if found:
+        details = tuple((finding.invariant.value, finding.detail) for finding in found)
+        output.print_table(Table("findings", "Findings", (Column("Number"), Column("What")), details))
+        output.say(f"{len(found)} findings: something went wrong once, or the record was changed.", style="bold red")
 
 
 @audit_app.command("show")

@@ -15,6 +15,8 @@ from cli.failures import CliError
 from deployments.home import API_VARIABLE, Addresses, Home
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from brokers.port import Broker
     from ledger.control_file import ControlFile
     from ledger.engine import Ledger
@@ -72,6 +74,32 @@ class Catalogue:
 
 
 # -- choosing ---------------------------------------------------------------------------------------------------
+def account_id(text: str) -> AccountId:
+    """An account's id from either of its spellings, `bybit.testnet.main` or `bybit-testnet-main`."""
+    from tasks.config import ConfigRefused, account_id_of
+
+    try:
+        return AccountId.parse(text) if "." in text else account_id_of(text)
+    except (ConfigRefused, ValueError) as error:
+        raise CliError(str(error), field="--account", value=text, remedy="e.g. bybit-testnet-main") from error
+
+
+def require_on_record(session: Session, wanted: AccountId | None) -> None:
+    """CliError where the ledger has never seen the account: an empty answer would look like a good one."""
+    from sqlmodel import select
+
+    from ledger.tables import AccountRow
+
+    known = sorted(session.exec(select(AccountRow.account_id)))
+    if wanted is not None and str(wanted) not in known:
+        raise CliError(
+            f"the ledger has never seen {wanted}",
+            field="--account",
+            value=str(wanted),
+            remedy=f"one of {', '.join(known)}" if known else "its ledger is empty: name the environment with -e",
+        )
+
+
 def account(name: str, file: Path | None) -> Account:
     """The account by name, or the only one; CliError lists what there is."""
     if file is not None:

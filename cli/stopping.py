@@ -12,7 +12,7 @@ from cli.control import ByOption, ReasonOption
 from cli.options import AccountsOption, JsonOption, ReportOption, YesOption
 
 if TYPE_CHECKING:
-    from brokers.ids import AccountId, Environment
+    from brokers.ids import Environment
     from cli.failures import CliError
     from ledger.controlling import ControlChanged
     from ledger.states import ControlState
@@ -299,6 +299,7 @@ def _usage(message: str, *, command: str, field: str) -> CliError:
 def _scopes(command: str, account: str, pool: str, everywhere: bool) -> list[Scope]:
     """Exactly one of the three ways to say it; all of them work from the words alone."""
     from brokers.ids import Environment
+    from cli import opening
     from cli.failures import CliError, ExitCode
     from ledger.controls import pool_scope
 
@@ -307,7 +308,7 @@ def _scopes(command: str, account: str, pool: str, everywhere: bool) -> list[Sco
             "say what is meant: one account, one pool, or all", command=command, field="--account, --pool or --all"
         )
     if account:
-        found = _account_id(account)
+        found = opening.account_id(account)
         return [Scope(str(found), found.environment)]
     if pool and pool not in set(Environment):
         raise CliError(
@@ -357,17 +358,6 @@ def environments() -> list[Environment]:
     home = Home.default()
     files = {e: home.root / "ledger" / f"{e.value}.db" for e in Environment}
     return [e for e, file in files.items() if file.exists() or home.control_file(e).exists()]
-
-
-def _account_id(text: str) -> AccountId:
-    from brokers.ids import AccountId
-    from cli.failures import CliError
-    from tasks.config import ConfigRefused, account_id_of
-
-    try:
-        return AccountId.parse(text) if "." in text else account_id_of(text)
-    except (ConfigRefused, ValueError) as error:
-        raise CliError(str(error), field="--account", value=text, remedy="e.g. bybit-testnet-main") from error
 
 
 def _confirm(scope: Scope, state: str, *, yes: bool) -> None:

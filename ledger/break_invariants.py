@@ -12,10 +12,9 @@ from sqlmodel import Session, col, select
 
 from ledger.break_tables import BreakEvent, InstrumentLock
 from ledger.locks import EVERYTHING
-from ledger.states import BreakState, BreakStep
+from ledger.states import KILL_SOURCE, BreakState, BreakStep
 from ledger.tables import OrderIntent, OrderSend, ReconciliationBreak, ReconciliationRun
 
-KILL_SOURCE = "kill_switch"  # what a kill closes positions with passes locks (trading.orders.kill_orders)
 CRITICAL = "critical"
 
 

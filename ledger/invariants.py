@@ -7,7 +7,7 @@ truth (tests/proof/oracle.py). Each check yields readable findings; none means t
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +24,7 @@ from ledger.balance_invariants import balance_findings
 from ledger.break_invariants import clearing_findings, lock_findings
 from ledger.evidence import Evidence, read_evidence
 from ledger.replay import differences
-from ledger.states import ControlState, IntentState
+from ledger.states import KILL_SOURCE, ControlState, IntentState
 from ledger.tables import Control, OrderIntent, OrderRow, OrderSend
 
 S = IntentState
@@ -171,9 +171,11 @@ def _acked(evidence: Evidence, rules: Rules) -> Iterator[str]:
 
 def terms_difference(intent: OrderIntent, order: OrderRow) -> str:
     """How the venue's order differs from what was wanted. Reduce-only orders may be cut to the position."""
-    for name in ("instrument_id", "side", "order_type", "limit_price"):
+    for name in ("instrument_id", "side", "order_type", "limit_price", "trigger_price"):
         wanted, found = getattr(intent, name), getattr(order, name)
-        if wanted != found:
+        if wanted != found and not (
+            name == "trigger_price" and found is None
+        ):  # some venues tell it no more once it fired
             return f"{name} must be {wanted}, was {found}"
     is_cut = intent.reduce_only and order.quantity < intent.quantity
     return (
@@ -270,20 +272,27 @@ _LETS_REDUCTIONS_OUT = frozenset({ControlState.RUN.value, ControlState.REDUCE_ON
 
 
 def _stopped(evidence: Evidence, rules: Rules) -> Iterator[str]:
+    of_scope: dict[str, list[Control]] = defaultdict(list)
+    for control in evidence.controls:
+        of_scope[control.scope].append(control)
     for intent in evidence.intents.values():
         scopes = {intent.account_id, f"pool:{rules.pools.get(intent.account_id, '')}"}
         allowed = _LETS_REDUCTIONS_OUT if intent.reduce_only else _LETS_OUT
+        if intent.reduce_only and intent.source == KILL_SOURCE:
+            allowed |= {ControlState.KILL.value}
         for send in evidence.sends.get(intent.intent_id, ()):
             for scope in sorted(scopes):
-                control = _in_force(evidence.controls, scope, send)
-                if control is not None and control.state not in allowed:
-                    yield f"send {send.send_id} was committed at {send.committed_at}, {scope} was {control.state} then"
+                in_force = _in_force(of_scope.get(scope, []), send)
+                if in_force is not None and in_force.state not in allowed:
+                    yield f"send {send.send_id} was committed at {send.committed_at}, {scope} was {in_force.state} then"
 
 
-def _in_force(controls: tuple[Control, ...], scope: str, send: OrderSend) -> Control | None:
+def _in_force(controls: list[Control], send: OrderSend) -> Control | None:
     """The control that the sending transaction must have seen; one of the very same moment may be either side of it."""
-    before = [row for row in controls if row.scope == scope and row.set_at < send.committed_at]
-    return before[-1] if before else None
+    for control in reversed(controls):
+        if control.set_at < send.committed_at:
+            return control
+    return None
 
 
 _ON_ITS_WAY = frozenset({S.CLAIMED.value, S.SENDING.value, S.UNKNOWN.value, S.NEEDS_HUMAN.value})

@@ -187,6 +187,9 @@ class ControlState(StrEnum):
         return list(ControlState).index(self)
 
 
+KILL_SOURCE = "kill_switch"  # of the orders that a kill closes positions with: they pass stops and locks
+
+
 class KillState(StrEnum):
     """How far the kill of one account has come. The last four ended its run; LEFT waits for a person."""
 

@@ -23,7 +23,7 @@ from brokers.ids import InstrumentId
 from brokers.rounding import decimal_text
 from brokers.types import Order, Position, PositionMode, ProductKind
 from ledger.controlling import require_two_people
-from ledger.states import CancelState, IntentState, KillState
+from ledger.states import KILL_SOURCE, CancelState, IntentState, KillState
 from ledger.tables import OrderIntent
 from trading.budget import ExactBudget
 from trading.closing import ClosedPosition, close_positions
@@ -31,7 +31,7 @@ from trading.kill_model import KillLimits, KillReason, KillReport, KillRequest, 
 from trading.kill_store import begin, facts_of, move
 from trading.orders import IntentView
 from trading.orders.clearing import Clearing
-from trading.orders.kill_orders import KILL_SOURCE, kill_key
+from trading.orders.kill_orders import kill_key
 from trading.orders.tracking import Asked
 from trading.runtime import Runtime
 from trading.steps import Step, StepKind, call_directly

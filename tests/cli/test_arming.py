@@ -136,7 +136,7 @@ def test_a_start_of_the_stack_disarms_production(home: Home, capsys: pytest.Capt
 
 def test_an_audit_without_a_ledger_is_no_proof(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     """In another folder than the workers' nothing must look like a proof, and no ledger is made there."""
-    for command in ("verify", "show"):
+    for command in ("verify", "show", "check"):
         assert main(["audit", command, "-e", "testnet"]) == ExitCode.CONFIGURATION
         told = capsys.readouterr().err
         assert "there is no ledger at" in told and "testnet.db" in told and "ALGOTRENDY_HOME" in told

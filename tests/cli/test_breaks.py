@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -111,6 +112,19 @@ def test_a_wrong_decision_says_what_is_wrong(bare: Cli, breaks: list[str]) -> No
     for (name, *options), code, said in WRONG:
         done = bare("breaks", name, breaks[0], *options, *BY)
         assert (done.code, said in done.err) == (code, True), done.err
+
+
+def test_the_record_is_judged_and_what_does_not_hold_is_named(bare: Cli, breaks: list[str]) -> None:
+    sound = bare("audit", "check", "--json")
+    assert (sound.code, sound.json["holds"], sound.json["intents"]) == (0, True, 0)
+    assert [one["invariant"] for one in sound.json["invariants"]] == [f"I{number}" for number in range(1, 18)]
+    unknown = bare("audit", "check", "--account", "okx-simulated-main")
+    assert (unknown.code, "the ledger has never seen okx.simulated.main" in unknown.err) == (3, True)
+    with sqlite3.connect(f"{os.environ['ALGOTRENDY_HOME']}/ledger/simulated.db") as connection:
+        connection.execute("DELETE FROM instrument_lock")
+    broken = bare("audit", "check")
+    assert broken.code == 7
+    assert f"break {breaks[0]} (POSITION_DIFFERS) is critical and open" in " ".join(broken.out.split())
 
 
 def test_production_needs_two_people_to_correct_and_to_override(bare: Cli) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from brokers.clock import ManualClock
+from brokers.ids import AccountId
 from brokers.types import OrderRequest, OrderSide, OrderType
 from ledger import invariants
 from ledger.controls import set_control
@@ -28,6 +29,7 @@ from tests.proof.venue import HistoryVenue
 from tests.trading.orders.modelled import BTC, START, Fault, quote
 from trading.orders.desk import OrderDesk
 from trading.orders.intents import WantedOrder
+from trading.orders.judging import judge_ledger
 
 I = Invariant  # noqa: E741
 S = IntentState
@@ -167,6 +169,15 @@ def test_a_ledger_that_was_changed_is_named(world: World, invariant: Invariant, 
         found = [finding for finding in check_ledger(session, rules=rules) if finding.invariant is invariant]
     assert found
     assert str(found[0]).startswith(f"{invariant.value} ")
+
+
+def test_a_ledger_in_use_is_judged_by_its_own_pool(world: World) -> None:
+    world.tamper("UPDATE control SET set_at = '2000-01-01T00:00:00.000000Z', scope = 'pool:simulated' WHERE state = 'halt'")
+    with world.ledger.read() as session:
+        found = judge_ledger(session, now=world.clock.now()).findings
+        none = judge_ledger(session, now=world.clock.now(), account_id=AccountId.parse("bybit.simulated.other"))
+    assert {finding.invariant for finding in found} == {I.STOPPED_MEANS_NONE}
+    assert (none.intents, none.findings) == (0, ())
 
 
 def _second_order(world: World) -> None:

@@ -19,7 +19,7 @@ from brokers.types import OrderRequest, OrderSide, OrderType, TimeInForce
 from ledger.breaks import record_breaks
 from ledger.controls import set_control
 from ledger.invariants import check_ledger
-from ledger.states import ControlState, IntentState, KillState
+from ledger.states import KILL_SOURCE, ControlState, IntentState, KillState
 from ledger.tables import KillRow, OrderIntent
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.core.config import AccountConfig
@@ -31,7 +31,7 @@ from trading.kill_model import KillLimits, KillReason, KillRefused, KillReport, 
 from trading.killing import kill_account
 from trading.orders import IntentView, ProtocolLimits, WantedOrder
 from trading.orders.crash import crash_hook
-from trading.orders.kill_orders import KILL_SOURCE
+from trading.orders.judging import judge_ledger
 from trading.reconciliation import Break, BreakKind
 from trading.runtime import Runtime
 
@@ -248,6 +248,11 @@ def test_closes_positions_and_proves_them_flat(on: Stage) -> None:
     assert on.positions() == {}
     assert report.positions_before == {AAPL: D(10), MSFT: D(-4)} and report.positions_after == {}
     assert [read.open_positions for read in report.reads] == [0, 0]
+    with on.runtime.ledger.read() as session:
+        judgement = judge_ledger(session, now=on.runtime.ledger.now(session))
+    assert (judgement.intents, judgement.findings) == (3, ()), (
+        "what closes for a kill passes the stop that the kill set"
+    )
 
 
 def test_closes_a_position_that_a_break_locks(on: Stage) -> None:

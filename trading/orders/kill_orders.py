@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from sqlmodel import Session, select
 
-from ledger.states import KillState
+from ledger.states import KILL_SOURCE, KillState
 from ledger.tables import KillRow, OrderIntent
-
-KILL_SOURCE = "kill_switch"
 
 
 def closes_for_kill(session: Session, row: OrderIntent) -> bool:
