@@ -172,7 +172,8 @@ def test_a_ledger_that_was_changed_is_named(world: World, invariant: Invariant, 
 
 
 def test_a_ledger_in_use_is_judged_by_its_own_pool(world: World) -> None:
-    world.tamper("UPDATE control SET set_at = '2000-01-01T00:00:00.000000Z', scope = 'pool:simulated' WHERE state = 'halt'")
+    moved = "SET set_at = '2000-01-01T00:00:00.000000Z', scope = 'pool:simulated'"
+    world.tamper(f"UPDATE control {moved} WHERE state = 'halt'")
     with world.ledger.read() as session:
         found = judge_ledger(session, now=world.clock.now()).findings
         none = judge_ledger(session, now=world.clock.now(), account_id=AccountId.parse("bybit.simulated.other"))

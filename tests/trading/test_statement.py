@@ -15,17 +15,19 @@ from flows.reports import report_of
 from flows.reports.model import Tone
 from ledger.engine import NoBaseline
 from ledger.states import BreakStep, ReconciliationOutcome
+from ledger.tables import FillRow
 from simulators.core.clock import ClockMode, GatewayClock
 from simulators.core.config import ClockConfig
 from simulators.core.types import EntryKind
 from simulators.testing import small_config
-from tests.trading.simulated import Stage, VenueClock, stage
+from tests.trading.simulated import ACCOUNT, Stage, VenueClock, stage
 from tests.trading.simulated_tradestation import tradestation
 from tests.trading.test_breaks import change, decided
 from tests.trading.test_reconciling import AT_ONCE
 from trading.reconciliation.equation import Term
 from trading.reconciling import reconcile_account
 from trading.statement import StatementReason, StatementRefused, make_statement
+from trading.statement_day import Day, gather
 from trading.statement_model import InstrumentLine, Statement
 from trading.sync import sync_account
 
@@ -117,6 +119,34 @@ def test_what_is_realised_is_what_the_venue_calls_closed_profit(on: Stage) -> No
     assert line.realised is not None and line.closing_quantity == 0
     assert line.realised - sum(amount for _, amount in line.fees) == closed
     assert line.booked == line.realised and line.unrealised_closing == 0
+
+
+@pytest.mark.parametrize("imported", [("1-buys", "2-sells"), ("2-sells", "1-buys")])
+def test_fills_of_one_moment_count_in_the_order_of_their_ids_however_they_came(
+    on: Stage, imported: tuple[str, str]
+) -> None:
+    day = Day(START, START + timedelta(hours=9))
+    for trade_id in imported:
+        buys = trade_id == "1-buys"
+        row = FillRow(
+            account_id=str(ACCOUNT),
+            trade_id=trade_id,
+            venue_order_id=trade_id,
+            instrument_id=str(AAPL),
+            side="buy" if buys else "sell",
+            quantity=D(1) if buys else D(3),
+            price=D(100) if buys else D(110),
+            fee=D(0),
+            fee_currency="USDT",
+            liquidity="taker",
+            time=START + timedelta(hours=1),
+            recorded_at=START + timedelta(hours=1),
+        )
+        with on.runtime.ledger.write() as session:
+            session.add(row)
+    with on.runtime.ledger.read() as session:
+        book = gather(session, ACCOUNT, day, {}).traded[AAPL]
+    assert (book.realised, book.book.quantity) == (10, -2), "bought at 100, sold at 110, and two more sold short"
 
 
 def test_a_spot_coin_is_a_balance_and_its_profit_stands_beside(on: Stage) -> None:
