@@ -71,7 +71,8 @@ def gather(session: Session, account_id: AccountId, day: Day, instruments: Mappi
 def _rows(session: Session, model: type[Any], account_id: AccountId, since: datetime, until: datetime) -> Iterator[Any]:
     table = model.__table__
     query = table.select().where(table.c.account_id == str(account_id), table.c.time > since, table.c.time <= until)
-    yield from session.connection().execute(query.order_by(table.c.time, *table.primary_key).execution_options(yield_per=ROWS_AT_ONCE))
+    ordered = query.order_by(table.c.time, *table.primary_key)  # of one moment: the same, whichever came first
+    yield from session.connection().execute(ordered.execution_options(yield_per=ROWS_AT_ONCE))
 
 
 def _traded(day: Day, key: InstrumentId, instruments: Mapping[InstrumentId, Instrument]) -> Traded:

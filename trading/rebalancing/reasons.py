@@ -119,7 +119,7 @@ _TEXTS: dict[LineReason, tuple[str, str]] = {
     LineReason.INSTRUMENT_UNKNOWN: ("The venue does not list the instrument.", "Correct or remove the line."),
     LineReason.SESSION_CLOSED: (
         "The market of the portfolio's calendar is not in its regular session.",
-        "Schedule the run inside the session, or take calendar.sessions away.",
+        "Schedule the run well inside the session, or take calendar.sessions away.",
     ),
     LineReason.MONEY_SHORT: (
         "After the cash buffer and costs there is no money left for this increase.",

@@ -22,6 +22,7 @@ from brokers.ids import InstrumentId
 from brokers.rounding import MONEY, quantise_quantity
 from brokers.types import ZERO, OrderRequest, OrderSide, OrderType, Quote, TimeInForce
 from ledger.states import IntentState
+from trading.market_hours import market_state
 from trading.rebalancing.model import Plan, PlanLeg
 from trading.rebalancing.portfolio import OrderStyle
 from trading.rebalancing.reasons import LineReason
@@ -215,7 +216,7 @@ def decide(
     """
     with localcontext(MONEY):
         waiting = [leg for leg in plan.legs if progress[leg.number].state is LegState.WAITING]
-        endings = [end for leg in waiting if (end := _ending(plan, leg, progress, quotes)) is not None]
+        endings = [end for leg in waiting if (end := _ending(plan, leg, progress, quotes, now)) is not None]
         over = {end.leg_number for end in endings}
         ready = [leg for leg in waiting if leg.number not in over and _is_ready(leg, progress)]
         wanted = {leg.number: _send(plan, leg, progress, now) for leg in ready}
@@ -248,13 +249,19 @@ def decide(
 
 
 def _ending(
-    plan: Plan, leg: PlanLeg, progress: Mapping[int, LegProgress], quotes: Mapping[InstrumentId, Quote]
+    plan: Plan,
+    leg: PlanLeg,
+    progress: Mapping[int, LegProgress],
+    quotes: Mapping[InstrumentId, Quote],
+    now: datetime,
 ) -> Ending | None:
-    """Why a waiting leg must end now, or None."""
+    """Why a waiting leg must end now, or None. Nothing goes to a closed market: it would wait there till morning."""
     before = [progress[number] for number in leg.after_legs]
     quote = quotes.get(leg.instrument_id)
     reason: LineReason | None = None
-    if any(item.state.is_over and item.filled_quantity < plan.leg(item.number).quantity for item in before):
+    if not market_state(plan.portfolio.calendar.sessions, now).is_open:
+        reason = LineReason.SESSION_CLOSED
+    elif any(item.state.is_over and item.filled_quantity < plan.leg(item.number).quantity for item in before):
         reason = LineReason.REDUCTION_INCOMPLETE
     elif quote is None or not usable(quote):
         reason = LineReason.QUOTE_MISSING

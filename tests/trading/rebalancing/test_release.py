@@ -21,6 +21,7 @@ from tests.trading.rebalancing.test_planner_properties import Case, cases
 from trading.rebalancing import Holding, LineReason, Plan, plan
 from trading.rebalancing.release import (
     Decision,
+    Ending,
     LegProgress,
     LegState,
     OrderFact,
@@ -48,10 +49,10 @@ def fact(leg: int, state: IntentState, filled: str = "0", *, round_number: int =
     )
 
 
-def swap() -> Plan:
+def swap(**changes: Any) -> Plan:
     """Sell A (leg 1) to buy B (leg 2), with next to no cash."""
     view = make_view({A: "10", B: "10"}, holdings={A: "1000"}, equity="10000", free_money="10")
-    return plan(make_portfolio({A: "0", B: "0.9"}, rounds_max=3), view)
+    return plan(make_portfolio({A: "0", B: "0.9"}, rounds_max=3, **changes), view)
 
 
 def quotes_of(found: Plan, **moved: str) -> dict[InstrumentId, Quote]:
@@ -64,7 +65,8 @@ def quotes_of(found: Plan, **moved: str) -> dict[InstrumentId, Quote]:
 def step(found: Plan, *facts: OrderFact, money: str = "10", **options: Any) -> Decision:
     ended = options.pop("ended", {})
     progress = progress_of(found, facts, ended=ended)
-    return decide(found, progress, free_money=D(money), quotes=options.get("quotes", quotes_of(found)), now=NOW)
+    quotes, now = options.get("quotes", quotes_of(found)), options.get("now", NOW)
+    return decide(found, progress, free_money=D(money), quotes=quotes, now=now)
 
 
 def test_reductions_go_first_and_increases_as_their_fills_free_the_money() -> None:
@@ -75,6 +77,17 @@ def test_reductions_go_first_and_increases_as_their_fills_free_the_money() -> No
     freed = step(found, fact(1, S.FILLED, "1000"), money="9990")
     assert [(send.leg_number, send.round_number) for send in freed.sends] == [(2, 1)]
     assert freed.sends[0].quantity == found.legs[1].quantity
+
+
+def test_what_is_left_when_the_session_ends_is_not_sent_after_it() -> None:
+    found = swap(calendar={"sessions": "LSE"})
+    sold, after = fact(1, S.FILLED, "1000"), NOW.replace(hour=17)
+    assert [send.leg_number for send in step(found, sold, money="9990").sends] == [2], "within the session"
+    closed = LineReason.SESSION_CLOSED
+    begun = step(found, sold, money="9990", now=after)
+    assert (begun.sends, begun.endings) == ((), (Ending(leg_number=2, state=LegState.SKIPPED, reason=closed),))
+    parted = step(found, fact(1, S.VENUE_EXPIRED, "400"), now=after)
+    assert Ending(leg_number=1, state=LegState.DONE, reason=closed) in parted.endings and parted.sends == ()
 
 
 def test_money_counts_only_when_fills_and_venue_both_show_it() -> None:
