@@ -44,13 +44,14 @@ class Acceptance:
 
     @property
     def difference(self) -> Decimal | None:
-        """By how much the venue's amount was beyond the ledger's when it was accepted; None of what has no amounts."""
+        """By how much the venue's amount was beyond the ledger's when it was accepted; None of what differs otherwise,
+        and where one of the two had none."""
         if self.amount is not None:
             return self.amount
         said = json.loads(self.content)
-        if said["ledger"] is None or said["venue"] is None:
+        if not (said["ledger"] and said["venue"]):
             return None
-        return MONEY.subtract(Decimal(said["venue"]), Decimal(said["ledger"]))
+        return MONEY.subtract(Decimal(said["venue"]), Decimal(said["ledger"])) or None
 
     def detail(self) -> dict[str, object]:
         """As the step keeps it."""

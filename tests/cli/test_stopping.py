@@ -122,7 +122,7 @@ def test_status_says_that_an_unreadable_file_halts(bare: Cli, tmp_path: Path) ->
 
 
 def test_status_shows_how_the_dead_man_switch_stands(bare: Cli, tmp_path: Path) -> None:
-    assert bare("pause", "--pool", "testnet", *BY, "--yes").code == 0
+    assert bare("pause", "--pool", "testnet", *BY, "--yes").code == 7, "no account has used that ledger"
     account, url = AccountId.parse("bybit.testnet.main"), f"sqlite:///{tmp_path / 'home' / 'ledger' / 'testnet.db'}"
     with Ledger.open(url, environment=Environment.TESTNET) as ledger:
         note_switch(ledger, account, SwitchState.ARMED, "acts after 60 s without a watch")

@@ -108,7 +108,7 @@ def test_a_share_waits_for_the_opening_of_its_market_or_is_refused(tmp_path: Pat
         inbox = Inbox(account, symbol="AAPL", calendar="NYSE")
         account.clock.wait(10 * 3600)  # one in the morning in UTC
         state, reason, detail = inbox.send("1", "buy", "10", "flat", "long")
-        assert (state, reason) == (REFUSED, "MARKET_CLOSED") and "2026-03-03T14:30:00" in detail
+        assert (state, reason) == (REFUSED, "MARKET_CLOSED") and "2026-03-03 14:30:00 UTC" in detail
         assert account.sim.control.orders("main") == []
 
 
