@@ -35,4 +35,17 @@ def start(target: Any, *arguments: Any) -> Any:
             process.start()
         finally:
             spawn.get_preparation_data = prepare
+    _read_its_end_once(process._popen)
     return process
+
+
+def _read_its_end_once(popen: Any) -> None:
+    """How a process ended comes through a pipe, once: of two threads that ask at the same time (each start asks of all
+    that run), the second would read nothing, and take it for the end of the server, code 255."""
+    ask, turn = popen.poll, Lock()
+
+    def poll(*flag: int) -> Any:
+        with turn:
+            return ask(*flag)
+
+    popen.poll = poll
