@@ -24,6 +24,8 @@ FLAGS = (
 PATIENCE_MS = 60_000
 LOOK_MS_MAX = 10_000
 LOOKS_MAX = 12
+LOAD_MS_MAX = 30_000
+LOADS_MAX = 3
 PRESSES_MAX = 3
 PRESS_S_MAX = 15.0
 expect.set_options(timeout=PATIENCE_MS)  # Playwright's own five seconds are short for a busy machine
@@ -65,6 +67,17 @@ def shot(page: Page, name: str) -> None:
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
+def visit(page: Page, url: str) -> None:
+    """Open a page as a person does: again where a part of it does not come from a server that is busy."""
+    for _ in range(LOADS_MAX - 1):
+        try:
+            page.goto(url, timeout=LOAD_MS_MAX)
+        except NotShown:
+            continue
+        return
+    page.goto(url)
+
+
 def seen(page: Page, text: str) -> Locator:
     """The first place where the text is shown: the page also holds it where nobody sees it, as a report's source."""
     return page.get_by_text(text).filter(visible=True).first
@@ -73,8 +86,8 @@ def seen(page: Page, text: str) -> Locator:
 def reload_until(locator: Locator) -> None:
     """Reload a page, which does not ask the server again by itself, until it shows something."""
     for _ in range(LOOKS_MAX):
-        locator.page.reload()
         try:
+            locator.page.reload(timeout=LOAD_MS_MAX)
             locator.wait_for(timeout=LOOK_MS_MAX)
         except NotShown:
             continue

@@ -24,7 +24,7 @@ from ledger.engine import Ledger
 from ledger.states import RunState
 from tasks.blocks import SubscriptionBlock
 from tasks.portfolio_blocks import SubscribedRow
-from tests.browser import browser_page, press, shot
+from tests.browser import browser_page, press, shot, visit
 from trading.runs import Approval, Decision, RunHistory, decide_run, run_history
 
 YES = {"decision": "approve", "approver": "ann", "reason": "looks right"}
@@ -80,7 +80,7 @@ def opened(database: Path) -> Ledger:
 
 def approve_as_a_person(page: Page, address: str, run_hash: str, *, is_over: Callable[[], object]) -> None:
     """Open the paused run, read the plan and its hash in the form, fill it in and press Resume."""
-    page.goto(address)
+    visit(page, address)
     page.get_by_role("button", name="Open menu").click()
     page.get_by_role("menuitem", name="Resume").click()
     form = page.get_by_role("dialog")

@@ -17,7 +17,7 @@ from brokers.ids import Environment
 from deployments import alerting, demo_alerts, runs
 from ledger.engine import Ledger
 from ledger.inbox import AlertStore, InboxState
-from tests.browser import reload_until, seen, shot
+from tests.browser import reload_until, seen, shot, visit
 from tests.proof.process_prefect import processes_of
 from tests.stack.test_browser import page as page
 
@@ -75,7 +75,7 @@ def test_a_killed_drain_is_started_again_and_an_operator_sees_its_alerts(
         ("sell", "3"),
     ]
 
-    page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{second.id}?tab=TaskRuns")
+    visit(page, f"{stack.addresses.ui_url}/runs/flow-run/{second.id}?tab=TaskRuns")
     reload_until(seen(page, f"alert {left} exit AAPL"))
     shot(page, "6-alerts-tasks")
 
@@ -86,7 +86,7 @@ def test_a_killed_drain_is_started_again_and_an_operator_sees_its_alerts(
         return any(artifact.flow_run_id == second.id for artifact in found)
 
     eventually(is_written, timeout_s=60.0)
-    page.goto(f"{stack.addresses.ui_url}/artifacts/key/{page_key}")
+    visit(page, f"{stack.addresses.ui_url}/artifacts/key/{page_key}")
     page.locator("a[href*='/artifacts/artifact/']").first.click()
     expect(seen(page, "Alerts of simulated")).to_be_visible()
     expect(seen(page, "exit AAPL")).to_be_visible()

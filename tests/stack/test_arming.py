@@ -14,6 +14,7 @@ from deployments import runs
 from ledger.auditing import verify_audit
 from ledger.engine import Ledger
 from ledger.tables import ArmingRow
+from tests.browser import visit
 from tests.stack.test_browser import RUN_MS_MAX, page, press, shot  # noqa: F401  a fixture
 from trading.arming import People, Role
 from trading.arming.people import code_of, read_person_key
@@ -53,7 +54,7 @@ def test_another_person_approves_in_the_browser(
     def code(name: str, role: Role) -> str:
         return code_of(read_person_key(files[name]), name=name, role=role, record_sha256=record)
 
-    page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{run_id}")
+    visit(page, f"{stack.addresses.ui_url}/runs/flow-run/{run_id}")
     expect(page.get_by_text("Suspended").first).to_be_visible()
     _open_resume(page)
     dialog = page.get_by_role("dialog")
@@ -70,7 +71,7 @@ def test_another_person_approves_in_the_browser(
         dialog.get_by_label(label, exact=False).first.fill(text)
     shot(page, "arm-2-filled")
     press(dialog.get_by_role("button", name="Resume"), until=lambda: state() != "Suspended")
-    page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{run_id}")
+    visit(page, f"{stack.addresses.ui_url}/runs/flow-run/{run_id}")
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=RUN_MS_MAX)
     shot(page, "arm-3-armed")
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
-from tests.browser import browser_page, press, reload_until, seen, shot
+from tests.browser import browser_page, press, reload_until, seen, shot, visit
 
 if TYPE_CHECKING:
     from deployments.processes import Child
@@ -41,7 +41,7 @@ def runs_of(client: SyncPrefectClient, deployment: str) -> set[object]:
 def test_an_operator_rebalances_from_the_form(
     stack: Stack, worker: Child, run: Callable[..., Run], page: Page, client: SyncPrefectClient
 ) -> None:
-    page.goto(f"{stack.addresses.ui_url}/deployments")
+    visit(page, f"{stack.addresses.ui_url}/deployments")
     page.get_by_placeholder("Search deployments").fill(DEPLOYMENT)  # the list shows ten at a time
     expect(page.get_by_role("link", name=DEPLOYMENT)).to_be_visible()
     shot(page, "1-deployments")
@@ -69,7 +69,7 @@ def test_an_operator_rebalances_from_the_form(
     before = runs_of(client, f"rebalance/{DEPLOYMENT}")
     press(page.get_by_role("button", name="Submit"), until=lambda: runs_of(client, f"rebalance/{DEPLOYMENT}") - before)
     (started,) = runs_of(client, f"rebalance/{DEPLOYMENT}") - before
-    page.goto(f"{stack.addresses.ui_url}/runs/flow-run/{started}")
+    visit(page, f"{stack.addresses.ui_url}/runs/flow-run/{started}")
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=RUN_MS_MAX)
     expect(page.get_by_text("Rebalance bybit-simulated-main to us-stocks").first).to_be_visible()
     reload_until(page.get_by_text(re.compile(r"\d+ Task runs")))  # the server shows them some seconds late
