@@ -163,10 +163,13 @@ class PrivateStream:
             raise AnswerTimedOut(f"{PATH} {operation}: no answer within {TIMEOUT_S} s") from error
         except (WebSocketException, OSError) as error:
             raise ConnectionLost(f"{PATH} {operation}: the connection broke: {type(error).__name__}") from error
+        if operation == "ping" or answer.get("success") is True:
+            return
         if answer.get("success") is False:
             kind = AuthenticationRefused if operation == "auth" else PermissionRefused
             said = self._guard.without_secrets(str(answer.get("ret_msg", "")))[:300]
             raise kind(f"Bybit refused to {operation} at {PATH}: {said}", text=said)
+        raise AnswerUnreadable(f"{PATH} {operation}: the answer says neither that it was done nor that it was refused")
 
 
 def _read(message: str | bytes) -> Mapping[str, Any]:

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from brokers.errors import PermissionRefused, Unsupported
+from brokers.errors import AnswerUnreadable, PermissionRefused, Unsupported
 from brokers.factory import open_broker
 from brokers.ids import InstrumentId
 from brokers.types import OrderSide, OrderType, TimeInForce
 from ledger.dead_man import switch_notes
 from ledger.states import IntentState
+from simulators.bybit.private import PrivateSocket
 from simulators.core.types import MarketKind
 from simulators.testing import small_config
 from tests.brokers.loopback import eventually
@@ -198,6 +199,24 @@ def test_it_is_armed_when_the_venue_shows_the_time_and_not_before(
     assert [state for state, _ in notes(account)] == ["left"]
 
 
+@pytest.mark.parametrize("silent", ["auth", "subscribe"])
+def test_an_answer_that_does_not_say_yes_arms_nothing(
+    account: Account, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    say = PrivateSocket._say
+
+    def say_less(self: PrivateSocket, operation: str, said: Any, **told: Any) -> None:
+        say(self, operation, said, **told)
+        if operation == silent:
+            del self._due[-1]["success"]
+
+    monkeypatch.setattr(PrivateSocket, "_say", say_less)
+    with pytest.raises(AnswerUnreadable, match=f"{silent}: the answer says neither"):
+        for _ in range(30):  # the time shows a while after it was set
+            account.runtime.broker.arm_dead_man(30)
+            account.clock.wait(2)
+
+
 def test_a_venue_that_does_not_answer_over_rest_does_not_end_the_websocket(account: Account) -> None:
     intent_id = rest(account)
     watched(account, 2)
@@ -210,7 +229,7 @@ def test_a_venue_that_does_not_answer_over_rest_does_not_end_the_websocket(accou
 
 @pytest.mark.parametrize("timeout_s", [0, 3, 301])
 def test_a_time_that_is_not_taken_is_refused(account: Account, timeout_s: int) -> None:
-    with pytest.raises(Unsupported, match=f"must be 10 to 300 at Bybit, which takes none back, was {timeout_s}"):
+    with pytest.raises(Unsupported, match=f"must be 10 to 300, and none is taken back, was {timeout_s}"):
         account.runtime.broker.arm_dead_man(timeout_s)
 
 
