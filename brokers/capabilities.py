@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
+from brokers.errors import Unsupported
 from brokers.ids import Environment, InstrumentId, Venue
 from brokers.types import MarginMode, OrderType, PositionMode, ProductKind, TimeInForce
 
@@ -99,6 +100,16 @@ class DeadManSwitch:
     def covers(self, instrument_id: InstrumentId) -> bool:
         """Whether it cancels orders in this instrument: a unified symbol of a contract names what it settles in."""
         return not self.contracts_only or ":" in instrument_id.value
+
+    def require_timeout(self, timeout_s: int, *, takes_back: bool = True) -> None:
+        """Unsupported for a time that is not wound here; 0 is taken where the venue takes a countdown back."""
+        if self.timeout_s_min <= timeout_s <= self.timeout_s_max or (takes_back and timeout_s == 0):
+            return
+        none = "or 0 for none" if takes_back else "and none is taken back"
+        raise Unsupported(
+            f"timeout_s of the dead-man switch must be {self.timeout_s_min} to {self.timeout_s_max}, {none}, "
+            f"was {timeout_s}"
+        )
 
     def agreed_to(self, *, uncovered: str) -> DeadManSwitch:
         """As it is for an account whose owner lets it cancel every order."""

@@ -54,6 +54,9 @@ class TimeInForce(StrEnum):
         return self in (TimeInForce.DAY_EXTENDED, TimeInForce.GTC_EXTENDED)
 
 
+IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})  # never rests in the book
+
+
 class ProductKind(StrEnum):
     SPOT = "spot"
     LINEAR = "linear"

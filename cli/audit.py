@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from trading.orders.judging import Judgement
 
 audit_app = typer.Typer(
-    help="Prove or show the audit: every control, arming, decision and send, chained by hash.", no_args_is_help=True
+    help="Prove or show the audit, a chain of every control, arming, decision and send; judge the record.",
+    no_args_is_help=True,
 )
 AnchorsOption = Annotated[
     Path | None,

@@ -171,11 +171,12 @@ def _acked(evidence: Evidence, rules: Rules) -> Iterator[str]:
 
 def terms_difference(intent: OrderIntent, order: OrderRow) -> str:
     """How the venue's order differs from what was wanted. Reduce-only orders may be cut to the position."""
-    for name in ("instrument_id", "side", "order_type", "limit_price", "trigger_price"):
+    compared = ["instrument_id", "side", "order_type", "limit_price"]
+    if None not in (intent.trigger_price, order.trigger_price):  # some venues tell it no more once it has fired
+        compared.append("trigger_price")
+    for name in compared:
         wanted, found = getattr(intent, name), getattr(order, name)
-        if wanted != found and not (
-            name == "trigger_price" and found is None
-        ):  # some venues tell it no more once it fired
+        if wanted != found:
             return f"{name} must be {wanted}, was {found}"
     is_cut = intent.reduce_only and order.quantity < intent.quantity
     return (

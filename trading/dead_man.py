@@ -28,7 +28,7 @@ from sqlmodel import col, select
 from brokers.capabilities import DeadManKind
 from brokers.errors import BrokerError, Refused, Unsupported
 from brokers.ids import InstrumentId
-from brokers.types import OrderType, TimeInForce
+from brokers.types import IMMEDIATE, OrderType
 from ledger.dead_man import SwitchState, note_switch
 from ledger.errors import LedgerError
 from ledger.states import IntentState
@@ -44,7 +44,7 @@ _MAY_REST = tuple(
     for state in IntentState
     if state.is_live_at_venue or state in (IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
 )
-_OF_A_MOMENT = (TimeInForce.IOC.value, TimeInForce.FOK.value)
+_OF_A_MOMENT = sorted(item.value for item in IMMEDIATE)
 Target = InstrumentId | None  # None: the account's one switch
 
 

@@ -27,7 +27,7 @@ from brokers.alpaca.fields import (
 from brokers.errors import AnswerUnreadable
 from brokers.fields import computed_above_zero, member, require_echo
 from brokers.ids import AccountId, ClientOrderId, VenueOrderId
-from brokers.types import ZERO, Order, OrderAck, OrderSide, OrderStatus, OrderType, TimeInForce
+from brokers.types import IMMEDIATE, ZERO, Order, OrderAck, OrderSide, OrderStatus, OrderType, TimeInForce
 
 SIDES = {"buy": OrderSide.BUY, "sell": OrderSide.SELL, "sell_short": OrderSide.SELL}
 _TYPES = {
@@ -44,7 +44,6 @@ _TIMES_IN_FORCE = {
     "fok": TimeInForce.FOK,
 }  # what the port has no word for (opg, cls) is None
 _EXTENDED = {TimeInForce.DAY: TimeInForce.DAY_EXTENDED, TimeInForce.GTC: TimeInForce.GTC_EXTENDED}
-_AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 A, W = OrderStatus.ACCEPTED, OrderStatus.WORKING
 STATUSES: Mapping[str, OrderStatus] = {
     "pending_new": A,
@@ -112,7 +111,7 @@ def status(row: Row) -> OrderStatus:
         )
     if found in (A, W) and number(row, "filled_qty") > 0:
         return OrderStatus.PARTIALLY_FILLED
-    if found is OrderStatus.CANCELLED and name == "canceled" and _time_in_force(row) in _AT_ONCE:
+    if found is OrderStatus.CANCELLED and name == "canceled" and _time_in_force(row) in IMMEDIATE:
         return OrderStatus.EXPIRED  # nobody cancels what ends at once: its own terms did
     return found
 

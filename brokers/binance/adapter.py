@@ -387,7 +387,7 @@ class BinanceBroker(Broker):
         switch = self.capabilities.dead_man
         if not switch.is_armed_by_us:
             return super().arm_dead_man(timeout_s, instrument_id=instrument_id)
-        dead_man.require_timeout(timeout_s, switch)
+        switch.require_timeout(timeout_s)
         if instrument_id is None:
             raise InvalidOrder("instrument_id must be given: Binance counts down one symbol at a time, was absent")
         market = self._market(instrument_id)

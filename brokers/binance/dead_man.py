@@ -12,7 +12,7 @@ from brokers.binance.fields import row_of
 from brokers.binance.profile import CAPABILITIES
 from brokers.capabilities import DeadManSwitch
 from brokers.config import AccountConfig
-from brokers.errors import Unsupported, VerificationFailed
+from brokers.errors import VerificationFailed
 from brokers.fields import text
 from brokers.types import ProductKind
 
@@ -26,15 +26,6 @@ def switch_of(config: AccountConfig) -> DeadManSwitch:
         return replace(switch, note="Binance has no dead-man switch for spot orders, and the account trades spot alone")
     stays = "spot orders and stops that wait" if ProductKind.SPOT in config.products else "stops that wait"
     return switch.agreed_to(uncovered=f"{stays} stay")
-
-
-def require_timeout(timeout_s: int, switch: DeadManSwitch) -> None:
-    """Unsupported outside of what is wound here; 0 takes a countdown back."""
-    if timeout_s and not switch.timeout_s_min <= timeout_s <= switch.timeout_s_max:
-        raise Unsupported(
-            f"timeout_s of the dead-man switch must be {switch.timeout_s_min} to {switch.timeout_s_max} at Binance, or "
-            f"0 for none, was {timeout_s}"
-        )
 
 
 def require_wound(answer: object, *, symbol: str, countdown_ms: int) -> None:

@@ -376,14 +376,10 @@ class BybitBroker(Broker):
     def arm_dead_man(self, timeout_s: int, *, instrument_id: InstrumentId | None = None) -> bool:
         """As the port has it, for everybody's orders of the account's products. Closing takes nothing back: it is what
         Bybit begins to count from, as it does when the process ends."""
-        protection, switch = self._protection, self.capabilities.dead_man
+        protection = self._protection
         if protection is None:
             return super().arm_dead_man(timeout_s, instrument_id=instrument_id)
-        if not switch.timeout_s_min <= timeout_s <= switch.timeout_s_max:
-            raise Unsupported(
-                f"timeout_s of the dead-man switch must be {switch.timeout_s_min} to {switch.timeout_s_max} at Bybit, "
-                f"which takes none back, was {timeout_s}"
-            )
+        self.capabilities.dead_man.require_timeout(timeout_s, takes_back=False)
         if self._clock_reading is None:
             self.clock_reading()  # the login of the websocket ends at a moment of the venue's time
         return protection.keep(timeout_s, offset=self._client.offset)

@@ -34,7 +34,7 @@ from brokers.okx import algos, bills, codes, history, mapping, orders, payloads
 from brokers.okx.client import OKXClient, classify
 from brokers.okx.instruments import INST_TYPE, InstrumentBook, Market, foreign, market_of
 from brokers.okx.mapping import AccountMode
-from brokers.okx.profile import CAPABILITIES, DEAD_MAN_S_MAX, DEAD_MAN_S_MIN, IDENTITY, ORDER_TAG
+from brokers.okx.profile import CAPABILITIES, IDENTITY, ORDER_TAG
 from brokers.okx.stops import Stops
 from brokers.port import Broker
 from brokers.rounding import decimal_text
@@ -452,11 +452,7 @@ class OKXBroker(Broker):
 
     def arm_dead_man(self, timeout_s: int, *, instrument_id: InstrumentId | None = None) -> bool:
         """As the port has it, for the orders of ours in every instrument: they carry a tag."""
-        if timeout_s and not DEAD_MAN_S_MIN <= timeout_s <= DEAD_MAN_S_MAX:
-            raise Unsupported(
-                f"timeout_s of the dead-man switch must be {DEAD_MAN_S_MIN} to {DEAD_MAN_S_MAX} at OKX, or 0 for none, "
-                f"was {timeout_s}"
-            )
+        self.capabilities.dead_man.require_timeout(timeout_s)
         row, _ = self._write("trade/cancel-all-after", {"timeOut": str(timeout_s), "tag": ORDER_TAG})
         is_armed, tag = text(row, "triggerTime") not in ("", "0"), text(row, "tag")
         if is_armed != bool(timeout_s) or tag not in ("", ORDER_TAG):

@@ -26,7 +26,6 @@ CLIENT_ID_LENGTH_MAX = 32
 CLIENT_ID_ALPHABET = "[A-Za-z0-9]"
 ORDER_TAG = "algotrendy"  # of every order of ours: at most 16 letters and digits; the dead-man switch goes by it
 PAGE_SIZE = 100  # rows of one answer of every list
-DEAD_MAN_S_MIN, DEAD_MAN_S_MAX = 10, 120
 _DAY_S = 86_400
 _UNFILLED_S = 2 * 3_600
 
@@ -102,8 +101,8 @@ CAPABILITIES = Capabilities(
     # A timer of ours alone starts it, and with a tag it cancels the orders with that tag only: other people's stay.
     dead_man=DeadManSwitch(
         DeadManKind.REQUEST_TIMER,
-        timeout_s_min=DEAD_MAN_S_MIN,
-        timeout_s_max=DEAD_MAN_S_MAX,
+        timeout_s_min=10,
+        timeout_s_max=120,
         is_armed_by_us=True,
         note=f"Cancel All After for the order tag {ORDER_TAG!r}: orders of other hands are left alone. That it cancels "
         "stop orders which wait is not documented: count on it that they stay",

@@ -20,6 +20,7 @@ from brokers.tradestation import codes
 from brokers.tradestation.instruments import unified
 from brokers.tradestation.mapping import CURRENCY
 from brokers.types import (
+    IMMEDIATE,
     ZERO,
     Fill,
     LiquiditySide,
@@ -54,7 +55,6 @@ _DURATIONS = {
     "GTC+": TimeInForce.GTC_EXTENDED,
 }
 _WITHIN_A_SECOND = timedelta(microseconds=999_999)
-_AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 SHOWN_PRODUCTS = frozenset({"STOCK", "FUTURE"})
 
 
@@ -149,7 +149,7 @@ def status(row: Row) -> OrderStatus:
         kind = _Kind.CANCELLED if is_closed else _Kind.OPEN
     if kind == _Kind.CANCELLED and code == "TSC" and text(row, "RejectReason") and not filled:
         kind = _Kind.REJECTED
-    if kind == _Kind.CANCELLED and _DURATIONS.get(text(row, "Duration")) in _AT_ONCE:
+    if kind == _Kind.CANCELLED and _DURATIONS.get(text(row, "Duration")) in IMMEDIATE:
         kind = _Kind.EXPIRED  # nobody cancels what ends at once: its own terms did
     if kind in (_Kind.NEW, _Kind.OPEN):
         if filled > 0:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from brokers import sockets, transport, transport_httpx
 from brokers.bybit.adapter import BybitBroker
 from brokers.clock import SystemClock
 from brokers.factory import open_broker
@@ -40,3 +42,17 @@ def broker(loopback: Loopback) -> Iterator[BybitBroker]:
     assert isinstance(opened, BybitBroker)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The addresses that are about to be reached, by whatever transport; nothing is resolved, nothing is reached."""
+    found: list[tuple[str, int]] = []
+
+    def connect(host: str, port: int, call: Any) -> Any:
+        found.append((host, port))
+        raise call.failure(OSError("this test connects nowhere"))
+
+    for module, name in ((transport, "_connect"), (transport_httpx, "_connect"), (sockets, "connect")):
+        monkeypatch.setattr(module, name, connect)
+    return found

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from brokers import sockets, transport
 from brokers.binance.client import COUNTDOWN
 from brokers.binance.client import classify_for as of_binance
 from brokers.bybit import stream
@@ -35,20 +34,6 @@ def configured(account: str, **fields: Any) -> AccountConfig:
     keys = {"api_key": SecretStr("key-of-the-sweep"), "api_secret": SecretStr("secret-of-the-sweep")}
     listed = {"instruments": (LINEAR,)} if account.startswith("binance") else {}
     return AccountConfig(account_id=AccountId.parse(account), **keys, **listed, **fields)
-
-
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """The addresses that are about to be reached; nothing is resolved, nothing is reached."""
-    found: list[tuple[str, int]] = []
-
-    def connect(host: str, port: int, call: Any) -> Any:
-        found.append((host, port))
-        raise call.failure(OSError("this test connects nowhere"))
-
-    monkeypatch.setattr(transport, "_connect", connect)
-    monkeypatch.setattr(sockets, "connect", connect)
-    return found
 
 
 @pytest.mark.parametrize("account", ["binance.testnet.main", "bybit.testnet.main", "bybit.production.main"])

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select
 
 from brokers.ids import InstrumentId
-from brokers.types import OrderSide, OrderStatus, TimeInForce
+from brokers.types import IMMEDIATE, OrderSide, OrderStatus
 from ledger.controls import current_control, strategy_scope
 from ledger.reading import read_columns
 from ledger.states import ControlState, IntentState
@@ -19,7 +19,6 @@ from trading.orders.context import DeskContext
 from trading.orders.reserved import Counted
 from trading.risk import Conduct, GoodQuote, Resting
 
-_TAKES_AT_ONCE = (TimeInForce.IOC.value, TimeInForce.FOK.value)
 _OPEN = [status.value for status in OrderStatus if status.is_open]
 _SENT = select(func.count(func.distinct(OrderIntent.intent_id))).where(
     OrderSend.client_order_id == OrderAttempt.client_order_id,
@@ -144,7 +143,7 @@ def _resting(own: OrderIntent, same: Sequence[Counted]) -> list[Resting]:
         and row.side != side
         and row.limit_price is not None
         and row.trigger_price is None
-        and row.time_in_force not in _TAKES_AT_ONCE
+        and row.time_in_force not in IMMEDIATE
     ]
 
 

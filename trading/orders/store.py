@@ -15,7 +15,7 @@ from sqlalchemy import Executable, bindparam, func, insert, union_all, update
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
-from brokers.types import OrderType, PreparedOrder, TimeInForce
+from brokers.types import IMMEDIATE, OrderType, PreparedOrder
 from brokers.wire import WireRecord
 from ledger.audit import has_link
 from ledger.reading import read_columns, read_rows, table_of
@@ -33,7 +33,7 @@ _OPEN = [state.value for state in IntentState if not state.is_terminal]
 _UNRESOLVED = [
     state.value for state in (IntentState.CLAIMED, IntentState.SENDING, IntentState.UNKNOWN, IntentState.NEEDS_HUMAN)
 ]
-_AT_ONCE = (TimeInForce.IOC.value, TimeInForce.FOK.value)
+_AT_ONCE = sorted(item.value for item in IMMEDIATE)
 _SEND_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
 _intents, _sends, _seen = table_of(OrderIntent), table_of(OrderSend), table_of(Observation)

@@ -7,7 +7,7 @@ again. Nothing beyond the subscription's limits may differ from what was approve
 2. where no position moved at all, and nothing keeps an order of the approved plan back now (`held_back`: a closed
    session, somebody's open order), the approved plan itself is executed: its legs, its hash;
 3. otherwise the fresh plan is executed, if every one of its orders is one of the approved, larger by no more than the
-   limits are worth (`covers`); otherwise the approval is void.
+   limits are worth (`covers`); else the approval is void.
 """
 
 from __future__ import annotations

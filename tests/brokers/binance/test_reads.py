@@ -396,7 +396,7 @@ def test_a_countdown_is_a_form_of_symbol_and_milliseconds(venue: Loopback) -> No
         (request,) = venue.to(COUNTDOWN)
         assert request.method == "POST" and request.body.startswith(b"countdownTime=30000&symbol=BTCUSDT&recvWindow=")
         for timeout_s in (9, 86_401, -1):
-            with pytest.raises(Unsupported, match=f"must be 10 to 86400 at Binance, or 0 for none, was {timeout_s}"):
+            with pytest.raises(Unsupported, match=f"must be 10 to 86400, or 0 for none, was {timeout_s}"):
                 broker.arm_dead_man(timeout_s, instrument_id=LINEAR)
         with pytest.raises(Unsupported, match="Binance has none for spot orders"):
             broker.arm_dead_man(30, instrument_id=SPOT)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from brokers import transport_httpx
 from brokers.clock import SystemClock
 from brokers.config import AccountConfig
 from brokers.errors import BrokerError, ConnectFailed, NotSent
@@ -52,19 +51,6 @@ METHODS: dict[str, Callable[[Broker], object]] = {
     "cancel": lambda b: b.cancel(instrument_id=BTC, venue_order_id=VenueOrderId("1")),
     "arm_dead_man": lambda b: b.arm_dead_man(30),
 }
-
-
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """The addresses that the transport is about to reach; nothing is resolved, nothing is reached."""
-    found: list[tuple[str, int]] = []
-
-    def connect(host: str, port: int, call: Any) -> Any:
-        found.append((host, port))
-        raise call.failure(OSError("this test connects nowhere"))
-
-    monkeypatch.setattr(transport_httpx, "_connect", connect)
-    return found
 
 
 @pytest.fixture(

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from brokers import transport_httpx
 from brokers.clock import SystemClock
 from brokers.config import AccountConfig
 from brokers.errors import BrokerError, ConnectFailed, OutcomeUnknown, Unsupported
@@ -67,19 +66,6 @@ def prepared(number: str) -> PreparedOrder:
     return PreparedOrder(
         ClientOrderId("0aB1cD2eF3gH4iJ5kL6mN7"), REQUEST, text, hashlib.sha256(text.encode()).hexdigest()
     )
-
-
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """The addresses that the transport is about to reach; nothing is resolved, nothing is reached."""
-    found: list[tuple[str, int]] = []
-
-    def connect(host: str, port: int, call: Any) -> Any:
-        found.append((host, port))
-        raise call.failure(OSError("this test connects nowhere"))
-
-    monkeypatch.setattr(transport_httpx, "_connect", connect)
-    return found
 
 
 @pytest.fixture(
